@@ -1,0 +1,34 @@
+# make demo, make test: each sets up .venv first, once. Choices: PYTHON=python3.10, TF=cpu or gpu.
+
+PYTHON ?= python3.11 python3.10 python3.9 python3 python
+TF ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+PY = .venv/bin/python
+READY = .venv/.installed-$(TF)
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test lint bench bazel clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	@$(PY) -m data_prep.demo
+
+test: $(READY)
+	@$(PY) -m ruff check .
+	@VIE_FFMPEG4=$$($(PY) tests/ffmpeg4.py build/ffmpeg4) && export VIE_FFMPEG4 && $(PY) -m pytest
+
+lint: $(READY)
+	@$(PY) -m ruff check .
+
+bench: $(READY)
+	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(PY) $$script; done
+
+bazel:
+	bazel query //...
+	bazel build --nobuild //...
+
+clean:
+	rm -rf .venv build demo *.egg-info .pytest_cache .ruff_cache
+
+$(READY): setup.py
+	@.ci/setup $(TF) $(PYTHON)
+	@touch $@

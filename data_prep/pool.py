@@ -1,0 +1,104 @@
+"""Worker processes that may crash or hang without taking the run with them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+_BEAT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Takes the place of a result whose worker crashed or stood still."""
+
+    reason: str
+
+
+class _Worker:
+    def __init__(self, context: Any, work: Callable) -> None:
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+        self.process.start()
+        theirs.close()  # so that a dead worker reads as the end of the pipe
+        self.row: int | None = None
+        self.heard = 0.0
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _serve(work: Callable, pipe: Connection) -> None:
+    """A worker's loop: a task in, beats while it lives, a result out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    last = 0.0
+
+    def alive() -> None:
+        nonlocal last
+        if time.monotonic() - last > _BEAT_SECONDS:
+            last = time.monotonic()
+            pipe.send(None)
+
+    try:
+        while True:
+            pipe.send((work(pipe.recv(), alive),))
+    except (EOFError, OSError):
+        pass  # the parent is gone
+
+
+def in_order(
+    work: Callable, tasks: Sequence[Any], workers: int, patience: float
+) -> Iterator[Any]:
+    """Runs `work(task, alive)` for all tasks in processes and yields the results in their order.
+
+    Args:
+        work: an importable function; it calls `alive()` as it goes on.
+        tasks: what can be pickled.
+        workers: number of processes.
+        patience: seconds without a sign of life after which a worker is killed.
+
+    Yields:
+        The result of each task, or `Lost`.
+    """
+    context = multiprocessing.get_context('spawn')
+    crew = [_Worker(context, work) for _ in range(min(workers, len(tasks)))]
+    given, results = 0, {}
+    try:
+        for row in range(len(tasks)):
+            while row not in results:
+                for worker in crew:
+                    # A window bounds what waits on disk behind one long video.
+                    if worker.row is None and given < min(len(tasks), row + 8 * workers):
+                        worker.pipe.send(tasks[given])
+                        worker.row, worker.heard, given = given, time.monotonic(), given + 1
+                ready = wait([w.pipe for w in crew if w.row is not None], timeout=1.0)
+                for place, worker in enumerate(crew):
+                    if worker.row is None:
+                        continue
+                    lost = None
+                    if worker.pipe in ready:
+                        try:
+                            message = worker.pipe.recv()
+                            worker.heard = time.monotonic()
+                            if message is not None:
+                                results[worker.row], worker.row = message[0], None
+                        except (EOFError, OSError):
+                            worker.process.join()
+                            lost = f'the decoder crashed (exit code {worker.process.exitcode})'
+                    elif time.monotonic() - worker.heard > patience:
+                        lost = f'the decoder stood still for {patience:g} s'
+                    if lost:
+                        results[worker.row] = Lost(lost)
+                        worker.stop()
+                        crew[place] = _Worker(context, work)
+            yield results.pop(row)
+    finally:
+        for worker in crew:
+            worker.stop()

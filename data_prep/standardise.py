@@ -1,0 +1,134 @@
+"""One video file to JPEG frames of one frame rate and one short side."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from vie_tf.data import decoding, prepared
+
+_JPEG_LIMIT = 65500
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one video is to become: see the flags of data_prep.videos."""
+
+    path: str
+    spool: str
+    fps: float
+    short_side: int
+    jpeg_quality: int
+    decoder: str
+
+
+@dataclass
+class Standardised:
+    """The outcome for one video; `records` bytes of TFRecords wait in the task's spool file."""
+
+    status: str = 'skipped'
+    reason: str = ''
+    records: int = 0
+    offsets: list[int] = field(default_factory=list)
+    height: int = 0
+    width: int = 0
+    source: dict[str, Any] = field(default_factory=dict)
+
+
+class StorageError(OSError):
+    """Writing failed: this says nothing about the video."""
+
+
+def target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width with the shorter one `short_side`, the other cut to an integer, >= 1."""
+    if height <= width:
+        return short_side, max(1, width * short_side // height)
+    return max(1, height * short_side // width), short_side
+
+
+def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | str:
+    """Decodes, resamples, resizes and encodes one video into its spool file.
+
+    Args:
+        task: what to do.
+        alive: called as the work goes on.
+
+    Returns:
+        The outcome; or, where the disk failed us and not the video, one line about that.
+    """
+    result = Standardised()
+    try:
+        with open(task.spool, 'wb') as spool:
+            _write_frames(task, alive, result, spool)
+    except decoding.DecodingError as error:
+        result.reason = str(error)
+    except StorageError as error:
+        return f'{task.spool}: {error}'
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return f'{task.spool}: {error.strerror}'
+        result.reason = f'cannot be read: {error.strerror or error}'
+    except MemoryError:
+        result.reason = 'not enough memory'
+    return result
+
+
+def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.BufferedWriter):
+    damaged = 0
+
+    def damage() -> None:
+        nonlocal damaged
+        damaged += 1
+
+    def emit(until: int) -> None:
+        """Stores the frame on show and gives it the positions up to `until`."""
+        if until <= len(result.offsets):
+            return
+        image = Image.fromarray(show())
+        if not result.height:
+            size = target_size(image.height, image.width, task.short_side)
+            if max(size) > _JPEG_LIMIT:
+                raise decoding.DecodingError(f'{image.width} x {image.height} is too elongated')
+            result.height, result.width = size
+            result.source.update(height=image.height, width=image.width)
+        if image.size != (result.width, result.height):
+            image = image.resize((result.width, result.height), Image.BILINEAR)
+        jpeg = io.BytesIO()
+        image.save(jpeg, 'JPEG', quality=task.jpeg_quality)
+        result.offsets += [result.records] * (until - len(result.offsets))
+        try:
+            result.records += spool.write(prepared.record(jpeg.getvalue()))
+        except OSError as error:
+            raise StorageError(error.errno, error.strerror) from error
+
+    count, seconds, show = 0, 0.0, None
+    for seconds, pixels in decoding.stream(task.path, task.decoder, damage, alive):
+        position = decoding.slot(seconds, task.fps)
+        if show is not None:
+            emit(position)
+        show = pixels
+        count += 1
+    if count < decoding.MIN_FRAMES:
+        reason = f'fewer than {decoding.MIN_FRAMES} frames ({count})'
+        if not count:
+            reason = 'no frame can be decoded: damaged or encrypted'
+        raise decoding.DecodingError(reason)
+    emit(decoding.clock_length(seconds, count, task.fps))
+    if len(result.offsets) < decoding.MIN_FRAMES:
+        raise decoding.DecodingError(
+            f'fewer than {decoding.MIN_FRAMES} frames at {task.fps:g} fps ({len(result.offsets)})'
+        )
+    result.source.update(
+        fps=round((count - 1) / seconds, 3),
+        seconds=round(seconds * count / (count - 1), 3),
+        frames=count,
+        bytes=os.path.getsize(task.path),
+    )
+    result.status = 'kept'
+    result.reason = f'{damaged} parts cannot be decoded' if damaged else ''

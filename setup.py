@@ -1,0 +1,36 @@
+"""Packaging of vie_tf. TensorFlow comes with an extra, `cpu` or `gpu`: exactly one of them."""
+
+from setuptools import find_packages, setup
+
+INTEL = "in 'x86_64 AMD64'"  # tensorflow-cpu has no wheels for ARM
+ADDONS = "tensorflow-addons==0.23.0; platform_machine != 'aarch64'"
+
+setup(
+    name="vie_tf",
+    version="0.1.0",
+    description="Video embeddings without labels, in TensorFlow",
+    license="Apache-2.0",
+    packages=find_packages(include=["vie_tf*", "data_prep*"]),
+    python_requires=">=3.9,<3.12",
+    install_requires=[
+        "absl-py>=1.4",
+        "av>=12",
+        "keras==2.15.0",
+        "matplotlib>=3.7",
+        "numpy>=1.23.5,<2",
+        "pillow>=9.5",
+        "rich>=13",
+        "scikit-learn>=1.3",
+        "tensorflow-io==0.36.0",
+    ],
+    extras_require={
+        "cpu": [
+            f"tensorflow-cpu==2.15.1; platform_machine {INTEL}",
+            f"tensorflow==2.15.1; platform_machine not {INTEL}",
+        ],
+        "gpu": ["tensorflow[and-cuda]==2.15.1"],
+        "addons": [ADDONS],
+        "test": ["pytest>=7.4", "ruff>=0.8", ADDONS],
+    },
+    entry_points={"console_scripts": ["vie_tf = vie_tf.main:run"]},
+)

@@ -1,0 +1,435 @@
+"""Decoding of video files: PyAV, or tensorflow-io's FFmpeg op, behind one function.
+
+The only module that knows FFmpeg. Two back ends give the same frames for the same request:
+
+* `pyav` seeks to the nearest preceding keyframe and decodes forward, so it touches only what is
+  needed, and streams a long video in little memory.
+* `tfio` (`tfio.experimental.ffmpeg.decode_video`) decodes a whole video in memory. A video of more
+  than `TFIO_BYTES` of pixels, or one its FFmpeg 4 has no decoder for, goes to PyAV. It gives no
+  timestamps, so those come from PyAV's demuxing.
+
+Frames are known by their position on a constant-rate clock (25 frames/s unless told otherwise), the
+same in training from raw files as in preparation: position k shows the last frame whose timestamp,
+rounded to the clock, is at most k.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+MIN_FRAMES = 3
+FPS = 25.0
+# A longer silence between two frames is a damaged clock, not a still picture.
+MAX_GAP = 10.0
+TFIO_BYTES = 256 << 20
+MAX_PIXELS = 40_000_000  # a little more than 8K
+# Containers whose packets carry presentation times that a seek can be checked against.
+SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi')
+# What FFmpeg also calls video: text, play lists and cover art are none of ours.
+NOT_VIDEO = ('tty', 'hls', 'concat', 'dash', 'lrc')
+
+# Damaged files are reported by this package, with their names; FFmpeg's own lines have none.
+av.logging.set_level(av.logging.PANIC)
+
+
+class DecodingError(ValueError):
+    """A file gives no usable frames; the message is the reason, without the file's name."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video file without decoding more than its first frame.
+
+    Attributes:
+        times: float64 [n], seconds from the first frame, increasing; one for each native frame.
+        stamps: int64 [n], the container's presentation times, or empty where a seek is unsafe.
+        keyframes: int64 [k], those of `stamps` at which decoding can start.
+        height: pixels, as displayed.
+        width: pixels, as displayed.
+        quarter_turns: counter-clockwise quarter turns from the coded picture to the displayed one.
+    """
+
+    times: np.ndarray
+    stamps: np.ndarray
+    keyframes: np.ndarray
+    height: int
+    width: int
+    quarter_turns: int
+
+    def positions(self, fps: float = FPS) -> np.ndarray:
+        """Native frame shown at each position of a clock of `fps`: int64 [frames]."""
+        return resample(self.times, fps)
+
+
+class Clock:
+    """Turns presentation times into seconds from the first frame that always increase.
+
+    Missing, repeated or backward times, and gaps of more than `MAX_GAP` seconds, become one
+    ordinary step, so that a damaged clock cannot ask for a million frames.
+    """
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        rate = float(stream.average_rate or 0)
+        self.step = 1 / rate if 1 <= rate <= 1000 else (1.0 if 0 < rate < 1 else 1 / FPS)
+        self._base = float(stream.time_base or 0)
+        self._last_raw: float | None = None
+        self._last = -self.step
+
+    def seconds(self, stamp: int | None) -> float:
+        """Seconds of the next frame in display order, from its presentation time."""
+        raw = None if stamp is None else stamp * self._base
+        gap = self.step if raw is None or self._last_raw is None else raw - self._last_raw
+        self._last += gap if 0 < gap <= MAX_GAP else self.step
+        if raw is not None:
+            self._last_raw = raw
+        elif self._last_raw is not None:
+            self._last_raw += self.step
+        return self._last
+
+
+def slot(seconds: float, fps: float = FPS) -> int:
+    """Position on a clock of `fps` from which a frame stamped `seconds` is shown."""
+    return int(seconds * fps + 0.5)
+
+
+def clock_length(last: float, count: int, fps: float = FPS) -> int:
+    """Positions on a clock of `fps` of a video of `count` frames, the last one at `last` seconds.
+
+    The last frame is shown for the mean step, at most a second.
+    """
+    step = min(last / max(count - 1, 1), 1.0)
+    return max(slot(last, fps) + 1, slot(last + step, fps))
+
+
+def resample(times: np.ndarray, fps: float = FPS) -> np.ndarray:
+    """Frame shown at each position of a clock of `fps`.
+
+    Args:
+        times: float64 [n], seconds of each frame from the first, increasing.
+        fps: positions per second.
+
+    Returns:
+        int64 [frames], indices into `times`.
+    """
+    slots = np.array([slot(t, fps) for t in times])
+    positions = np.arange(clock_length(times[-1], len(times), fps))
+    return np.searchsorted(slots, positions, side='right') - 1
+
+
+def open_container(path: str) -> av.container.InputContainer:
+    """Opens a local file with PyAV, one decoding thread, first video stream.
+
+    Raises:
+        DecodingError: with the reason, for what is no video.
+    """
+    if not os.path.isfile(path):
+        raise DecodingError('no such file')
+    if not os.path.getsize(path):
+        raise DecodingError('empty file')
+    try:
+        # Tags in unknown encodings must not matter; a play list must not reach the network.
+        container = av.open(
+            os.path.abspath(path), metadata_errors='ignore', options={'protocol_whitelist': 'file'}
+        )
+    except PermissionError as error:
+        raise DecodingError('permission denied') from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise DecodingError('FFmpeg cannot open it: damaged, or not a video') from error
+    if container.format.name in NOT_VIDEO or not container.streams.video:
+        container.close()
+        raise DecodingError('no video stream')
+    stream = container.streams.video[0]
+    if stream.width * stream.height > MAX_PIXELS:
+        container.close()
+        raise DecodingError(f'frames of {stream.width} x {stream.height} pixels are too large')
+    stream.thread_type = 'NONE'
+    stream.codec_context.thread_count = 1
+    return container
+
+
+def decoded(
+    container: av.container.InputContainer,
+    damage: Callable[[], Any] = lambda: None,
+    alive: Callable[[], Any] = lambda: None,
+) -> Iterator[av.VideoFrame]:
+    """Frames of the first video stream in display order; what cannot be decoded is stepped over.
+
+    Args:
+        container: from `open_container`.
+        damage: called once for each packet that cannot be decoded.
+        alive: called for each packet.
+    """
+    packets = container.demux(container.streams.video[0])
+    while True:
+        alive()
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except (av.error.FFmpegError, OSError, ValueError):
+            damage()
+            return
+        try:
+            yield from packet.decode()
+        except (av.error.FFmpegError, OSError, ValueError):
+            damage()
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """Counter-clockwise quarter turns, 0 to 3, that the file's metadata ask for."""
+    return round(frame.rotation / 90) % 4
+
+
+def displayed_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Height and width after rotation."""
+    turned = quarter_turns(frame) % 2
+    return (frame.width, frame.height) if turned else (frame.height, frame.width)
+
+
+def pixels(frame: av.VideoFrame, height: int = 0, width: int = 0) -> np.ndarray:
+    """RGB of a decoded frame, rotation applied: uint8 [height, width, 3].
+
+    Where the resolution changes in mid-stream, frames take the size asked for.
+    """
+    image = np.rot90(frame.to_ndarray(format='rgb24'), quarter_turns(frame))
+    if height and image.shape[:2] != (height, width):
+        image = np.asarray(Image.fromarray(image).resize((width, height), Image.BILINEAR))
+    return np.ascontiguousarray(image)
+
+
+def probe(path: str) -> VideoInfo:
+    """Learns a video's clock and size by demuxing it and decoding its first frame.
+
+    A file without trustworthy timestamps is decoded once from end to end instead.
+
+    Raises:
+        DecodingError: no such file, no video, nothing that decodes, fewer than 3 frames.
+    """
+    with open_container(path) as container:
+        first = next(decoded(container), None)
+        if first is None:
+            raise DecodingError('no frame can be decoded: damaged or encrypted')
+        (height, width), turns, first_stamp = displayed_size(first), quarter_turns(first), first.pts
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        clock = Clock(stream)
+        stamps, keys, sound = _demux(container, first_stamp)
+        if sound:
+            times = [clock.seconds(stamp) for stamp in stamps]
+    if not sound:
+        stamps, keys = [], []
+        with open_container(path) as container:
+            times = [clock.seconds(frame.pts) for frame in decoded(container)]
+    if len(times) < MIN_FRAMES:
+        raise DecodingError(f'fewer than {MIN_FRAMES} frames ({len(times)})')
+    return VideoInfo(
+        np.array(times),
+        np.array(stamps, np.int64),
+        np.array(keys, np.int64),
+        height,
+        width,
+        turns,
+    )
+
+
+def stream(
+    path: str, decoder: str, damage: Callable[[], Any], alive: Callable[[], Any]
+) -> Iterator[tuple[float, Callable[[], np.ndarray]]]:
+    """All native frames of a file, one after the other, in little memory.
+
+    Args:
+        path: the file.
+        decoder: 'pyav' or 'tfio', as `choose_decoder` answered.
+        damage: called once for each part that cannot be decoded.
+        alive: called as the work goes on.
+
+    Yields:
+        Seconds from the first frame, and a function that makes its RGB pixels: uint8 [height,
+        width, 3], rotation applied, all of the first one's size.
+
+    Raises:
+        DecodingError: the file cannot be opened.
+    """
+    if decoder == 'tfio':
+        info = probe(path)
+        video = _decode_tfio(path, info)
+        if video is not None:
+            for seconds, image in zip(info.times.tolist(), video):
+                alive()
+                yield seconds, partial(np.ascontiguousarray, image)
+            return
+    with open_container(path) as container:
+        clock, size = Clock(container.streams.video[0]), (0, 0)
+        for frame in decoded(container, damage, alive):
+            if size == (0, 0):
+                size = displayed_size(frame)
+            yield clock.seconds(frame.pts), partial(pixels, frame, *size)
+
+
+def _demux(
+    container: av.container.InputContainer, first: int | None
+) -> tuple[list[int], list[int], bool]:
+    """Sorted stamps of packets and keyframes from `first` on, and whether they can be relied on."""
+    stamps, keys = [], []
+    try:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size:
+                stamps.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+    except (av.error.FFmpegError, OSError, ValueError):
+        pass  # cut off: what came before it counts
+    sound = (
+        container.format.name in SEEKABLE
+        and first is not None
+        and None not in stamps
+        and first in stamps
+        and len(set(stamps)) == len(stamps)
+    )
+    if not sound:
+        return [], [], False
+    stamps = sorted(stamp for stamp in stamps if stamp >= first)
+    return stamps, sorted(key for key in keys if key >= first), True
+
+
+def read_frames(
+    path: str, info: VideoInfo, numbers: np.ndarray, decoder: str = 'pyav'
+) -> np.ndarray:
+    """Decodes chosen native frames.
+
+    Args:
+        path: the file.
+        info: what `probe` said of it.
+        numbers: int64 [T], native frame numbers, in any order, repeats allowed.
+        decoder: 'pyav' or 'tfio', as `choose_decoder` answered.
+
+    Returns:
+        uint8 [T, height, width, 3], RGB, rotation applied. A frame too damaged to decode shows the
+        one before it.
+
+    Raises:
+        DecodingError: nothing can be decoded.
+    """
+    numbers = np.asarray(numbers, np.int64)
+    if decoder == 'tfio':
+        video = _decode_tfio(path, info)
+        if video is not None:
+            return video[numbers]
+    frames = _read_by_seeking(path, info, numbers) if len(info.keyframes) else None
+    if frames is None:
+        frames = _read_in_order(path, info, numbers)
+    return np.stack([frames[n] for n in numbers.tolist()])
+
+
+def _read_by_seeking(
+    path: str, info: VideoInfo, numbers: np.ndarray
+) -> dict[int, np.ndarray] | None:
+    """The frames from the keyframe before the first one wanted; None where the seek went astray."""
+    wanted = {int(info.stamps[n]): int(n) for n in numbers}
+    first, last = min(wanted), max(wanted)
+    start = info.keyframes[max(np.searchsorted(info.keyframes, first, side='right') - 1, 0)]
+    frames: dict[int, np.ndarray] = {}
+    with open_container(path) as container:
+        if start > info.stamps[0]:
+            try:
+                container.seek(int(start), stream=container.streams.video[0])
+            except (av.error.FFmpegError, OSError, ValueError):
+                return None
+        arrived = False
+        for frame in decoded(container):
+            arrived = arrived or frame.pts == start
+            if not arrived and frame.pts is not None and frame.pts > start:
+                return None
+            if arrived and frame.pts in wanted:
+                frames[wanted[frame.pts]] = pixels(frame, info.height, info.width)
+                if frame.pts == last:
+                    return frames
+    return frames if len(frames) == len(wanted) else None
+
+
+def _read_in_order(path: str, info: VideoInfo, numbers: np.ndarray) -> dict[int, np.ndarray]:
+    """The frames by decoding from the start; a missing one is replaced by the one before."""
+    left = sorted(set(numbers.tolist()))
+    frames: dict[int, np.ndarray] = {}
+    shown = None
+    with open_container(path) as container:
+        for count, frame in enumerate(decoded(container)):
+            number = count
+            if len(info.stamps) and frame.pts is not None:
+                number = int(np.searchsorted(info.stamps, frame.pts, side='right')) - 1
+            while left and shown is not None and left[0] < number:
+                frames[left.pop(0)] = pixels(shown, info.height, info.width)
+            if not left:
+                return frames
+            shown = frame
+        if shown is None:
+            raise DecodingError('no frame can be decoded any more')
+        last = pixels(shown, info.height, info.width)
+        frames.update((number, last) for number in left)
+    return frames
+
+
+@lru_cache(maxsize=None)
+def _tfio() -> tuple[Any, str]:
+    """tensorflow-io's FFmpeg module or None, and why."""
+    try:
+        # Cheap, and before TensorFlow: without these two the plug-in cannot load.
+        ctypes.CDLL('libswscale.so.5')
+        ctypes.CDLL('libavformat.so.58')
+    except OSError:
+        return None, 'no FFmpeg 4 libraries for tensorflow-io'
+    if importlib.util.find_spec('tensorflow_io') is None:
+        return None, 'tensorflow-io is not installed'
+    try:
+        import tensorflow_io as tfio
+
+        ctypes.CDLL('libavutil.so.56').av_log_set_level(-8)
+        return tfio.experimental.ffmpeg, 'tensorflow-io found FFmpeg 4'
+    except (ImportError, NotImplementedError, OSError) as error:
+        return None, f'tensorflow-io does not load: {error}'.splitlines()[0]
+
+
+@lru_cache(maxsize=None)
+def choose_decoder(decoder: str = 'auto') -> str:
+    """Settles 'auto', 'tfio' or 'pyav' to 'tfio' or 'pyav'; logs the choice of 'auto' once.
+
+    Raises:
+        DecodingError: 'tfio' was asked for and cannot be had.
+    """
+    if decoder == 'pyav':
+        return decoder
+    module, reason = _tfio()
+    if decoder == 'auto':
+        choice = 'pyav' if module is None else 'tfio'
+        logging.getLogger(__name__).info('decoder: %s (%s)', choice, reason)
+        return choice
+    if module is None:
+        raise DecodingError(f'--decoder=tfio: {reason}; use --decoder=pyav')
+    return 'tfio'
+
+
+def _decode_tfio(path: str, info: VideoInfo) -> np.ndarray | None:
+    """The whole video by tensorflow-io: uint8 [n, height, width, 3]; None where PyAV must do it."""
+    if len(info.times) * info.height * info.width * 3 > TFIO_BYTES:
+        return None
+    import tensorflow as tf
+
+    try:
+        with open(path, 'rb') as file:
+            video = _tfio()[0].decode_video(tf.constant(file.read()), 0).numpy()
+    except (tf.errors.OpError, NotImplementedError, OSError):
+        return None
+    video = np.rot90(video, info.quarter_turns, axes=(1, 2))
+    # Hidden or damaged frames are counted in other ways there: then the numbers would shift.
+    return video if video.shape[:3] == (len(info.times), info.height, info.width) else None

@@ -1,0 +1,220 @@
+"""The prepared container: JPEG frames of many videos in a few TFRecord files, with an index.
+
+    dataset.json            format, version, what was asked for, counts, bytes of each shard
+    frames-00000.tfrecord   one record for each frame: a bare JPEG; about 1 GB a file
+    index.npz               where each frame lies
+    manifest.csv            every input video: kept or skipped, and why
+
+A record is 12 bytes (length, its CRC), the JPEG, and 4 bytes (its CRC), so a frame is read, and
+checked, by one request for its own bytes, from any file system TensorFlow knows. All frames of a
+video lie in one shard, in order; a frame shown twice is stored once.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from vie_tf.errors import InputError
+
+FORMAT = 'vie_tf prepared videos'
+VERSION = 1
+_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
+_LANE = 64
+
+
+@lru_cache(maxsize=None)
+def _byte_table() -> np.ndarray:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = (table >> 1) ^ np.where(table & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
+    return table
+
+
+@lru_cache(maxsize=None)
+def _shift_tables(level: int) -> np.ndarray:
+    """uint32 [4, 256]: a CRC state, byte by byte, followed by `_LANE * 2**level` zero bytes."""
+    states = np.arange(256, dtype=np.uint32)[None] << (8 * np.arange(4, dtype=np.uint32))[:, None]
+    if level:
+        return _shift(_shift(states, level - 1), level - 1)
+    for _ in range(_LANE):
+        states = _byte_table()[states & 255] ^ (states >> 8)
+    return states
+
+
+def _shift(states: np.ndarray, level: int) -> np.ndarray:
+    tables = _shift_tables(level)
+    return (
+        tables[0][states & 255]
+        ^ tables[1][(states >> 8) & 255]
+        ^ tables[2][(states >> 16) & 255]
+        ^ tables[3][states >> 24]
+    )
+
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C (Castagnoli), which TFRecord uses, in NumPy: no compiled dependency.
+
+    Lanes of 64 bytes run side by side, then neighbours are joined: CRC is linear over GF(2), and
+    zeros in front do not change a state of zero.
+    """
+    head = bytes(byte ^ 255 for byte in data[:4])  # the same as starting from a state of ones
+    if len(data) < 4:  # too short for that: the plain way
+        state = 0xFFFFFFFF
+        for byte in data:
+            state = int(_byte_table()[(state ^ byte) & 255]) ^ (state >> 8)
+        return state ^ 0xFFFFFFFF
+    levels = max(len(data) - 1, 0) // _LANE
+    levels = levels.bit_length()
+    padded = np.zeros(_LANE << levels, np.uint8)
+    padded[len(padded) - len(data) :] = np.frombuffer(head + data[4:], np.uint8)
+    lanes = padded.reshape(-1, _LANE)
+    table, states = _byte_table(), np.zeros(len(lanes), np.uint32)
+    for column in np.ascontiguousarray(lanes.T):
+        states = table[(states ^ column) & 255] ^ (states >> 8)
+    for level in range(levels):
+        states = _shift(states[0::2], level) ^ states[1::2]
+    return int(states[0]) ^ 0xFFFFFFFF
+
+
+def record(data: bytes) -> bytes:
+    """One TFRecord: length, masked CRC of it, data, masked CRC of it."""
+
+    def masked(part: bytes) -> bytes:
+        crc = crc32c(part)
+        return struct.pack('<I', (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+    length = struct.pack('<Q', len(data))
+    return b''.join((length, masked(length), data, masked(data)))
+
+
+def shard_name(number: int) -> str:
+    """File name of a shard."""
+    return f'frames-{number:05d}.tfrecord'
+
+
+def is_prepared(folder: str) -> bool:
+    """Whether a folder is a finished prepared set."""
+    return os.path.isfile(os.path.join(folder, 'dataset.json'))
+
+
+def read_description(folder: str) -> dict[str, Any]:
+    """dataset.json of a prepared set, checked against the files beside it.
+
+    Raises:
+        InputError: other format or version, a shard or the index missing, cut off or too long.
+    """
+    again = 'prepare it again with data_prep.videos'
+    try:
+        with open(os.path.join(folder, 'dataset.json'), encoding='utf-8') as file:
+            description = json.load(file)
+        name, version = description['format'], description['version']
+        files = description['files']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f'{folder}: dataset.json cannot be read ({error!r}); {again}') from error
+    if (name, version) != (FORMAT, VERSION):
+        raise InputError(
+            f'{folder}: {name!r} version {version}, this program reads version {VERSION}; {again}'
+        )
+    for file_name, size in files.items():
+        path = os.path.join(folder, file_name)
+        found = os.path.getsize(path) if os.path.isfile(path) else None
+        if found != size:
+            what = 'is missing' if found is None else f'has {found} bytes instead of {size}'
+            raise InputError(f'{folder}: {file_name} {what} (copied only in part?); copy or {again}')
+    return description
+
+
+def read_index(folder: str) -> dict[str, np.ndarray]:
+    """The index of a prepared set.
+
+    Returns:
+        shard: int32 [N], start: int64 [N], bytes before the video in its shard, first: int64
+        [N+1], first row of the video in offset, offset: int32 [all frames], bytes from the video's
+        start to the frame's record, size: int32 [N, 2], height and width in pixels.
+    """
+    try:
+        with np.load(os.path.join(folder, 'index.npz')) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f'{folder}: index.npz cannot be read; prepare it again') from error
+
+
+def read_manifest(folder: str) -> list[dict[str, str]]:
+    """Rows of manifest.csv, in the source's order."""
+    with open(
+        os.path.join(folder, 'manifest.csv'), encoding='utf-8', errors='surrogateescape', newline=''
+    ) as file:
+        return list(csv.DictReader(file))
+
+
+def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> Callable:
+    """Reading of prepared frames in TensorFlow ops.
+
+    Reads only the records of the frames asked for: one request of the JPEG's size + 16 bytes each.
+
+    Args:
+        folder: of the prepared set, local or on any file system TensorFlow knows.
+        index: from `read_index`.
+        ids: names of the videos, for the message when a record is damaged.
+
+    Returns:
+        read(number int64 [], frames int64 [T], box int32 [4] = top, left, height, width) ->
+        uint8 [T, height, width, 3].
+    """
+    import tensorflow as tf
+
+    shards = tf.constant([f'{folder}/{shard_name(n)}' for n in range(index['shard'].max() + 1)])
+    shard, start, first, offset = (
+        tf.constant(index[name]) for name in ('shard', 'start', 'first', 'offset')
+    )
+    names = tf.constant([os.fsencode(name) for name in ids])
+    string = {'output_types': [tf.string], 'output_shapes': [[]]}
+    nothing = tf.constant('')
+
+    def read(number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+        file = tf.gather(shards, tf.gather(shard, number))
+        name = tf.gather(names, number)
+        where = tf.gather(offset, tf.gather(first, number) + frames)
+        where = tf.gather(start, number) + tf.cast(where, tf.int64)
+
+        def read_one(where: tf.Tensor) -> tf.Tensor:
+            # tf.data.TFRecordDataset has no byte offset; the op under it has, and buffer 0 makes
+            # it read exactly one record. A damaged record becomes '', so that we can name it.
+            records = tf.raw_ops.TFRecordDatasetV2(
+                filenames=[file],
+                compression_type='',
+                buffer_size=tf.constant(0, tf.int64),
+                byte_offsets=[where],
+            )
+            records = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
+            empty = tf.raw_ops.TensorDataset(components=[nothing], output_shapes=[[]])
+            records = tf.raw_ops.ConcatenateDataset(
+                input_dataset=records, another_dataset=empty, **string
+            )
+            one = tf.raw_ops.TakeDataset(
+                input_dataset=records, count=tf.constant(1, tf.int64), **string
+            )
+            jpeg = tf.raw_ops.DatasetToSingleElement(dataset=one, **string)[0]
+            whole = tf.debugging.Assert(
+                tf.not_equal(jpeg, ''),
+                ['damaged frame in prepared video', name, 'shard', file, 'byte', where],
+            )
+            with tf.control_dependencies([whole]):
+                return tf.io.decode_and_crop_jpeg(
+                    jpeg, box, channels=3, dct_method='INTEGER_ACCURATE'
+                )
+
+        clip = tf.map_fn(read_one, where, fn_output_signature=tf.uint8)
+        clip.set_shape([frames.shape[0], None, None, 3])
+        return clip
+
+    return read

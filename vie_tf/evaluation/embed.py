@@ -1,0 +1,85 @@
+"""Embeddings of whole videos from those of their clips."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf.data import pipeline
+from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.data.videos import VideoSet
+from vie_tf.evaluation.recall import recall_at_1
+
+EVALUATION_BATCH = 64
+
+
+def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The network's embedding in inference mode, compiled once: clips -> float32 [B, D]."""
+
+    @tf.function(reduce_retracing=True)
+    def embed(clip):
+        return network(clip, training=False)["embedding"]
+
+    return embed
+
+
+def embed_clips(
+    embed: Callable,
+    videos: VideoSet,
+    image_size: int,
+    clips: int = 5,
+    progress: Callable[[Iterable, int], Iterable] = lambda batches, total: batches,
+) -> np.ndarray:
+    """Embeds equally spaced clips of every video.
+
+    Args:
+        embed: from `embedder`.
+        videos: what to embed.
+        image_size: side of the clips in pixels.
+        clips: G, how many of each video.
+        progress: wraps the iteration over that many batches, to show how far it is.
+
+    Returns:
+        float32 [N, G, D], unit rows.
+    """
+    batches = pipeline.test_clips(videos, image_size, clips, EVALUATION_BATCH)
+    total = -(-len(videos.ids) * clips // EVALUATION_BATCH)
+    rows = [embed(batch).numpy() for batch in progress(batches, total)]
+    return np.concatenate(rows).reshape(len(videos.ids), clips, -1)
+
+
+def video_embeddings(clip_embeddings: np.ndarray) -> np.ndarray:
+    """Eq. 1: the normalised mean over a video's clips, [N, G, D] -> float32 [N, D]."""
+    mean = clip_embeddings.mean(axis=1)
+    return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+
+
+def instance_recall(
+    embed: Callable, videos: VideoSet, image_size: int, colour: ColourNoise, seed: int = 0,
+    queries: int = 4,
+) -> float:
+    """How often an augmented clip of a video's first half finds its second half among all videos.
+
+    Needs no labels; on held-out videos it tells whether what was learned carries over. Chance is
+    one in the number of videos.
+
+    Args:
+        embed: from `embedder`.
+        videos: the gallery, and the source of the queries.
+        image_size: side of the clips in pixels.
+        colour: the augmentation's colour noise.
+        seed: of the queries' augmentation; the same one gives the same queries.
+        queries: clips a video on either side.
+
+    Returns:
+        Share in 0..1 of all queries.
+    """
+    rows = []
+    for batch in pipeline.half_clips(videos, image_size, seed, queries, EVALUATION_BATCH):
+        rows.append(embed(colour_noise(batch["clip"], batch["seed"], colour)).numpy())
+    rows = np.concatenate(rows).reshape(len(videos.ids), 2 * queries, -1)
+    gallery = video_embeddings(rows[:, queries:])
+    return float(np.mean([recall_at_1(rows[:, q], gallery) for q in range(queries)]))

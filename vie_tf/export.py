@@ -1,0 +1,32 @@
+"""The trained network as a SavedModel that needs TensorFlow and nothing else."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+def export(network: keras.Model, out: str) -> None:
+    """Writes a SavedModel of the network in inference mode.
+
+    Its `serving_default` takes `clip` uint8 [B, T, H, W, 3] and returns `embedding` float32
+    [B, D] of unit norm and the taps `encode_1`.., by name.
+
+    Args:
+        network: built for any image size and in float32.
+        out: folder to write.
+    """
+    clip = network.inputs[0]
+    signature = tf.TensorSpec(clip.shape, tf.uint8, name="clip")
+
+    @tf.function(input_signature=[signature])
+    def serve(clip):
+        outputs = network(clip, training=False)
+        return {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
+
+    module = tf.Module()
+    module.network, module.serve = network, serve
+    # Keras' own objects in the file would want vie_tf's classes when it is loaded.
+    module.network = None
+    module.weights = network.weights
+    tf.saved_model.save(module, out, signatures=serve)

@@ -1,0 +1,121 @@
+"""Learning curves from a run's metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from vie_tf.errors import InputError
+
+# Colours of Okabe and Ito, told apart by colour-blind readers as well.
+_VALUE, _LOSS, _SPEED = "#0072b2", "#d55e00", "#00795c"
+# Metric, title, colour, text of one value. In this order, as far as the file has them.
+_PANELS = (
+    ("recall_at_1", "recall at 1", _VALUE, "{:.3f}"),
+    ("knn_top1", "k-NN accuracy", _VALUE, "{:.3f}"),
+    ("effective_dimension", "effective dimension", _VALUE, "{:.1f}"),
+    ("loss", "loss", _LOSS, "{:.2f}"),
+    ("learning_rate", "learning rate", _LOSS, "{:.2g}"),
+    ("clips_per_second", "clips per second", _SPEED, "{:.0f}"),
+    ("data_wait", "share of time waiting for data", _SPEED, "{:.0%}"),
+)
+_EVALUATED = ("recall_at_1", "knn_top1", "effective_dimension")
+
+
+def learning_curves(metrics_jsonl_path: str, png_path: str) -> None:
+    """Draws one panel for each metric that the file has.
+
+    The value of the untrained network (step 0) of the evaluated metrics is a dashed line; the last
+    value (of the running mean, where one is drawn) stands beside the title. A step that was written
+    twice, as happens when a run is killed and goes on from a checkpoint, counts as last written.
+
+    Args:
+        metrics_jsonl_path: a JSON object a line, with 'step' and some of loss, learning_rate,
+          clips_per_second, data_wait (0 to 1), knn_top1, recall_at_1, effective_dimension.
+        png_path: the picture to write.
+
+    Raises:
+        InputError: there is no such file, or no metric in it.
+    """
+    metrics = _read(pathlib.Path(metrics_jsonl_path))
+    panels = [panel for panel in _PANELS if metrics[panel[0]]]
+    if not panels:
+        raise InputError(f"plot: {metrics_jsonl_path} has no metrics yet; train some steps first")
+    rows = math.ceil(len(panels) / 4)
+    columns = math.ceil(len(panels) / rows)
+    figure = Figure(
+        figsize=(3 * columns, 2.3 * rows), dpi=120, facecolor="white", layout="constrained"
+    )
+    end = max(max(metrics[name]) for name, *_ in panels)
+    for place, (name, title, color, text) in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, place)
+        steps, values = (np.array(part) for part in zip(*sorted(metrics[name].items())))
+        last = _draw(axes, steps, values, color, smooth=name not in ("learning_rate", *_EVALUATED))
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(text.format(last), loc="right", fontsize=10, color=color, fontweight="bold")
+        if name in _EVALUATED and steps[0] == 0:
+            axes.axhline(values[0], color="#707070", linestyle="--", linewidth=1)
+            axes.annotate(
+                f"untrained {text.format(values[0])}",
+                (1, values[0]),
+                (-2, 3),
+                axes.get_yaxis_transform(),
+                "offset points",
+                ha="right",
+                va="bottom",
+                fontsize=8,
+                color="#505050",
+            )
+        axes.set_xlim(0, max(end, 1) * 1.02)
+        axes.set_xlabel("step", fontsize=8)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if name == "data_wait":
+            axes.set_ylim(0, 1)
+            axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        elif name == "clips_per_second":
+            axes.set_ylim(bottom=0)
+        axes.tick_params(labelsize=8, color="#a0a0a0")
+        axes.grid(color="#e6e6e6", linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color("#a0a0a0")
+    figure.savefig(pathlib.Path(png_path), format="png")
+
+
+def _draw(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, smooth: bool) -> float:
+    """Draws a curve, a long noisy one pale with its running mean over it; returns its end."""
+    window = len(values) // 40
+    if smooth and window > 1:
+        axes.plot(steps, values, color=color, linewidth=0.8, alpha=0.3)
+        # Each point becomes the mean of the window that ends there, shorter at the beginning.
+        sums = np.concatenate([[0], np.cumsum(values)])
+        last = np.arange(1, len(values) + 1)
+        first = np.maximum(last - window, 0)
+        values = (sums[last] - sums[first]) / (last - first)
+    axes.plot(steps, values, color=color, linewidth=1.6)
+    axes.plot(steps[-1], values[-1], "o", color=color, markersize=4, clip_on=False)
+    return values[-1]
+
+
+def _read(path: pathlib.Path) -> dict[str, dict[int, float]]:
+    """Reads metric -> step -> value; leaves out what is not a finite number."""
+    if not path.is_file():
+        raise InputError(f"plot: there is no {path}; give the workdir of a run that has trained")
+    metrics = {name: {} for name, *_ in _PANELS}
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except ValueError:  # half a line, of a run that was killed while writing it
+                continue
+            for name, values in metrics.items():
+                value = record.get(name)
+                if isinstance(value, (int, float)) and math.isfinite(value):
+                    values[record["step"]] = value
+    return metrics

@@ -1,0 +1,130 @@
+"""Video Instance Embedding as a Keras model: `compile`, then `fit`."""
+
+from __future__ import annotations
+
+import time
+
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.objectives import instance_recognition
+from vie_tf.objectives.memory_bank import MemoryBank
+
+
+class VIE(keras.Model):
+    """Trains a network by Instance Recognition against a memory bank.
+
+    A step: forward, loss and gradient against the bank as it was, optimizer, then the bank
+    (paper section 3). Under a strategy the loss is the mean over the global batch, batch
+    normalisation uses each replica's own statistics, and every copy of the bank is the same.
+
+    Args:
+        network: from `vie_tf.models.families.build`.
+        bank: one row for each training video.
+        noise_samples: K of the NCE estimate; 0 computes the softmax over the whole bank.
+        temperature: tau of eq. 2.
+        weight_decay: L2 penalty weight_decay * |v|^2 / 2 on all but batch normalisation.
+        colour: what `colour_noise` does to the clips.
+        seed: of the noise samples.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        bank: MemoryBank,
+        noise_samples: int = 4096,
+        temperature: float = 0.07,
+        weight_decay: float = 1e-4,
+        colour: ColourNoise = ColourNoise(),
+        seed: int = 0,
+    ):
+        super().__init__(name="vie")
+        self.network, self.bank = network, bank
+        self.noise_samples, self.temperature = noise_samples, temperature
+        self.weight_decay, self.colour, self.seed = weight_decay, colour, seed
+        self.seconds_waiting = 0.0  # for data, since the start of `fit`
+        normalisation = [
+            w.ref()
+            for layer in network.submodules
+            if isinstance(layer, keras.layers.BatchNormalization)
+            for w in layer.trainable_weights
+        ]
+        self._decayed = [w.ref() not in normalisation for w in network.trainable_weights]
+
+    def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        return self.network(clip, training=training)
+
+    def objective(self, embeddings, index, noise=None) -> dict[str, tf.Tensor]:
+        """The loss of each item, float32 [B] under `loss`, from the bank as it is."""
+        if not self.noise_samples:
+            similarities = tf.matmul(embeddings, self.bank.rows, transpose_b=True)
+            return {
+                "loss": instance_recognition.softmax_loss(similarities, index, self.temperature)
+            }
+        own = tf.einsum("bd,bd->b", embeddings, tf.gather(self.bank.rows, index))
+        rows = tf.gather(self.bank.rows, self.noise(tf.size(index)) if noise is None else noise)
+        others = tf.einsum("bd,bkd->bk", embeddings, rows)
+        return instance_recognition.nce_loss(own, others, self.bank.size, self.temperature)
+
+    def noise(self, batch: tf.Tensor) -> tf.Tensor:
+        """Rows drawn for this step and this replica's part of the batch, int32 [batch, K].
+
+        Drawn for the global batch and cut, so that it does not depend on how many replicas share
+        the batch.
+        """
+        replica = tf.distribute.get_replica_context()
+        sizes = batch[None]
+        if replica.num_replicas_in_sync > 1:
+            sizes = replica.all_gather(sizes, axis=0)
+        rows = tf.random.stateless_uniform(
+            (tf.reduce_sum(sizes), self.noise_samples),
+            [self.seed, tf.cast(self.optimizer.iterations, tf.int32)],
+            0,
+            self.bank.size,
+            tf.int32,
+        )
+        return tf.split(rows, sizes)[0] if sizes.shape[0] == 1 else rows[
+            tf.reduce_sum(sizes[: replica.replica_id_in_sync_group]) :
+        ][:batch]
+
+    def l2_penalty(self) -> tf.Tensor:
+        """weight_decay * sum |v|^2 / 2; it is in the gradient, but not in the reported loss."""
+        kept = [w for w, on in zip(self.network.trainable_weights, self._decayed) if on]
+        return self.weight_decay * tf.add_n([tf.nn.l2_loss(w) for w in kept])
+
+    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        clip = colour_noise(batch["clip"], batch["seed"], self.colour)
+        with tf.GradientTape() as tape:
+            embeddings = self.network(clip, training=True)["embedding"]
+            losses = self.objective(embeddings, batch["index"])
+            loss = tf.reduce_mean(losses["loss"]) / replicas
+        weights = self.network.trainable_weights
+        gradients = [
+            g + (self.weight_decay / replicas) * w if decayed else g
+            for g, w, decayed in zip(tape.gradient(loss, weights), weights, self._decayed)
+        ]
+        self.optimizer.apply_gradients(zip(gradients, weights))
+        self.bank.update(batch["index"], embeddings, batch["label"])
+        return {name: tf.reduce_mean(value) for name, value in losses.items()}
+
+    def make_train_function(self, force: bool = False):
+        """As Keras', but the wait for each batch is timed, which tells a starved accelerator."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        strategy = self.distribute_strategy
+
+        @tf.function
+        def step(batch):
+            logs = strategy.run(self.train_step, (batch,))
+            return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
+
+        def train_function(iterator):
+            start = time.perf_counter()
+            batch = next(iterator)
+            self.seconds_waiting += time.perf_counter() - start
+            return step(batch)
+
+        self.train_function = train_function
+        return train_function
