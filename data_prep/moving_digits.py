@@ -14,8 +14,8 @@ import csv
 import functools
 import multiprocessing
 import os
+import signal
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 import av
@@ -186,10 +186,12 @@ def make(out: str, seed: int = 0, limit: int | None = None) -> None:
         columns = (TextColumn("moving digits"), BarColumn(), MofNCompleteColumn(),
                    TimeRemainingColumn())
         workers = min(os.cpu_count() or 1, 1 + len(videos) // 32)
-        # Not forked: a caller may have TensorFlow's threads running.
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        # Not forked: a caller may have TensorFlow's threads running. Ctrl-C is the parent's.
+        pool = multiprocessing.get_context("spawn").Pool(
+            workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)
+        )
         with pool, Progress(*columns) as progress:
-            work = pool.map(functools.partial(make_one, out, seed), videos, chunksize=8)
+            work = pool.imap(functools.partial(make_one, out, seed), videos, chunksize=8)
             for _ in progress.track(work, total=len(videos)):
                 pass
         part = os.path.join(out, "videos.csv.part")
@@ -209,6 +211,8 @@ def main(_: list[str]) -> None:
         make(flags.FLAGS.out, flags.FLAGS.seed, flags.FLAGS.limit)
     except InputError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from vie_tf.data import decoding, prepared
+from vie_tf.data import decoding, prepared, resampling
 
 _JPEG_LIMIT = 65500
 
@@ -109,7 +109,7 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
 
     count, seconds, show = 0, 0.0, None
     for seconds, pixels in decoding.stream(task.path, task.decoder, damage, alive):
-        position = decoding.slot(seconds, task.fps)
+        position = resampling.slot(seconds, task.fps)
         if show is not None:
             emit(position)
         show = pixels
@@ -119,7 +119,7 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
         if not count:
             reason = 'no frame can be decoded: damaged or encrypted'
         raise decoding.DecodingError(reason)
-    emit(decoding.clock_length(seconds, count, task.fps))
+    emit(resampling.clock_length(seconds, count, task.fps))
     if len(result.offsets) < decoding.MIN_FRAMES:
         raise decoding.DecodingError(
             f'fewer than {decoding.MIN_FRAMES} frames at {task.fps:g} fps ({len(result.offsets)})'

@@ -7,108 +7,23 @@ import sys
 
 from absl import app, flags
 
+from vie_tf import config
 from vie_tf.errors import InputError
-
-MODES = ("pretrain", "knn", "embed", "retrieve", "export")
-FLAGS = flags.FLAGS
-
-flags.DEFINE_enum("mode", "pretrain", MODES, "What to do.")
-flags.DEFINE_string("data", None, "Prepared videos, a folder of videos, or a CSV (path, label, split).")
-flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run in it goes on.")
-flags.DEFINE_string("out", None, "What to write: embed FILE.npz, retrieve PICTURE.png, export DIR.")
-flags.DEFINE_string("query", None, "retrieve: a video file, or the id of one in --data; default all.")
-flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
-flags.DEFINE_enum("decoder", "auto", ("auto", "tfio", "pyav"), "Back end that decodes raw videos.")
-
-flags.DEFINE_string("family", "single", "Network family.")
-flags.DEFINE_integer("depth", 18, "Depth of the ResNet.")
-flags.DEFINE_enum("loss", "ir", ("ir",), "Objective: ir is Instance Recognition.")
-flags.DEFINE_integer("image_size", 224, "Side of the clips, pixels.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 64, "Clips a step, over all replicas.", lower_bound=1)
-flags.DEFINE_integer("steps", 10_000, "Steps in all; 0 is the untrained network.", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "Of every random draw.")
-flags.DEFINE_float("learning_rate", None, "Default: by the number of videos.", lower_bound=0)
-flags.DEFINE_integer("warmup_steps", None, "Linear ramp. Default: by the number of videos.")
-flags.DEFINE_list("lr_boundaries", [], "Steps after which the learning rate is divided by 10.")
-flags.DEFINE_float("weight_decay", 1e-4, "L2 penalty on all but batch normalisation.")
-flags.DEFINE_float("temperature", None, "tau of eq. 2. Default: by the number of videos.")
-flags.DEFINE_float("bank_momentum", None, "Of eq. 1. Default: by the number of videos.")
-flags.DEFINE_float("bn_momentum", None, "Of batch normalisation. Default: by the number of videos.")
-flags.DEFINE_integer(
-    "noise_samples", None, "K of the NCE estimate, 0: exact softmax. Default: by the number of videos."
-)
-flags.DEFINE_list(
-    "colour_noise", [0.4, 0.4, 0.4, 0.4, 0.3],
-    "Strength of brightness, contrast, saturation, hue; probability of grey.",
-)
-flags.DEFINE_enum(
-    "precision", "auto", ("auto", "float32", "bfloat16"),
-    "Of the convolutions; auto takes bfloat16 where the processor has it.",
-)
-flags.DEFINE_bool("legacy", False, "The authors' bank: rows start un-normalised, label 0 and in use.")
-flags.DEFINE_float(
-    "held_out", 0.1, "Share of the videos kept from training to watch it, when no split is given.",
-    lower_bound=0, upper_bound=0.9,
-)
-
-flags.DEFINE_integer("clips", 5, "Clips a video in evaluation.", lower_bound=1)
-flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
-flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
-flags.DEFINE_integer("evaluate_every", None, "Steps between evaluations. Default: ten in the run.")
-flags.DEFINE_integer("save_every", None, "Steps between checkpoints. Default: twenty in the run.")
-flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
-
-# Which flags describe a run; they are kept with it and taken from it by the modes that use it.
-RUN = (
-    "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
-    "lr_boundaries weight_decay temperature bank_momentum bn_momentum noise_samples colour_noise "
-    "precision legacy held_out clips k data decoder log_every evaluate_every save_every keep mode"
-).split()
-
-NEEDS = {
-    "pretrain": ("data", "workdir"),
-    "knn": ("data", "workdir"),
-    "embed": ("data", "workdir", "out"),
-    "retrieve": ("data", "workdir", "out"),
-    "export": ("workdir", "out"),
-}
-
-
-def check_flags() -> None:
-    """Raises InputError on flags that are missing or do not go together."""
-    for name in NEEDS[FLAGS.mode]:
-        if not FLAGS[name].value:
-            raise InputError(f"--mode={FLAGS.mode} needs --{name}")
-    for name, only in (("query", "retrieve"),):
-        if FLAGS[name].value and FLAGS.mode != only:
-            raise InputError(f"--{name} is for --mode={only}, not --mode={FLAGS.mode}")
-    if FLAGS.out and FLAGS.mode == "pretrain":
-        raise InputError("--out is not for --mode=pretrain, which writes to --workdir")
-    try:
-        noise = [float(x) for x in FLAGS.colour_noise]
-        [int(x) for x in FLAGS.lr_boundaries]
-    except ValueError as error:
-        raise InputError(f"--colour_noise and --lr_boundaries take numbers: {error}") from error
-    if len(noise) != 5 or not all(0 <= x <= 1 for x in noise) or noise[3] > 0.5:
-        raise InputError(
-            "--colour_noise takes five numbers: brightness, contrast, saturation in 0..1, hue in "
-            "0..0.5, probability of grey in 0..1"
-        )
 
 
 def main(_) -> None:
     # TensorFlow takes seconds to import: flags are checked before.
     from vie_tf import modes
 
-    getattr(modes, FLAGS.mode)(FLAGS)
+    getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
 
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        rest = FLAGS(argv)
+        rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise InputError(f"unexpected argument {rest[1]}; flags look like --name=value")
-        check_flags()
+        config.check_flags()
     except (flags.Error, InputError) as error:
         print("vie_tf:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)

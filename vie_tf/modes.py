@@ -16,6 +16,7 @@ from rich.progress import track
 from tensorflow import keras
 
 from vie_tf import plots, workdir
+from vie_tf.config import RUN
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise
 from vie_tf.data.videos import VideoSet, open_videos
@@ -23,7 +24,6 @@ from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation.knn import knn_accuracy, nearest
 from vie_tf.evaluation.recall import effective_dimension
-from vie_tf.main import RUN
 from vie_tf.models import families
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training import checkpoints, recipe

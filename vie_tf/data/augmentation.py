@@ -59,7 +59,9 @@ def random_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor) -> Crop:
 def centre_crop(size: tf.Tensor, image_size: int) -> Crop:
     """Tests: short side 256 of 224, centre square, no flip. Arguments as `random_crop`."""
     resized = resized_size(size, SHORTEST * image_size // PAPER_CROP)
-    return Crop(resized, (resized - image_size + 1) // 2, tf.constant(False))
+    # Half a pixel goes to the even side, as in the authors' loader.
+    corner = tf.cast(tf.round(tf.cast(resized - image_size, tf.float32) / 2.0), tf.int32)
+    return Crop(resized, corner, tf.constant(False))
 
 
 def cut(read, size: tf.Tensor, crop: Crop, image_size: int) -> tf.Tensor:

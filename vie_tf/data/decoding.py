@@ -4,9 +4,11 @@ The only module that knows FFmpeg. Two back ends give the same frames for the sa
 
 * `pyav` seeks to the nearest preceding keyframe and decodes forward, so it touches only what is
   needed, and streams a long video in little memory.
-* `tfio` (`tfio.experimental.ffmpeg.decode_video`) decodes a whole video in memory. A video of more
-  than `TFIO_BYTES` of pixels, or one its FFmpeg 4 has no decoder for, goes to PyAV. It gives no
-  timestamps, so those come from PyAV's demuxing.
+* `tfio` (`tfio.experimental.ffmpeg.decode_video`) decodes a whole video in memory and gives no
+  timestamps: those come from PyAV's demuxing. PyAV takes over for a video of more than `TFIO_BYTES`
+  of pixels, for one that FFmpeg 4 cannot decode or counts otherwise, and for a width that is no
+  multiple of 16: there the op's colour conversion writes past the end of its rows, which spoils
+  the last columns and then the heap.
 
 Frames are known by their position on a constant-rate clock (25 frames/s unless told otherwise), the
 same in training from raw files as in preparation: position k shows the last frame whose timestamp,
@@ -21,18 +23,17 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any
 
 import av
 import numpy as np
 from PIL import Image
 
+from vie_tf.data.resampling import FPS, Clock, resample
+
 MIN_FRAMES = 3
-FPS = 25.0
-# A longer silence between two frames is a damaged clock, not a still picture.
-MAX_GAP = 10.0
-TFIO_BYTES = 256 << 20
+TFIO_BYTES = 192 << 20  # it needs this twice
 MAX_PIXELS = 40_000_000  # a little more than 8K
 # Containers whose packets carry presentation times that a seek can be checked against.
 SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi')
@@ -70,61 +71,6 @@ class VideoInfo:
     def positions(self, fps: float = FPS) -> np.ndarray:
         """Native frame shown at each position of a clock of `fps`: int64 [frames]."""
         return resample(self.times, fps)
-
-
-class Clock:
-    """Turns presentation times into seconds from the first frame that always increase.
-
-    Missing, repeated or backward times, and gaps of more than `MAX_GAP` seconds, become one
-    ordinary step, so that a damaged clock cannot ask for a million frames.
-    """
-
-    def __init__(self, stream: av.VideoStream) -> None:
-        rate = float(stream.average_rate or 0)
-        self.step = 1 / rate if 1 <= rate <= 1000 else (1.0 if 0 < rate < 1 else 1 / FPS)
-        self._base = float(stream.time_base or 0)
-        self._last_raw: float | None = None
-        self._last = -self.step
-
-    def seconds(self, stamp: int | None) -> float:
-        """Seconds of the next frame in display order, from its presentation time."""
-        raw = None if stamp is None else stamp * self._base
-        gap = self.step if raw is None or self._last_raw is None else raw - self._last_raw
-        self._last += gap if 0 < gap <= MAX_GAP else self.step
-        if raw is not None:
-            self._last_raw = raw
-        elif self._last_raw is not None:
-            self._last_raw += self.step
-        return self._last
-
-
-def slot(seconds: float, fps: float = FPS) -> int:
-    """Position on a clock of `fps` from which a frame stamped `seconds` is shown."""
-    return int(seconds * fps + 0.5)
-
-
-def clock_length(last: float, count: int, fps: float = FPS) -> int:
-    """Positions on a clock of `fps` of a video of `count` frames, the last one at `last` seconds.
-
-    The last frame is shown for the mean step, at most a second.
-    """
-    step = min(last / max(count - 1, 1), 1.0)
-    return max(slot(last, fps) + 1, slot(last + step, fps))
-
-
-def resample(times: np.ndarray, fps: float = FPS) -> np.ndarray:
-    """Frame shown at each position of a clock of `fps`.
-
-    Args:
-        times: float64 [n], seconds of each frame from the first, increasing.
-        fps: positions per second.
-
-    Returns:
-        int64 [frames], indices into `times`.
-    """
-    slots = np.array([slot(t, fps) for t in times])
-    positions = np.arange(clock_length(times[-1], len(times), fps))
-    return np.searchsorted(slots, positions, side='right') - 1
 
 
 def open_container(path: str) -> av.container.InputContainer:
@@ -380,7 +326,7 @@ def _read_in_order(path: str, info: VideoInfo, numbers: np.ndarray) -> dict[int,
     return frames
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tfio() -> tuple[Any, str]:
     """tensorflow-io's FFmpeg module or None, and why."""
     try:
@@ -400,7 +346,7 @@ def _tfio() -> tuple[Any, str]:
         return None, f'tensorflow-io does not load: {error}'.splitlines()[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def choose_decoder(decoder: str = 'auto') -> str:
     """Settles 'auto', 'tfio' or 'pyav' to 'tfio' or 'pyav'; logs the choice of 'auto' once.
 
@@ -421,7 +367,9 @@ def choose_decoder(decoder: str = 'auto') -> str:
 
 def _decode_tfio(path: str, info: VideoInfo) -> np.ndarray | None:
     """The whole video by tensorflow-io: uint8 [n, height, width, 3]; None where PyAV must do it."""
-    if len(info.times) * info.height * info.width * 3 > TFIO_BYTES:
+    coded_width = info.height if info.quarter_turns % 2 else info.width
+    bytes_needed = len(info.times) * info.height * info.width * 3
+    if bytes_needed > TFIO_BYTES or coded_width % 16 or not len(info.keyframes):
         return None
     import tensorflow as tf
 

@@ -6,17 +6,12 @@ A batch is a dict: `clip` uint8 [B, T, H, W, 3], `index` int64 [B] (row of the m
 
 from __future__ import annotations
 
+from typing import Callable
+
 import tensorflow as tf
 
 from vie_tf.data import augmentation, sampling
 from vie_tf.data.videos import VideoSet
-
-
-def _columns(videos: VideoSet):
-    return tuple(
-        tf.constant(column)
-        for column in (videos.numbers, videos.labels, videos.frames, videos.sizes)
-    )
 
 
 def clip_seed(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
@@ -34,6 +29,27 @@ def epoch_order(position: tf.Tensor, videos: int, seed: int) -> tuple[tf.Tensor,
     epoch, place = position // videos, position % videos
     key = tf.stack([tf.cast(seed, tf.int32), tf.cast(epoch, tf.int32)])
     return epoch, tf.random.experimental.index_shuffle(place, key, videos - 1)
+
+
+def _clips(
+    videos: VideoSet, image_size: int, positions: tf.data.Dataset, plan: Callable
+) -> tf.data.Dataset:
+    """Maps positions to clips; plan(position) gives index, frame choice, crop choice, colour seed."""
+    numbers, labels, frames, sizes = (
+        tf.constant(column)
+        for column in (videos.numbers, videos.labels, videos.frames, videos.sizes)
+    )
+
+    def clip(position):
+        index, choose_frames, choose_crop, colour_seed = plan(position)
+        chosen, crop = choose_frames(frames[index]), choose_crop(sizes[index])
+        pixels = augmentation.cut(
+            lambda box: videos.read(numbers[index], chosen, box), sizes[index], crop, image_size
+        )
+        pixels.set_shape((1, image_size, image_size, 3))
+        return {"clip": pixels, "index": index, "label": labels[index], "seed": colour_seed}
+
+    return positions.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def training_batches(
@@ -57,79 +73,77 @@ def training_batches(
         first_step: steps already taken.
         last_step: where the run ends.
     """
-    numbers, labels, frames, sizes = _columns(videos)
-    count = len(videos.ids)
 
-    def clip(position):
-        epoch, index = epoch_order(position, count, seed)
-        frame_seed, crop_seed, colour_seed = tf.unstack(
-            tf.random.experimental.stateless_split(clip_seed(seed, epoch, index), 3)
-        )
-        chosen = sampling.random_frame(frames[index], frame_seed)
-        crop = augmentation.random_crop(sizes[index], image_size, crop_seed)
-        pixels = augmentation.cut(
-            lambda box: videos.read(numbers[index], chosen, box), sizes[index], crop, image_size
-        )
-        pixels.set_shape((1, image_size, image_size, 3))
-        return {"clip": pixels, "index": index, "label": labels[index], "seed": colour_seed}
+    def plan(position):
+        epoch, index = epoch_order(position, len(videos.ids), seed)
+        return _augmented(clip_seed(seed, epoch, index), index, image_size, lambda n: n)
 
-    stream = tf.data.Dataset.range(first_step * batch_size, last_step * batch_size)
-    stream = stream.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return stream.batch(batch_size, drop_remainder=True).prefetch(2)
+    positions = tf.data.Dataset.range(first_step * batch_size, last_step * batch_size)
+    clips = _clips(videos, image_size, positions, plan)
+    return clips.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
-def test_clips(
+def test_batches(
     videos: VideoSet, image_size: int, clips: int = 5, batch_size: int = 64
 ) -> tf.data.Dataset:
-    """Batches of `clips` equally spaced clips of each video, in order, videos slowest.
+    """Batches of `clips` equally spaced plain clips of each video, in order, videos slowest.
 
     The last batch may be smaller: none is dropped.
     """
-    numbers, _, frames, sizes = _columns(videos)
-
-    def clip(position):
-        index = position // clips
-        chosen = sampling.equally_spaced_frames(frames[index], clips)[position % clips]
-        crop = augmentation.centre_crop(sizes[index], image_size)
-        pixels = augmentation.cut(
-            lambda box: videos.read(numbers[index], chosen, box), sizes[index], crop, image_size
-        )
-        pixels.set_shape((1, image_size, image_size, 3))
-        return pixels
-
-    stream = tf.data.Dataset.range(len(videos.ids) * clips)
-    stream = stream.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return stream.batch(batch_size).prefetch(2)
+    positions = tf.data.Dataset.range(len(videos.ids) * clips)
+    plan = _plain(clips, image_size, lambda n: (tf.constant(0, tf.int64), n))
+    return _clips(videos, image_size, positions, plan).batch(batch_size).prefetch(2)
 
 
-def half_clips(
-    videos: VideoSet, image_size: int, seed: int, queries: int = 4, batch_size: int = 64
+def first_half_batches(
+    videos: VideoSet, image_size: int, seed: int, clips: int, batch_size: int = 64
 ) -> tf.data.Dataset:
-    """For recall at 1: augmented clips of each video's first half, plain clips of its second.
+    """As `training_batches` looks, but in order, `clips` of the first half of each video."""
 
-    Returns:
-        Batches of `clip` uint8 [B, 1, image_size, image_size, 3] and `seed` int32 [B, 2]; for each
-        video in order `queries` augmented clips, then as many equally spaced plain ones.
-    """
-    numbers, _, frames, sizes = _columns(videos)
+    def plan(position):
+        index = position // clips
+        drawn = clip_seed(seed, position % clips, index)
+        return _augmented(drawn, index, image_size, lambda n: n // 2)
 
-    def clip(position):
-        index, place = position // (2 * queries), position % (2 * queries)
-        draws = tf.random.experimental.stateless_split(clip_seed(seed, place, index), 3)
-        half = frames[index] // 2
-        if place < queries:
-            chosen = sampling.random_frame(half, draws[0])
-            crop = augmentation.random_crop(sizes[index], image_size, draws[1])
-        else:
-            rest = sampling.equally_spaced_frames(frames[index] - half, queries)
-            chosen = half + rest[place - queries]
-            crop = augmentation.centre_crop(sizes[index], image_size)
-        pixels = augmentation.cut(
-            lambda box: videos.read(numbers[index], chosen, box), sizes[index], crop, image_size
+    positions = tf.data.Dataset.range(len(videos.ids) * clips)
+    return _clips(videos, image_size, positions, plan).batch(batch_size).prefetch(2)
+
+
+def second_half_batches(
+    videos: VideoSet, image_size: int, clips: int, batch_size: int = 64
+) -> tf.data.Dataset:
+    """As `test_batches`, of the second half of each video."""
+    positions = tf.data.Dataset.range(len(videos.ids) * clips)
+    plan = _plain(clips, image_size, lambda n: (n // 2, n))
+    return _clips(videos, image_size, positions, plan).batch(batch_size).prefetch(2)
+
+
+def _augmented(seed, index, image_size: int, usable: Callable):
+    """A random frame of the first usable(n) of n, random crop, colour noise to come."""
+    frame_seed, crop_seed, colour_seed = tf.unstack(
+        tf.random.experimental.stateless_split(seed, 3)
+    )
+    return (
+        index,
+        lambda n: sampling.random_frame(usable(n), frame_seed),
+        lambda size: augmentation.random_crop(size, image_size, crop_seed),
+        colour_seed,
+    )
+
+
+def _plain(clips: int, image_size: int, part: Callable):
+    """Equally spaced frames of the part [start, end) of n frames, centre crop."""
+
+    def plan(position):
+        def choose(n):
+            start, end = part(n)
+            return start + sampling.equally_spaced_frames(end - start, clips)[position % clips]
+
+        return (
+            position // clips,
+            choose,
+            lambda size: augmentation.centre_crop(size, image_size),
+            tf.zeros(2, tf.int32),
         )
-        pixels.set_shape((1, image_size, image_size, 3))
-        return {"clip": pixels, "seed": draws[2]}
 
-    stream = tf.data.Dataset.range(len(videos.ids) * 2 * queries)
-    stream = stream.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return stream.batch(batch_size).prefetch(2)
+    return plan

@@ -18,7 +18,7 @@ import os
 import struct
 import zipfile
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ _POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 _LANE = 64
 
 
-@lru_cache(maxsize=None)
+@cache
 def _byte_table() -> np.ndarray:
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
@@ -39,7 +39,7 @@ def _byte_table() -> np.ndarray:
     return table
 
 
-@lru_cache(maxsize=None)
+@cache
 def _shift_tables(level: int) -> np.ndarray:
     """uint32 [4, 256]: a CRC state, byte by byte, followed by `_LANE * 2**level` zero bytes."""
     states = np.arange(256, dtype=np.uint32)[None] << (8 * np.arange(4, dtype=np.uint32))[:, None]
@@ -129,7 +129,7 @@ def read_description(folder: str) -> dict[str, Any]:
         found = os.path.getsize(path) if os.path.isfile(path) else None
         if found != size:
             what = 'is missing' if found is None else f'has {found} bytes instead of {size}'
-            raise InputError(f'{folder}: {file_name} {what} (copied only in part?); copy or {again}')
+            raise InputError(f'{folder}: {file_name} {what}; copy it again, or {again}')
     return description
 
 

@@ -45,9 +45,9 @@ def embed_clips(
     Returns:
         float32 [N, G, D], unit rows.
     """
-    batches = pipeline.test_clips(videos, image_size, clips, EVALUATION_BATCH)
+    batches = pipeline.test_batches(videos, image_size, clips, EVALUATION_BATCH)
     total = -(-len(videos.ids) * clips // EVALUATION_BATCH)
-    rows = [embed(batch).numpy() for batch in progress(batches, total)]
+    rows = [embed(batch["clip"]).numpy() for batch in progress(batches, total)]
     return np.concatenate(rows).reshape(len(videos.ids), clips, -1)
 
 
@@ -77,9 +77,17 @@ def instance_recall(
     Returns:
         Share in 0..1 of all queries.
     """
-    rows = []
-    for batch in pipeline.half_clips(videos, image_size, seed, queries, EVALUATION_BATCH):
-        rows.append(embed(colour_noise(batch["clip"], batch["seed"], colour)).numpy())
-    rows = np.concatenate(rows).reshape(len(videos.ids), 2 * queries, -1)
-    gallery = video_embeddings(rows[:, queries:])
-    return float(np.mean([recall_at_1(rows[:, q], gallery) for q in range(queries)]))
+    shape = (len(videos.ids), queries, -1)
+    asked = [
+        embed(colour_noise(batch["clip"], batch["seed"], colour)).numpy()
+        for batch in pipeline.first_half_batches(
+            videos, image_size, seed, queries, EVALUATION_BATCH
+        )
+    ]
+    asked = np.concatenate(asked).reshape(shape)
+    kept = [
+        embed(batch["clip"]).numpy()
+        for batch in pipeline.second_half_batches(videos, image_size, queries, EVALUATION_BATCH)
+    ]
+    gallery = video_embeddings(np.concatenate(kept).reshape(shape))
+    return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(queries)]))

@@ -1,0 +1,69 @@
+"""From timestamps, sound or not, to positions on a clock of constant rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import av
+
+FPS = 25.0
+# A longer silence between two frames is a damaged clock, not a still picture.
+MAX_GAP = 10.0
+
+
+class Clock:
+    """Turns presentation times into seconds from the first frame that always increase.
+
+    Missing, repeated or backward times, and gaps of more than `MAX_GAP` seconds, become one
+    ordinary step, so that a damaged clock cannot ask for a million frames.
+    """
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        rate = float(stream.average_rate or 0)
+        self.step = 1 / rate if 1 <= rate <= 1000 else (1.0 if 0 < rate < 1 else 1 / FPS)
+        self._base = float(stream.time_base or 0)
+        self._last_raw: float | None = None
+        self._last = -self.step
+
+    def seconds(self, stamp: int | None) -> float:
+        """Seconds of the next frame in display order, from its presentation time."""
+        raw = None if stamp is None else stamp * self._base
+        gap = self.step if raw is None or self._last_raw is None else raw - self._last_raw
+        self._last += gap if 0 < gap <= MAX_GAP else self.step
+        if raw is not None:
+            self._last_raw = raw
+        elif self._last_raw is not None:
+            self._last_raw += self.step
+        return self._last
+
+
+def slot(seconds: float, fps: float = FPS) -> int:
+    """Position on a clock of `fps` from which a frame stamped `seconds` is shown."""
+    return int(seconds * fps + 0.5)
+
+
+def clock_length(last: float, count: int, fps: float = FPS) -> int:
+    """Positions on a clock of `fps` of a video of `count` frames, the last one at `last` seconds.
+
+    The last frame is shown for the mean step, at most a second.
+    """
+    step = min(last / max(count - 1, 1), 1.0)
+    return max(slot(last, fps) + 1, slot(last + step, fps))
+
+
+def resample(times: np.ndarray, fps: float = FPS) -> np.ndarray:
+    """Frame shown at each position of a clock of `fps`.
+
+    Args:
+        times: float64 [n], seconds of each frame from the first, increasing.
+        fps: positions per second.
+
+    Returns:
+        int64 [frames], indices into `times`.
+    """
+    slots = np.array([slot(t, fps) for t in times])
+    positions = np.arange(clock_length(times[-1], len(times), fps))
+    return np.searchsorted(slots, positions, side='right') - 1
