@@ -83,9 +83,8 @@ class Journal:
             self._write(request)
         shutil.rmtree(os.path.join(self.out, 'spool'), ignore_errors=True)
         os.mkdir(os.path.join(self.out, 'spool'))
-        for number in range(self.shard + 1, self.shard + 100):
-            if os.path.exists(self._shard_path(number)):
-                os.remove(self._shard_path(number))
+        if os.path.exists(self._shard_path(self.shard + 1)):
+            os.remove(self._shard_path(self.shard + 1))
         self._open_shard().truncate(self.end)
 
     def _holds(self, entry: dict[str, Any]) -> bool:

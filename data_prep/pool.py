@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 import time
@@ -24,10 +25,14 @@ class _Worker:
     def __init__(self, context: Any, work: Callable) -> None:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+        # Inherited: Ctrl-C is the parent's to answer, also while a worker starts.
+        stops = {signal.SIGINT, signal.SIGTERM}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that a dead worker reads as the end of the pipe
         self.row: int | None = None
-        self.heard = 0.0
+        self.heard = math.inf  # starting may take its time
 
     def stop(self) -> None:
         self.process.kill()
@@ -37,7 +42,6 @@ class _Worker:
 
 def _serve(work: Callable, pipe: Connection) -> None:
     """A worker's loop: a task in, beats while it lives, a result out."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     last = 0.0
 
     def alive() -> None:
@@ -47,15 +51,14 @@ def _serve(work: Callable, pipe: Connection) -> None:
             pipe.send(None)
 
     try:
+        pipe.send(None)
         while True:
             pipe.send((work(pipe.recv(), alive),))
     except (EOFError, OSError):
         pass  # the parent is gone
 
 
-def in_order(
-    work: Callable, tasks: Sequence[Any], workers: int, patience: float
-) -> Iterator[Any]:
+def in_order(work: Callable, tasks: Sequence[Any], workers: int, patience: float) -> Iterator[Any]:
     """Runs `work(task, alive)` for all tasks in processes and yields the results in their order.
 
     Args:
@@ -68,16 +71,19 @@ def in_order(
         The result of each task, or `Lost`.
     """
     context = multiprocessing.get_context('spawn')
-    crew = [_Worker(context, work) for _ in range(min(workers, len(tasks)))]
+    crew: list[_Worker] = []
     given, results = 0, {}
     try:
+        for _ in range(min(workers, len(tasks))):
+            crew.append(_Worker(context, work))
         for row in range(len(tasks)):
             while row not in results:
                 for worker in crew:
                     # A window bounds what waits on disk behind one long video.
                     if worker.row is None and given < min(len(tasks), row + 8 * workers):
                         worker.pipe.send(tasks[given])
-                        worker.row, worker.heard, given = given, time.monotonic(), given + 1
+                        worker.row, given = given, given + 1
+                        worker.heard = max(worker.heard, time.monotonic())
                 ready = wait([w.pipe for w in crew if w.row is not None], timeout=1.0)
                 for place, worker in enumerate(crew):
                     if worker.row is None:

@@ -150,7 +150,7 @@ def main(argv: list[str]) -> None:
     """The command."""
     if len(argv) > 1:
         raise app.UsageError(f'unknown argument {argv[1]!r}')
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger().setLevel(logging.INFO)
     try:
         print(prepare())

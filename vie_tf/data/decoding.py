@@ -1,6 +1,6 @@
 """Decoding of video files: PyAV, or tensorflow-io's FFmpeg op, behind one function.
 
-The only module that knows FFmpeg. Two back ends give the same frames for the same request:
+The only module that imports tensorflow-io. Two back ends give the same frames for the same request:
 
 * `pyav` seeks to the nearest preceding keyframe and decodes forward, so it touches only what is
   needed, and streams a long video in little memory.
@@ -28,24 +28,21 @@ from typing import Any
 
 import av
 import numpy as np
-from PIL import Image
 
 from vie_tf.data.resampling import FPS, Clock, resample
+from vie_tf.data.video_file import (
+    DecodingError,
+    decoded,
+    displayed_size,
+    open_container,
+    pixels,
+    quarter_turns,
+)
 
 MIN_FRAMES = 3
-TFIO_BYTES = 192 << 20  # it needs this twice
-MAX_PIXELS = 40_000_000  # a little more than 8K
+TFIO_BYTES = 64 << 20  # the op needs it three times over
 # Containers whose packets carry presentation times that a seek can be checked against.
-SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi')
-# What FFmpeg also calls video: text, play lists and cover art are none of ours.
-NOT_VIDEO = ('tty', 'hls', 'concat', 'dash', 'lrc')
-
-# Damaged files are reported by this package, with their names; FFmpeg's own lines have none.
-av.logging.set_level(av.logging.PANIC)
-
-
-class DecodingError(ValueError):
-    """A file gives no usable frames; the message is the reason, without the file's name."""
+SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,7 @@ class VideoInfo:
         height: pixels, as displayed.
         width: pixels, as displayed.
         quarter_turns: counter-clockwise quarter turns from the coded picture to the displayed one.
+        one_size: no change of resolution in mid-stream was seen.
     """
 
     times: np.ndarray
@@ -67,91 +65,11 @@ class VideoInfo:
     height: int
     width: int
     quarter_turns: int
+    one_size: bool
 
     def positions(self, fps: float = FPS) -> np.ndarray:
         """Native frame shown at each position of a clock of `fps`: int64 [frames]."""
         return resample(self.times, fps)
-
-
-def open_container(path: str) -> av.container.InputContainer:
-    """Opens a local file with PyAV, one decoding thread, first video stream.
-
-    Raises:
-        DecodingError: with the reason, for what is no video.
-    """
-    if not os.path.isfile(path):
-        raise DecodingError('no such file')
-    if not os.path.getsize(path):
-        raise DecodingError('empty file')
-    try:
-        # Tags in unknown encodings must not matter; a play list must not reach the network.
-        container = av.open(
-            os.path.abspath(path), metadata_errors='ignore', options={'protocol_whitelist': 'file'}
-        )
-    except PermissionError as error:
-        raise DecodingError('permission denied') from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise DecodingError('FFmpeg cannot open it: damaged, or not a video') from error
-    if container.format.name in NOT_VIDEO or not container.streams.video:
-        container.close()
-        raise DecodingError('no video stream')
-    stream = container.streams.video[0]
-    if stream.width * stream.height > MAX_PIXELS:
-        container.close()
-        raise DecodingError(f'frames of {stream.width} x {stream.height} pixels are too large')
-    stream.thread_type = 'NONE'
-    stream.codec_context.thread_count = 1
-    return container
-
-
-def decoded(
-    container: av.container.InputContainer,
-    damage: Callable[[], Any] = lambda: None,
-    alive: Callable[[], Any] = lambda: None,
-) -> Iterator[av.VideoFrame]:
-    """Frames of the first video stream in display order; what cannot be decoded is stepped over.
-
-    Args:
-        container: from `open_container`.
-        damage: called once for each packet that cannot be decoded.
-        alive: called for each packet.
-    """
-    packets = container.demux(container.streams.video[0])
-    while True:
-        alive()
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.error.FFmpegError, OSError, ValueError):
-            damage()
-            return
-        try:
-            yield from packet.decode()
-        except (av.error.FFmpegError, OSError, ValueError):
-            damage()
-
-
-def quarter_turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns, 0 to 3, that the file's metadata ask for."""
-    return round(frame.rotation / 90) % 4
-
-
-def displayed_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """Height and width after rotation."""
-    turned = quarter_turns(frame) % 2
-    return (frame.width, frame.height) if turned else (frame.height, frame.width)
-
-
-def pixels(frame: av.VideoFrame, height: int = 0, width: int = 0) -> np.ndarray:
-    """RGB of a decoded frame, rotation applied: uint8 [height, width, 3].
-
-    Where the resolution changes in mid-stream, frames take the size asked for.
-    """
-    image = np.rot90(frame.to_ndarray(format='rgb24'), quarter_turns(frame))
-    if height and image.shape[:2] != (height, width):
-        image = np.asarray(Image.fromarray(image).resize((width, height), Image.BILINEAR))
-    return np.ascontiguousarray(image)
 
 
 def probe(path: str) -> VideoInfo:
@@ -166,6 +84,7 @@ def probe(path: str) -> VideoInfo:
         first = next(decoded(container), None)
         if first is None:
             raise DecodingError('no frame can be decoded: damaged or encrypted')
+        one_size = True
         (height, width), turns, first_stamp = displayed_size(first), quarter_turns(first), first.pts
     with open_container(path) as container:
         stream = container.streams.video[0]
@@ -174,9 +93,11 @@ def probe(path: str) -> VideoInfo:
         if sound:
             times = [clock.seconds(stamp) for stamp in stamps]
     if not sound:
-        stamps, keys = [], []
+        stamps, keys, times = [], [], []
         with open_container(path) as container:
-            times = [clock.seconds(frame.pts) for frame in decoded(container)]
+            for frame in decoded(container):
+                times.append(clock.seconds(frame.pts, frame.dts))
+                one_size = one_size and displayed_size(frame) == (height, width)
     if len(times) < MIN_FRAMES:
         raise DecodingError(f'fewer than {MIN_FRAMES} frames ({len(times)})')
     return VideoInfo(
@@ -186,6 +107,7 @@ def probe(path: str) -> VideoInfo:
         height,
         width,
         turns,
+        one_size,
     )
 
 
@@ -220,7 +142,7 @@ def stream(
         for frame in decoded(container, damage, alive):
             if size == (0, 0):
                 size = displayed_size(frame)
-            yield clock.seconds(frame.pts), partial(pixels, frame, *size)
+            yield clock.seconds(frame.pts, frame.dts), partial(pixels, frame, *size)
 
 
 def _demux(
@@ -338,6 +260,7 @@ def _tfio() -> tuple[Any, str]:
     if importlib.util.find_spec('tensorflow_io') is None:
         return None, 'tensorflow-io is not installed'
     try:
+        os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # its start-up lines help nobody
         import tensorflow_io as tfio
 
         ctypes.CDLL('libavutil.so.56').av_log_set_level(-8)
@@ -369,7 +292,7 @@ def _decode_tfio(path: str, info: VideoInfo) -> np.ndarray | None:
     """The whole video by tensorflow-io: uint8 [n, height, width, 3]; None where PyAV must do it."""
     coded_width = info.height if info.quarter_turns % 2 else info.width
     bytes_needed = len(info.times) * info.height * info.width * 3
-    if bytes_needed > TFIO_BYTES or coded_width % 16 or not len(info.keyframes):
+    if bytes_needed > TFIO_BYTES or coded_width % 16 or not info.one_size:
         return None
     import tensorflow as tf
 

@@ -27,9 +27,22 @@ class Clock:
         self._base = float(stream.time_base or 0)
         self._last_raw: float | None = None
         self._last = -self.step
+        self._newest: list[int | None] = [None, None]
+        self._faults = [0, 0]
 
-    def seconds(self, stamp: int | None) -> float:
-        """Seconds of the next frame in display order, from its presentation time."""
+    def seconds(self, pts: int | None, dts: int | None = None) -> float:
+        """Seconds of the next frame in display order, from its two timestamps.
+
+        Where a container's presentation times go backwards (B-frames in AVI), the decoding times
+        are taken instead, by the rule of FFmpeg's `guess_correct_ts`.
+        """
+        for place, stamp in enumerate((pts, dts)):
+            if stamp is not None:
+                newest = self._newest[place]
+                self._faults[place] += newest is not None and stamp <= newest
+                self._newest[place] = stamp
+        use_pts = pts is not None and (dts is None or self._faults[0] <= self._faults[1])
+        stamp = pts if use_pts else dts
         raw = None if stamp is None else stamp * self._base
         gap = self.step if raw is None or self._last_raw is None else raw - self._last_raw
         self._last += gap if 0 < gap <= MAX_GAP else self.step
@@ -51,7 +64,7 @@ def clock_length(last: float, count: int, fps: float = FPS) -> int:
     The last frame is shown for the mean step, at most a second.
     """
     step = min(last / max(count - 1, 1), 1.0)
-    return max(slot(last, fps) + 1, slot(last + step, fps))
+    return max(slot(last + step, fps), 1)
 
 
 def resample(times: np.ndarray, fps: float = FPS) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""`kill -9` at any moment, then the same command: the same losses, bit for bit."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from make_videos import write_video
+
+STEPS = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(12):
+        write_video(folder / f"{number:02}.mp4", frames=8 + number, width=48, height=40)
+    return folder
+
+
+def command(folder, workdir, *more):
+    return [
+        sys.executable, "-m", "vie_tf.main", f"--data={folder}", f"--workdir={workdir}",
+        "--image_size=32", "--batch_size=4", f"--steps={STEPS}", "--seed=11", "--log_every=1",
+        "--save_every=2", "--evaluate_every=6", "--held_out=0.25", "--decoder=pyav", *more,
+    ]
+
+
+def losses(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    kept = ("loss", "recall_at_1", "effective_dimension", "learning_rate")
+    return [(line["step"], [line.get(name) for name in kept]) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory):
+    """The run that is never killed."""
+    workdir = tmp_path_factory.mktemp("whole")
+    subprocess.run(command(folder, workdir), check=True, capture_output=True)
+    expected = losses(workdir)
+    assert [step for step, values in expected if values[0] is not None] == list(range(1, STEPS + 1))
+    return expected
+
+
+def kill_and_go_on(folder, workdir, rng):
+    """Kills the run once it has written a drawn number of steps, a drawn moment later."""
+    workdir.mkdir()
+    run = subprocess.Popen(
+        command(folder, workdir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wanted, metrics = rng.randrange(1, STEPS - 4), workdir / "metrics.jsonl"
+    while run.poll() is None:
+        if metrics.exists() and metrics.read_text().count('"loss"') >= wanted:
+            break
+        time.sleep(0.005)
+    time.sleep(rng.uniform(0, 0.15))
+    run.send_signal(signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    again = subprocess.run(command(folder, workdir), check=True, capture_output=True, text=True)
+    assert "going on from step" in again.stderr
+    return losses(workdir)
+
+
+def test_killed_run_goes_on_bit_for_bit(folder, whole, tmp_path):
+    assert kill_and_go_on(folder, tmp_path / "run", random.Random(0)) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_five_random_moments(folder, whole, tmp_path, seed):
+    assert kill_and_go_on(folder, tmp_path / "run", random.Random(seed)) == whole
+
+
+def test_interrupt_saves_and_says_so(folder, whole, tmp_path):
+    run = subprocess.Popen(
+        command(folder, tmp_path, "--save_every=1000"), stderr=subprocess.PIPE, text=True
+    )
+    while '"loss"' not in (
+        (tmp_path / "metrics.jsonl").read_text() if (tmp_path / "metrics.jsonl").exists() else ""
+    ):
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate()[1]
+    assert run.returncode == 130
+    assert said.strip().splitlines()[-1].startswith("stopped at step")
+    subprocess.run(command(folder, tmp_path, "--save_every=1000"), check=True, capture_output=True)
+    assert losses(tmp_path) == whole
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/shm").is_dir(), reason="needs a tiny disk")
+def test_full_disk_leaves_the_last_checkpoint_good(folder, whole, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "none", str(disk)])
+    if mounted.returncode:
+        pytest.skip("may not mount a tiny disk here")
+    try:
+        full = subprocess.run(
+            command(folder, disk / "run", "--keep=5"), capture_output=True, text=True
+        )
+        assert full.returncode == 1
+        last = full.stderr.strip().splitlines()[-1]
+        assert last.startswith("vie_tf: cannot save step") and "make room" in last
+        shutil.copytree(disk / "run", tmp_path / "run")
+        for part in (tmp_path / "run" / "checkpoints").glob("*temp*"):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(command(folder, tmp_path / "run", "--keep=5"), check=True, capture_output=True)
+    assert losses(tmp_path / "run") == whole

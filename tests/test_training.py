@@ -1,0 +1,165 @@
+"""`train_step` on one and two replicas, the optimizer, the order of the clips."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf.data import pipeline
+from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.data.videos import VideoSet
+from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.vie import VIE
+
+VIDEOS, SIZE = 12, 32
+
+
+@pytest.fixture(scope="module")
+def replicas():
+    """Two replicas on the two logical processors of conftest.py."""
+    devices = tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def small_network():
+    """As a family's network, small, and without batch normalisation (which replicas do not share)."""
+    clip = keras.Input((1, SIZE, SIZE, 3), dtype="float32")
+    x = keras.layers.Conv2D(8, 5, 4, activation="relu", kernel_initializer=_initial(0))(clip[:, 0])
+    x = keras.layers.GlobalAveragePooling2D()(x / 255.0)
+    x = keras.layers.Dense(128, kernel_initializer=_initial(1))(x)
+    return keras.Model(clip, {"embedding": tf.math.l2_normalize(x, axis=1)})
+
+
+def _initial(seed):
+    return keras.initializers.GlorotUniform(seed)
+
+
+def make_model(noise_samples=0, rate=0.1):
+    bank = MemoryBank(VIDEOS, momentum=0.5, seed=5)
+    model = VIE(small_network(), bank, noise_samples=noise_samples, temperature=0.1, seed=3)
+    model.compile(Momentum(rate))
+    return model
+
+
+def batches(steps, size=8):
+    rng = np.random.default_rng(0)
+    data = {
+        "clip": rng.integers(0, 256, (steps * size, 1, SIZE, SIZE, 3)).astype("uint8"),
+        "index": np.concatenate([rng.permutation(VIDEOS)[:size] for _ in range(steps)]),
+        "label": rng.integers(5, size=steps * size),
+        "seed": rng.integers(1 << 30, size=(steps * size, 2)).astype("int32"),
+    }
+    return tf.data.Dataset.from_tensor_slices(data).batch(size)
+
+
+@pytest.mark.parametrize("noise_samples", [0, 64])
+def test_two_replicas_take_the_steps_of_one(replicas, noise_samples):
+    """The same weights and the same bank, on both replicas, after every step."""
+    alone = make_model(noise_samples)
+    with replicas.scope():
+        shared = make_model(noise_samples)
+    for step in range(3):
+        one = batches(3).skip(step).take(1)
+        first = alone.fit(one, verbose=0)
+        second = shared.fit(one, verbose=0)
+        np.testing.assert_allclose(first.history["loss"], second.history["loss"], rtol=1e-4)
+        for ours, theirs in zip(alone.network.weights, shared.network.weights):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+        for name in ("rows", "labels", "visited"):
+            copies = [x.numpy() for x in replicas.experimental_local_results(
+                getattr(shared.bank, name))]
+            np.testing.assert_array_equal(copies[0], copies[1])
+        np.testing.assert_allclose(alone.bank.rows, shared.bank.rows, rtol=1e-3, atol=1e-5)
+        np.testing.assert_array_equal(alone.bank.labels, shared.bank.labels)
+        np.testing.assert_array_equal(alone.bank.visited, shared.bank.visited)
+    assert shared.bank.visited.numpy().any()
+
+
+def test_uneven_batches_work_on_two_replicas(replicas):
+    with replicas.scope():
+        model = make_model(noise_samples=16)
+    model.fit(batches(1, size=7), verbose=0)
+    assert model.bank.visited.numpy().sum() == 7
+
+
+def test_loss_is_read_before_the_bank_is_written():
+    model = make_model()
+    batch = next(iter(batches(1)))
+    rows = model.bank.rows.numpy()
+    embedding = model.network(
+        colour_noise(batch["clip"], batch["seed"], ColourNoise()), training=True
+    )["embedding"].numpy()
+    logits = embedding @ rows.T / 0.1
+    own = logits[np.arange(8), batch["index"]]
+    expected = np.mean(np.log(np.exp(logits).sum(1)) - own)
+    np.testing.assert_allclose(model.train_step(batch)["loss"], expected, rtol=1e-4)
+    mixed = rows[batch["index"]] + embedding
+    mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.bank.rows.numpy()[batch["index"]], mixed, rtol=1e-3, atol=1e-5)
+
+
+def test_weight_decay_spares_batch_normalisation():
+    clip = keras.Input((1, SIZE, SIZE, 3), dtype="float32")
+    x = keras.layers.BatchNormalization(name="norm")(clip[:, 0])
+    x = keras.layers.Dense(128, name="dense")(keras.layers.GlobalAveragePooling2D()(x))
+    network = keras.Model(clip, {"embedding": tf.math.l2_normalize(x, axis=1)})
+    model = VIE(network, MemoryBank(VIDEOS), noise_samples=0, weight_decay=0.5)
+    dense = network.get_layer("dense")
+    expected = 0.25 * (np.sum(dense.kernel.numpy() ** 2) + np.sum(dense.bias.numpy() ** 2))
+    np.testing.assert_allclose(model.l2_penalty(), expected, rtol=1e-5)
+
+
+def test_momentum_keeps_gradients_and_not_steps():
+    """After a drop of the rate the whole step is smaller at once."""
+    optimizer = Momentum(PiecewiseRate(0.1, [0]), 0.9)
+    weight = tf.Variable([1.0])
+    accumulator, expected = 0.0, 1.0
+    for step, rate in enumerate([0.1, 0.01, 0.01]):
+        optimizer.apply_gradients([(tf.constant([2.0]), weight)])
+        accumulator = 0.9 * accumulator + 2.0
+        expected -= rate * accumulator
+        np.testing.assert_allclose(weight, [expected], rtol=1e-5, err_msg=str(step))
+
+
+def noise_videos(count=10):
+    frames = tf.constant(np.random.default_rng(1).integers(0, 256, (count, 6, 40, 48, 3)), tf.uint8)
+
+    def read(number, chosen, box):
+        clip = tf.gather(frames[number], chosen)
+        return clip[:, box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
+
+    return VideoSet(
+        ids=[str(i) for i in range(count)],
+        labels=np.arange(count) % 3,
+        label_names=list("abc"),
+        splits=np.full(count, ""),
+        frames=np.full(count, 6),
+        sizes=np.full((count, 2), (40, 48), np.int32),
+        numbers=np.arange(count),
+        read=read,
+    )
+
+
+def test_every_epoch_is_a_permutation_of_its_own():
+    stream = pipeline.training_batches(noise_videos(), 5, SIZE, 7, 0, 8)
+    order = np.concatenate([batch["index"] for batch in stream]).reshape(4, 10)
+    assert (np.sort(order) == np.arange(10)).all()
+    assert len({tuple(epoch) for epoch in order}) == 4
+
+
+def test_clips_do_not_depend_on_where_the_run_started():
+    whole = list(pipeline.training_batches(noise_videos(), 4, SIZE, 7, 0, 6))
+    later = list(pipeline.training_batches(noise_videos(), 4, SIZE, 7, 3, 6))
+    for one, other in zip(whole[3:], later):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+    others = next(iter(pipeline.training_batches(noise_videos(), 4, SIZE, 8, 0, 6)))
+    assert (others["clip"].numpy() != whole[0]["clip"].numpy()).any()
+    assert whole[0]["clip"].dtype == tf.uint8 and whole[0]["seed"].shape == (4, 2)
+
+
+def test_test_clips_are_all_there_in_order():
+    stream = list(pipeline.test_batches(noise_videos(), SIZE, clips=5, batch_size=16))
+    assert np.concatenate([batch["index"] for batch in stream]).tolist() == sorted(5 * list(range(10)))
+    assert len(stream[-1]["index"]) == 50 % 16

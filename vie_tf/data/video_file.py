@@ -1,0 +1,103 @@
+"""One video file through PyAV: opening it, its frames in display order, their pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+MAX_PIXELS = 40_000_000  # a little more than 8K
+# What FFmpeg also calls video: text, play lists and cover art are none of ours.
+NOT_VIDEO = ('tty', 'hls', 'concat', 'dash', 'lrc')
+
+# Damaged files are reported by this package, with their names; FFmpeg's own lines have none.
+av.logging.set_level(av.logging.PANIC)
+
+
+class DecodingError(ValueError):
+    """A file gives no usable frames; the message is the reason, without the file's name."""
+
+
+def open_container(path: str) -> av.container.InputContainer:
+    """Opens a local file with PyAV, one decoding thread, first video stream.
+
+    Raises:
+        DecodingError: with the reason, for what is no video.
+    """
+    if not os.path.isfile(path):
+        raise DecodingError('no such file')
+    if not os.path.getsize(path):
+        raise DecodingError('empty file')
+    try:
+        # Tags in unknown encodings must not matter; a play list must not reach the network.
+        container = av.open(
+            os.path.abspath(path), metadata_errors='ignore', options={'protocol_whitelist': 'file'}
+        )
+    except PermissionError as error:
+        raise DecodingError('permission denied') from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise DecodingError('FFmpeg cannot open it: damaged, or not a video') from error
+    if container.format.name in NOT_VIDEO or not container.streams.video:
+        container.close()
+        raise DecodingError('no video stream')
+    stream = container.streams.video[0]
+    if stream.width * stream.height > MAX_PIXELS:
+        container.close()
+        raise DecodingError(f'frames of {stream.width} x {stream.height} pixels are too large')
+    stream.thread_type = 'NONE'
+    stream.codec_context.thread_count = 1
+    return container
+
+
+def decoded(
+    container: av.container.InputContainer,
+    damage: Callable[[], Any] = lambda: None,
+    alive: Callable[[], Any] = lambda: None,
+) -> Iterator[av.VideoFrame]:
+    """Frames of the first video stream in display order; what cannot be decoded is stepped over.
+
+    Args:
+        container: from `open_container`.
+        damage: called once for each packet that cannot be decoded.
+        alive: called for each packet.
+    """
+    packets = container.demux(container.streams.video[0])
+    while True:
+        alive()
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except (av.error.FFmpegError, OSError, ValueError):
+            damage()
+            return
+        try:
+            yield from packet.decode()
+        except (av.error.FFmpegError, OSError, ValueError):
+            damage()
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """Counter-clockwise quarter turns, 0 to 3, that the file's metadata ask for."""
+    return round(frame.rotation / 90) % 4
+
+
+def displayed_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Height and width after rotation."""
+    turned = quarter_turns(frame) % 2
+    return (frame.width, frame.height) if turned else (frame.height, frame.width)
+
+
+def pixels(frame: av.VideoFrame, height: int = 0, width: int = 0) -> np.ndarray:
+    """RGB of a decoded frame, rotation applied: uint8 [height, width, 3].
+
+    Where the resolution changes in mid-stream, frames take the size asked for.
+    """
+    image = np.rot90(frame.to_ndarray(format='rgb24'), quarter_turns(frame))
+    if height and image.shape[:2] != (height, width):
+        image = np.asarray(Image.fromarray(image).resize((width, height), Image.BILINEAR))
+    return np.ascontiguousarray(image)
