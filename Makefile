@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .DELETE_ON_ERROR:
 
 demo: $(READY)
-	@$(PY) -m data_prep.demo
+	@$(PY) -m vie_tf.demo
 
 test: $(READY)
 	@$(PY) -m ruff check .

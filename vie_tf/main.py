@@ -18,7 +18,8 @@ def main(_) -> None:
     getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def parse(argv: list[str]) -> list[str]:
+    """Reads the flags; one line and exit status 1 when they are wrong."""
     try:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
@@ -34,7 +35,7 @@ def run() -> None:
     """Entry point: one line and exit status 1 on bad input, 130 when interrupted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        app.run(main, flags_parser=_parse)
+        app.run(main, flags_parser=parse)
     except InputError as error:
         print("vie_tf:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)

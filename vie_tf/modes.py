@@ -19,7 +19,7 @@ from vie_tf import plots, workdir
 from vie_tf.config import RUN
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise
-from vie_tf.data.videos import VideoSet, open_videos
+from vie_tf.data.videos import VideoSet, open_video, open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation.knn import knn_accuracy, nearest
@@ -193,7 +193,7 @@ def retrieve(flags) -> None:
     if flags.query in videos.ids:
         wanted = np.array([videos.ids.index(flags.query)])
     elif flags.query:
-        queries = open_videos(flags.query, flags.decoder)
+        queries = open_video(flags.query, flags.decoder)
         query_rows = embedding.video_embeddings(
             embedding.embed_clips(compute, queries, image_size, flags.clips)
         )
@@ -293,13 +293,17 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, int]:
                 f"--{name}={flags[name].value}, but {folder} was trained with --{name}={run[name]}: "
                 "leave the flag out"
             )
-    image_size = int(run["image_size"])
-    network = families.build(
-        run["family"], None if any_size else image_size, depth=int(run["depth"])
-    )
+    return load_network(folder, any_size), int(run["image_size"])
+
+
+def load_network(folder: Path, any_size: bool = False) -> keras.Model:
+    """The network of a run with the weights of its newest checkpoint, in float32."""
+    run = workdir.read_flags(folder)
+    image_size = None if any_size else int(run["image_size"])
+    network = families.build(run["family"], image_size, depth=int(run["depth"]))
     step = checkpoints.restore_network(folder / "checkpoints", network)
     print(f"{run['family']} of {folder} at step {step}", file=sys.stderr)
-    return network, image_size
+    return network
 
 
 def shown(what: str):

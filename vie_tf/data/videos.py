@@ -111,6 +111,15 @@ def open_videos(data: str, decoder: str = 'auto', label_column: str = 'label') -
     return _open_raw(list_source(data, label_column), data, decoder)
 
 
+def open_video(path: str, decoder: str = 'auto') -> VideoSet:
+    """A set of one video file, as a query.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _open_raw([SourceVideo(path, path)], path, decoder)
+
+
 def list_source(data: str, label_column: str = 'label', leave_out: str = '') -> list[SourceVideo]:
     """The videos of a folder or CSV, without opening them.
 

@@ -1,0 +1,144 @@
+"""Clips a second and bytes read a clip of the input pipeline, against one Example a video.
+
+    python benchmarks/input_pipeline.py
+
+Makes real videos (H.264, 10 s, 568x320), prepares them, and reads VIE-Single's training clips.
+The peer is the usual layout of video TFRecords (a SequenceExample a video, all its JPEG frames in
+it: DMVR, Model Garden): parse, pick a frame, decode and crop it. Both do the same augmentation on
+the same JPEGs, and take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import tensorflow as tf
+
+from vie_tf.data import augmentation, pipeline, sampling
+from vie_tf.data.videos import VideoSet, open_videos
+
+HEIGHT, WIDTH, FRAMES = 320, 568, 250
+
+
+def make_videos(folder: Path, count: int) -> None:
+    """Drifting smooth patterns with grain, about as costly to code as camera pictures."""
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        coarse = rng.integers(0, 256, (24, 40, 3)).astype(np.float32)
+        scene = tf.image.resize(coarse, (HEIGHT + FRAMES, WIDTH + FRAMES), "bicubic").numpy()
+        with av.open(str(folder / f"{number:03}.mp4"), "w") as file:
+            stream = file.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            stream.options = {"preset": "ultrafast", "crf": "23"}
+            for t in range(FRAMES):
+                image = scene[t : t + HEIGHT, t : t + WIDTH] + rng.normal(0, 6, (HEIGHT, WIDTH, 1))
+                frame = av.VideoFrame.from_ndarray(np.clip(image, 0, 255).astype(np.uint8))
+                file.mux(stream.encode(frame))
+            file.mux(stream.encode())
+
+
+def write_examples(videos: VideoSet, path: Path, jpegs) -> None:
+    """The peer's file: every frame of a video in one SequenceExample."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number in range(len(videos.ids)):
+            frames = [
+                tf.train.Feature(bytes_list=tf.train.BytesList(value=[jpeg]))
+                for jpeg in jpegs[number]
+            ]
+            lists = {"image/encoded": tf.train.FeatureList(feature=frames)}
+            example = tf.train.SequenceExample(
+                feature_lists=tf.train.FeatureLists(feature_list=lists)
+            )
+            writer.write(example.SerializeToString())
+
+
+def example_batches(path: Path, size, batch_size: int, image_size: int) -> tf.data.Dataset:
+    """The peer's pipeline: sample before decoding, fused decode and crop, same augmentation."""
+
+    def clip(position, serialized):
+        feature = {"image/encoded": tf.io.FixedLenSequenceFeature([], tf.string)}
+        jpegs = tf.io.parse_single_sequence_example(serialized, sequence_features=feature)[1]
+        jpegs = jpegs["image/encoded"]
+        seeds = tf.unstack(
+            tf.random.experimental.stateless_split(tf.stack([0, tf.cast(position, tf.int32)]), 2)
+        )
+        chosen = sampling.random_frame(tf.size(jpegs, tf.int64), seeds[0])[0]
+        crop = augmentation.random_crop(size, image_size, seeds[1])
+
+        def read(box):
+            return tf.io.decode_and_crop_jpeg(
+                jpegs[chosen], box, channels=3, dct_method="INTEGER_ACCURATE"
+            )[None]
+
+        return augmentation.cut(read, size, crop, image_size)
+
+    stream = tf.data.TFRecordDataset(str(path)).repeat().shuffle(8).enumerate()
+    return stream.map(clip, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(2)
+
+
+def bytes_read() -> int:
+    """Bytes that this process has asked the system to read so far (Linux)."""
+    return int(Path("/proc/self/io").read_text().split("rchar: ")[1].split()[0])
+
+
+def main() -> None:
+    """Prints both speeds, their ratio, and bytes a clip."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--videos", type=int, default=8)
+    parser.add_argument("--image_size", type=int, default=224)
+    parser.add_argument("--batches", type=int, default=8, help="of 32 clips, in each round")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "videos").mkdir()
+        make_videos(folder / "videos", options.videos)
+        subprocess.run(
+            [sys.executable, "-m", "data_prep.videos", f"--source={folder / 'videos'}",
+             f"--out={folder / 'prepared'}"],
+            check=True, capture_output=True,
+        )
+        videos = open_videos(str(folder / "prepared"))
+        records = tf.data.TFRecordDataset(sorted(map(str, (folder / "prepared").glob("*.tfrecord"))))
+        stored = [record.numpy() for record in records]
+        per_video = len(stored) // len(videos.ids)
+        write_examples(
+            videos, folder / "examples.tfrecord",
+            [stored[n * per_video : (n + 1) * per_video] for n in range(len(videos.ids))],
+        )
+        frame_bytes = statistics.mean(map(len, stored))
+        size = tf.constant(videos.sizes[0])
+        ours = iter(pipeline.training_batches(videos, 32, options.image_size, 0, 0, 1 << 30))
+        peer = iter(example_batches(folder / "examples.tfrecord", size, 32, options.image_size))
+        speeds, read = {"vie_tf": [], "examples": []}, {"vie_tf": [], "examples": []}
+        for stream in (ours, peer):  # fill the buffers
+            for _ in range(8):
+                next(stream)
+        for _ in range(options.rounds):
+            for name, stream in (("vie_tf", ours), ("examples", peer)):
+                time.sleep(0.5)  # until what was prefetched stands still
+                start, before = time.perf_counter(), bytes_read()
+                for _ in range(options.batches):
+                    next(stream)
+                clips = 32 * options.batches
+                speeds[name].append(clips / (time.perf_counter() - start))
+                read[name].append((bytes_read() - before) / clips)
+        print(f"mean JPEG: {frame_bytes:.0f} bytes; clips of 1 frame at {options.image_size} px")
+        for name in speeds:
+            share = statistics.median(read[name]) / frame_bytes
+            print(f"{name:9} {statistics.median(speeds[name]):8.0f} clips/s   bytes read a clip: "
+                  f"{statistics.median(read[name]):10.0f} = {share:.2f} x the used frame")
+        ratio = statistics.median(a / b for a, b in zip(speeds["vie_tf"], speeds["examples"]))
+        print(f"clips/s vie_tf / examples: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
