@@ -102,16 +102,25 @@ def main() -> None:
         (folder / "videos").mkdir()
         make_videos(folder / "videos", options.videos)
         subprocess.run(
-            [sys.executable, "-m", "data_prep.videos", f"--source={folder / 'videos'}",
-             f"--out={folder / 'prepared'}"],
-            check=True, capture_output=True,
+            [
+                sys.executable,
+                "-m",
+                "data_prep.videos",
+                f"--source={folder / 'videos'}",
+                f"--out={folder / 'prepared'}",
+            ],
+            check=True,
+            capture_output=True,
         )
         videos = open_videos(str(folder / "prepared"))
-        records = tf.data.TFRecordDataset(sorted(map(str, (folder / "prepared").glob("*.tfrecord"))))
+        records = tf.data.TFRecordDataset(
+            sorted(map(str, (folder / "prepared").glob("*.tfrecord")))
+        )
         stored = [record.numpy() for record in records]
         per_video = len(stored) // len(videos.ids)
         write_examples(
-            videos, folder / "examples.tfrecord",
+            videos,
+            folder / "examples.tfrecord",
             [stored[n * per_video : (n + 1) * per_video] for n in range(len(videos.ids))],
         )
         frame_bytes = statistics.mean(map(len, stored))
@@ -134,8 +143,10 @@ def main() -> None:
         print(f"mean JPEG: {frame_bytes:.0f} bytes; clips of 1 frame at {options.image_size} px")
         for name in speeds:
             share = statistics.median(read[name]) / frame_bytes
-            print(f"{name:9} {statistics.median(speeds[name]):8.0f} clips/s   bytes read a clip: "
-                  f"{statistics.median(read[name]):10.0f} = {share:.2f} x the used frame")
+            print(
+                f"{name:9} {statistics.median(speeds[name]):8.0f} clips/s   bytes read a clip: "
+                f"{statistics.median(read[name]):10.0f} = {share:.2f} x the used frame"
+            )
         ratio = statistics.median(a / b for a, b in zip(speeds["vie_tf"], speeds["examples"]))
         print(f"clips/s vie_tf / examples: {ratio:.2f}")
 

@@ -58,9 +58,7 @@ def plain_step(image_size: int, batch_size: int, rng: np.random.Generator):
     def step():
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            )
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         weights = model.trainable_weights
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
         return loss
@@ -112,11 +110,15 @@ def main() -> None:
             steps[name]().numpy()
             seconds[name].append(time.perf_counter() - start)
     for name, times in seconds.items():
-        print(f"{name:8} {options.batch_size / statistics.median(times):8.1f} clips/s "
-              f"(median of {options.rounds}, {options.image_size} px, batch {options.batch_size})")
+        print(
+            f"{name:8} {options.batch_size / statistics.median(times):8.1f} clips/s "
+            f"(median of {options.rounds}, {options.image_size} px, batch {options.batch_size})"
+        )
     ratios = [ours / peer for ours, peer in zip(seconds["vie_tf"], seconds["keras"])]
-    print(f"step time vie_tf / keras: {statistics.median(ratios):.3f} "
-          f"(quartiles {np.quantile(ratios, 0.25):.3f} to {np.quantile(ratios, 0.75):.3f})")
+    print(
+        f"step time vie_tf / keras: {statistics.median(ratios):.3f} "
+        f"(quartiles {np.quantile(ratios, 0.25):.3f} to {np.quantile(ratios, 0.75):.3f})"
+    )
 
 
 if __name__ == "__main__":

@@ -179,12 +179,18 @@ def make(out: str, seed: int = 0, limit: int | None = None) -> None:
         if os.path.exists(mark):
             with open(mark) as file:
                 if file.read() != signature:
-                    raise InputError(f"{out} holds other videos than --seed={seed} makes: "
-                                     "remove it or choose another --out")
+                    raise InputError(
+                        f"{out} holds other videos than --seed={seed} makes: "
+                        "remove it or choose another --out"
+                    )
         with open(mark, "w") as file:
             file.write(signature)
-        columns = (TextColumn("moving digits"), BarColumn(), MofNCompleteColumn(),
-                   TimeRemainingColumn())
+        columns = (
+            TextColumn("moving digits"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         workers = min(os.cpu_count() or 1, 1 + len(videos) // 32)
         # Not forked: a caller may have TensorFlow's threads running. Ctrl-C is the parent's.
         pool = multiprocessing.get_context("spawn").Pool(

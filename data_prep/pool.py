@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -27,6 +28,7 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(work, theirs), daemon=True)
         # Inherited: Ctrl-C is the parent's to answer, also while a worker starts.
         stops = {signal.SIGINT, signal.SIGTERM}
+        resource_tracker.ensure_running()  # its own start would let the signals in again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
         self.process.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -70,7 +72,7 @@ def in_order(work: Callable, tasks: Sequence[Any], workers: int, patience: float
     Yields:
         The result of each task, or `Lost`.
     """
-    context = multiprocessing.get_context('spawn')
+    context = multiprocessing.get_context("spawn")
     crew: list[_Worker] = []
     given, results = 0, {}
     try:
@@ -97,9 +99,9 @@ def in_order(work: Callable, tasks: Sequence[Any], workers: int, patience: float
                                 results[worker.row], worker.row = message[0], None
                         except (EOFError, OSError):
                             worker.process.join()
-                            lost = f'the decoder crashed (exit code {worker.process.exitcode})'
+                            lost = f"the decoder crashed (exit code {worker.process.exitcode})"
                     elif time.monotonic() - worker.heard > patience:
-                        lost = f'the decoder stood still for {patience:g} s'
+                        lost = f"the decoder stood still for {patience:g} s"
                     if lost:
                         results[worker.row] = Lost(lost)
                         worker.stop()

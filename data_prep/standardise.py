@@ -32,8 +32,8 @@ class Task:
 class Standardised:
     """The outcome for one video; `records` bytes of TFRecords wait in the task's spool file."""
 
-    status: str = 'skipped'
-    reason: str = ''
+    status: str = "skipped"
+    reason: str = ""
     records: int = 0
     offsets: list[int] = field(default_factory=list)
     height: int = 0
@@ -64,18 +64,18 @@ def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | str:
     """
     result = Standardised()
     try:
-        with open(task.spool, 'wb') as spool:
+        with open(task.spool, "wb") as spool:
             _write_frames(task, alive, result, spool)
     except decoding.DecodingError as error:
         result.reason = str(error)
     except StorageError as error:
-        return f'{task.spool}: {error}'
+        return f"{task.spool}: {error}"
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            return f'{task.spool}: {error.strerror}'
-        result.reason = f'cannot be read: {error.strerror or error}'
+            return f"{task.spool}: {error.strerror}"
+        result.reason = f"cannot be read: {error.strerror or error}"
     except MemoryError:
-        result.reason = 'not enough memory'
+        result.reason = "not enough memory"
     return result
 
 
@@ -94,13 +94,13 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
         if not result.height:
             size = target_size(image.height, image.width, task.short_side)
             if max(size) > _JPEG_LIMIT:
-                raise decoding.DecodingError(f'{image.width} x {image.height} is too elongated')
+                raise decoding.DecodingError(f"{image.width} x {image.height} is too elongated")
             result.height, result.width = size
             result.source.update(height=image.height, width=image.width)
         if image.size != (result.width, result.height):
             image = image.resize((result.width, result.height), Image.BILINEAR)
         jpeg = io.BytesIO()
-        image.save(jpeg, 'JPEG', quality=task.jpeg_quality)
+        image.save(jpeg, "JPEG", quality=task.jpeg_quality)
         result.offsets += [result.records] * (until - len(result.offsets))
         try:
             result.records += spool.write(prepared.record(jpeg.getvalue()))
@@ -115,14 +115,14 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
         show = pixels
         count += 1
     if count < decoding.MIN_FRAMES:
-        reason = f'fewer than {decoding.MIN_FRAMES} frames ({count})'
+        reason = f"fewer than {decoding.MIN_FRAMES} frames ({count})"
         if not count:
-            reason = 'no frame can be decoded: damaged or encrypted'
+            reason = "no frame can be decoded: damaged or encrypted"
         raise decoding.DecodingError(reason)
     emit(resampling.clock_length(seconds, count, task.fps))
     if len(result.offsets) < decoding.MIN_FRAMES:
         raise decoding.DecodingError(
-            f'fewer than {decoding.MIN_FRAMES} frames at {task.fps:g} fps ({len(result.offsets)})'
+            f"fewer than {decoding.MIN_FRAMES} frames at {task.fps:g} fps ({len(result.offsets)})"
         )
     result.source.update(
         fps=round((count - 1) / seconds, 3),
@@ -130,5 +130,5 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
         frames=count,
         bytes=os.path.getsize(task.path),
     )
-    result.status = 'kept'
-    result.reason = f'{damaged} parts cannot be decoded' if damaged else ''
+    result.status = "kept"
+    result.reason = f"{damaged} parts cannot be decoded" if damaged else ""

@@ -29,15 +29,15 @@ from vie_tf.errors import InputError
 PATIENCE = 60.0
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('source', None, 'Folder of videos, or a CSV with a column path.')
-flags.DEFINE_string('out', None, 'Folder for the prepared videos.')
-flags.DEFINE_float('fps', 25.0, 'Frames per second.', lower_bound=0.01, upper_bound=1000)
-flags.DEFINE_integer('short_side', 320, 'Pixels of the shorter side.', lower_bound=8)
+flags.DEFINE_string("source", None, "Folder of videos, or a CSV with a column path.")
+flags.DEFINE_string("out", None, "Folder for the prepared videos.")
+flags.DEFINE_float("fps", 25.0, "Frames per second.", lower_bound=0.01, upper_bound=1000)
+flags.DEFINE_integer("short_side", 320, "Pixels of the shorter side.", lower_bound=8)
 flags.DEFINE_integer(
-    'jpeg_quality', 90, 'Quality of the JPEG frames.', lower_bound=1, upper_bound=100
+    "jpeg_quality", 90, "Quality of the JPEG frames.", lower_bound=1, upper_bound=100
 )
-flags.DEFINE_integer('workers', None, 'Processes; default: one for each core.', lower_bound=1)
-flags.DEFINE_enum('decoder', 'auto', ['auto', 'tfio', 'pyav'], 'What decodes the videos.')
+flags.DEFINE_integer("workers", None, "Processes; default: one for each core.", lower_bound=1)
+flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "What decodes the videos.")
 
 
 def _request(source: list[videos.SourceVideo], decoder: str) -> dict[str, Any]:
@@ -46,13 +46,13 @@ def _request(source: list[videos.SourceVideo], decoder: str) -> dict[str, Any]:
     for video in source:
         size = os.path.getsize(video.path) if os.path.isfile(video.path) else -1
         row = (video.id, video.label, video.split, sorted(video.extra.items()), size)
-        digest.update(repr(row).encode('utf-8', 'surrogateescape'))
+        digest.update(repr(row).encode("utf-8", "surrogateescape"))
     return {
-        'fps': FLAGS.fps,
-        'short_side': FLAGS.short_side,
-        'jpeg_quality': FLAGS.jpeg_quality,
-        'decoder': decoder,
-        'source': f'{len(source)} files, {digest.hexdigest()[:16]}',
+        "fps": FLAGS.fps,
+        "short_side": FLAGS.short_side,
+        "jpeg_quality": FLAGS.jpeg_quality,
+        "decoder": decoder,
+        "source": f"{len(source)} files, {digest.hexdigest()[:16]}",
     }
 
 
@@ -71,11 +71,11 @@ class Progress:
         self._last = now
         rate = (done - self._first) / max(now - self._began, 1e-3)
         left = int((self._total - done) / rate) if rate else 0
-        line = f'{done}/{self._total} videos, {rate:.1f}/s, {left // 60}:{left % 60:02d} left'
+        line = f"{done}/{self._total} videos, {rate:.1f}/s, {left // 60}:{left % 60:02d} left"
         if self._terminal:
-            bar = '#' * (30 * done // self._total)
-            line = f'\r[{bar:30}] {line}\x1b[K' + ('\n' if done == self._total else '')
-        print(line, end='' if self._terminal else '\n', file=sys.stderr, flush=True)
+            bar = "#" * (30 * done // self._total)
+            line = f"\r[{bar:30}] {line}\x1b[K" + ("\n" if done == self._total else "")
+        print(line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
 
 
 def prepare() -> str:
@@ -92,30 +92,30 @@ def prepare() -> str:
         raise InputError(str(error)) from error
     request = _request(source, decoder)
     if prepared.is_prepared(out):
-        refuse_other_request(out, prepared.read_description(out)['request'], request)
-        return f'{out} is finished already; nothing to do'
+        refuse_other_request(out, prepared.read_description(out)["request"], request)
+        return f"{out} is finished already; nothing to do"
     try:
         journal = Journal(out, request)
         _write_videos(journal, source, decoder)
         if not journal.kept:
-            reasons = [f'{v.id}: {e["reason"]}' for v, e in zip(source, journal.entries())]
-            shutil.rmtree(os.path.join(out, 'spool'))
-            for name in (prepared.shard_name(0), 'journal.jsonl'):
+            reasons = [f"{v.id}: {e['reason']}" for v, e in zip(source, journal.entries())]
+            shutil.rmtree(os.path.join(out, "spool"))
+            for name in (prepared.shard_name(0), "journal.jsonl"):
                 os.remove(os.path.join(out, name))
-            more = '; …' if len(reasons) > 3 else ''
+            more = "; …" if len(reasons) > 3 else ""
             raise InputError(
-                f'{FLAGS.source}: none of {len(source)} files is usable '
-                f'({"; ".join(reasons[:3])}{more}); give videos that FFmpeg can decode'
+                f"{FLAGS.source}: none of {len(source)} files is usable "
+                f"({'; '.join(reasons[:3])}{more}); give videos that FFmpeg can decode"
             )
         journal.finish(source, request)
     except OSError as error:
-        again = 'run the same command again to go on'
+        again = "run the same command again to go on"
         if error.errno == errno.ENOSPC:
-            again = f'make room, then {again}'
-        raise InputError(f'{out}: cannot be written: {error.strerror}; {again}') from error
+            again = f"make room, then {again}"
+        raise InputError(f"{out}: cannot be written: {error.strerror}; {again}") from error
     return (
-        f'{journal.kept} videos prepared, {journal.done - journal.kept} skipped '
-        f'(see {os.path.join(out, "manifest.csv")}), {time.monotonic() - began:.0f} s'
+        f"{journal.kept} videos prepared, {journal.done - journal.kept} skipped "
+        f"(see {os.path.join(out, 'manifest.csv')}), {time.monotonic() - began:.0f} s"
     )
 
 
@@ -123,7 +123,7 @@ def _write_videos(journal: Journal, source: list[videos.SourceVideo], decoder: s
     tasks = [
         Task(
             video.path,
-            os.path.join(FLAGS.out, 'spool', str(row)),
+            os.path.join(FLAGS.out, "spool", str(row)),
             FLAGS.fps,
             FLAGS.short_side,
             FLAGS.jpeg_quality,
@@ -134,7 +134,7 @@ def _write_videos(journal: Journal, source: list[videos.SourceVideo], decoder: s
     if not tasks:
         return
     if journal.done:
-        print(f'going on after {journal.done} of {len(source)} videos', file=sys.stderr)
+        print(f"going on after {journal.done} of {len(source)} videos", file=sys.stderr)
     progress = Progress(journal.done, len(source))
     workers = FLAGS.workers or len(os.sched_getaffinity(0))
     for task, result in zip(tasks, pool.in_order(standardise, tasks, workers, PATIENCE)):
@@ -149,7 +149,7 @@ def _write_videos(journal: Journal, source: list[videos.SourceVideo], decoder: s
 def main(argv: list[str]) -> None:
     """The command."""
     if len(argv) > 1:
-        raise app.UsageError(f'unknown argument {argv[1]!r}')
+        raise app.UsageError(f"unknown argument {argv[1]!r}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger().setLevel(logging.INFO)
     try:
@@ -158,15 +158,15 @@ def main(argv: list[str]) -> None:
         print(error, file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print('\nstopped; run the same command again to go on', file=sys.stderr)
+        print("\nstopped; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
 
 
 def run() -> None:
     """Entry point."""
-    flags.mark_flags_as_required(['source', 'out'])
+    flags.mark_flags_as_required(["source", "out"])
     app.run(main)
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     run()

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import zipfile
 
-LIBRARIES = {'avformat': 58, 'avcodec': 58, 'avutil': 56, 'swscale': 5, 'swresample': 3}
+LIBRARIES = {"avformat": 58, "avcodec": 58, "avutil": 56, "swscale": 5, "swresample": 3}
 
 
 def make(folder: str) -> str:
@@ -26,18 +26,18 @@ def make(folder: str) -> str:
         return folder
     os.makedirs(os.path.dirname(folder), exist_ok=True)
     with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as work:
-        pip = [sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '-d', work]
-        subprocess.run([*pip, 'decord==0.6.0'], check=True, stdout=sys.stderr)
-        with zipfile.ZipFile(glob.glob(f'{work}/decord-*.whl')[0]) as wheel:
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", work]
+        subprocess.run([*pip, "decord==0.6.0"], check=True, stdout=sys.stderr)
+        with zipfile.ZipFile(glob.glob(f"{work}/decord-*.whl")[0]) as wheel:
             wheel.extractall(work)
-        libraries = os.path.join(work, 'decord.libs')
+        libraries = os.path.join(work, "decord.libs")
         for name, version in LIBRARIES.items():
-            found = glob.glob(f'{libraries}/lib{name}-*.so.{version}.*')[0]
-            os.symlink(os.path.basename(found), f'{libraries}/lib{name}.so.{version}')
+            found = glob.glob(f"{libraries}/lib{name}-*.so.{version}.*")[0]
+            os.symlink(os.path.basename(found), f"{libraries}/lib{name}.so.{version}")
         shutil.move(libraries, folder)
     return folder
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    print(make(sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, 'build', 'ffmpeg4')))
+    print(make(sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "build", "ffmpeg4")))

@@ -8,11 +8,11 @@ import time
 
 
 def odd_work(task, alive):
-    if task == 'crash':
+    if task == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
-    if task == 'hang':
+    if task == "hang":
         time.sleep(600)
-    if task == 'long':
+    if task == "long":
         for _ in range(6):
             time.sleep(0.5)
             alive()

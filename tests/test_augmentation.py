@@ -18,9 +18,7 @@ HUE_TOLERANCE = (2.0, 16.0)
 
 
 def reader(frames):
-    return lambda box: tf.constant(frames)[
-        :, box[0] : box[0] + box[2], box[1] : box[1] + box[3]
-    ]
+    return lambda box: tf.constant(frames)[:, box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
 
 
 def jitter(clip, steps, grey=False):
@@ -40,7 +38,8 @@ def jitter(clip, steps, grey=False):
 def near(ours, golden, mean, largest):
     difference = np.abs(np.asarray(ours, np.float64) - golden)
     assert difference.mean() <= mean and difference.max() <= largest, (
-        difference.mean(), difference.max()
+        difference.mean(),
+        difference.max(),
     )
 
 

@@ -18,8 +18,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @pytest.mark.parametrize(
-    'name, codec',
-    [('a.mp4', 'libx264'), ('a.avi', 'mpeg4'), ('a.webm', 'libvpx-vp9'), ('a.ts', 'mpeg2video')],
+    "name, codec",
+    [("a.mp4", "libx264"), ("a.avi", "mpeg4"), ("a.webm", "libvpx-vp9"), ("a.ts", "mpeg2video")],
 )
 def test_any_frames_in_any_order_are_exact(tmp_path, name, codec):
     path = write_video(tmp_path / name, frames=40, codec=codec)
@@ -33,7 +33,7 @@ def test_any_frames_in_any_order_are_exact(tmp_path, name, codec):
 
 
 def test_seeking_decodes_little(tmp_path, monkeypatch):
-    path = write_video(tmp_path / 'a.mp4', frames=100, gop=10)
+    path = write_video(tmp_path / "a.mp4", frames=100, gop=10)
     info, count = probe(path), 0
     plain = decoding.decoded
 
@@ -43,13 +43,13 @@ def test_seeking_decodes_little(tmp_path, monkeypatch):
             count += 1
             yield frame
 
-    monkeypatch.setattr(decoding, 'decoded', counted)
+    monkeypatch.setattr(decoding, "decoded", counted)
     assert number_of(read_frames(path, info, np.array([95]))[0]) == 95
     assert count <= 12
 
 
 def test_rotation(tmp_path):
-    path = rotate(write_video(tmp_path / 'a.mp4'))
+    path = rotate(write_video(tmp_path / "a.mp4"))
     info = probe(path)
     assert (info.height, info.width) == (64, 48)
     frame = read_frames(path, info, np.array([3]))[0]
@@ -75,10 +75,10 @@ def test_resampling_by_timestamps():
 def test_damaged_clocks_cannot_ask_for_a_million_frames(tmp_path):
     times = [number / 25 for number in range(20)]
     times += [3600 * 24 + number / 25 for number in range(20)]
-    info = probe(write_video(tmp_path / 'gap.mkv', frames=40, times=times))
+    info = probe(write_video(tmp_path / "gap.mkv", frames=40, times=times))
     assert len(info.positions()) == pytest.approx(40, abs=2)
     late = [100 + number / 25 for number in range(30)]
-    info = probe(write_video(tmp_path / 'late.mkv', frames=30, times=late))
+    info = probe(write_video(tmp_path / "late.mkv", frames=30, times=late))
     assert info.times[0] == 0 and len(info.positions()) == 30
 
 
@@ -104,23 +104,23 @@ def test_clock_takes_decoding_times_where_presentation_times_swap():
 
 
 def test_cut_off_file_keeps_what_decodes(tmp_path):
-    path = write_video(tmp_path / 'a.mkv', frames=60)
-    data = open(path, 'rb').read()
-    open(path, 'wb').write(data[: len(data) // 2])
+    path = write_video(tmp_path / "a.mkv", frames=60)
+    data = open(path, "rb").read()
+    open(path, "wb").write(data[: len(data) // 2])
     info = probe(path)
     assert 3 <= len(info.times) < 60
     assert number_of(read_frames(path, info, np.array([2]))[0]) == 2
 
 
 def test_reasons(tmp_path):
-    (tmp_path / 'empty.mp4').write_bytes(b'')
-    (tmp_path / 'noise.mp4').write_bytes(os.urandom(5000))
-    write_video(tmp_path / 'short.mp4', frames=2)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "noise.mp4").write_bytes(os.urandom(5000))
+    write_video(tmp_path / "short.mp4", frames=2)
     for name, reason in [
-        ('gone.mp4', 'no such file'),
-        ('empty.mp4', 'empty file'),
-        ('noise.mp4', 'damaged, or not a video'),
-        ('short.mp4', r'fewer than 3 frames \(2\)'),
+        ("gone.mp4", "no such file"),
+        ("empty.mp4", "empty file"),
+        ("noise.mp4", "damaged, or not a video"),
+        ("short.mp4", r"fewer than 3 frames \(2\)"),
     ]:
         with pytest.raises(DecodingError, match=reason):
             probe(str(tmp_path / name))
@@ -145,27 +145,27 @@ print(json.dumps(rows))
 
 
 @pytest.mark.skipif(
-    sys.platform != 'linux' or platform.machine() != 'x86_64',
-    reason='FFmpeg 4 for tensorflow-io is to be had for x86-64 Linux only',
+    sys.platform != "linux" or platform.machine() != "x86_64",
+    reason="FFmpeg 4 for tensorflow-io is to be had for x86-64 Linux only",
 )
 def test_tensorflow_io_gives_the_same_frames(tmp_path):
     paths = [
-        write_video(tmp_path / 'h264.mp4', frames=35),
-        write_video(tmp_path / 'mpeg4.avi', frames=35, codec='mpeg4'),
-        write_video(tmp_path / 'vp9.webm', frames=35, codec='libvpx-vp9'),
-        rotate(write_video(tmp_path / 'turned.mp4', frames=35)),
+        write_video(tmp_path / "h264.mp4", frames=35),
+        write_video(tmp_path / "mpeg4.avi", frames=35, codec="mpeg4"),
+        write_video(tmp_path / "vp9.webm", frames=35, codec="libvpx-vp9"),
+        rotate(write_video(tmp_path / "turned.mp4", frames=35)),
     ]
-    libraries = make(os.path.join(ROOT, 'build', 'ffmpeg4'))
+    libraries = make(os.path.join(ROOT, "build", "ffmpeg4"))
     done = subprocess.run(
-        [sys.executable, '-c', COMPARE, *paths],
-        env={**os.environ, 'LD_LIBRARY_PATH': libraries, 'PYTHONPATH': ROOT},
+        [sys.executable, "-c", COMPARE, *paths],
+        env={**os.environ, "LD_LIBRARY_PATH": libraries, "PYTHONPATH": ROOT},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     for path, (one, other, mean, largest) in zip(paths, json.loads(done.stdout.splitlines()[-1])):
         assert one == other, path
-        assert one[1:] == ([64, 48, 3] if 'turned' in path else [48, 64, 3])
+        assert one[1:] == ([64, 48, 3] if "turned" in path else [48, 64, 3])
         # The tolerance: rounding of the inverse transform and of the colour conversion.
         assert mean < 0.1 and largest <= 4, (path, mean, largest)
 
@@ -173,14 +173,14 @@ def test_tensorflow_io_gives_the_same_frames(tmp_path):
 def test_without_ffmpeg_4_the_choice_is_pyav():
     code = "from vie_tf.data import decoding as d; import sys; print(d.choose_decoder('auto'));"
     code += "print('tensorflow' in sys.modules); d.choose_decoder('tfio')"
-    environment = {k: v for k, v in os.environ.items() if k != 'LD_LIBRARY_PATH'}
+    environment = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
     done = subprocess.run(
-        [sys.executable, '-c', code],
-        env={**environment, 'PYTHONPATH': ROOT},
+        [sys.executable, "-c", code],
+        env={**environment, "PYTHONPATH": ROOT},
         capture_output=True,
         text=True,
     )
-    if done.stdout.startswith('tfio'):
-        pytest.skip('this system has FFmpeg 4 of its own')
-    assert done.stdout.split() == ['pyav', 'False']
-    assert 'use --decoder=pyav' in done.stderr
+    if done.stdout.startswith("tfio"):
+        pytest.skip("this system has FFmpeg 4 of its own")
+    assert done.stdout.split() == ["pyav", "False"]
+    assert "use --decoder=pyav" in done.stderr

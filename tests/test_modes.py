@@ -75,7 +75,9 @@ def test_flags_txt_repeats_the_run(run, tmp_path):
 
 def test_a_finished_run_can_be_made_longer(run, data, tmp_path):
     shutil.copytree(run, tmp_path / "run")
-    vie_tf("--mode=pretrain", f"--data={data}", f"--workdir={tmp_path / 'run'}", "--steps=8", *TRAIN)
+    vie_tf(
+        "--mode=pretrain", f"--data={data}", f"--workdir={tmp_path / 'run'}", "--steps=8", *TRAIN
+    )
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["step"] == 8
 
@@ -88,8 +90,13 @@ def test_knn_ends_with_json(run, data, capsys):
 
 def test_embed_and_saved_model_agree(run, data, tmp_path):
     """The SavedModel, in a Python that cannot import vie_tf, gives the embeddings of the file."""
-    vie_tf("--mode=embed", f"--data={data}", f"--workdir={run}", f"--out={tmp_path / 'e.npz'}",
-           "--clips=1")
+    vie_tf(
+        "--mode=embed",
+        f"--data={data}",
+        f"--workdir={run}",
+        f"--out={tmp_path / 'e.npz'}",
+        "--clips=1",
+    )
     vie_tf("--mode=export", f"--workdir={run}", f"--out={tmp_path / 'model'}")
     file = np.load(tmp_path / "e.npz")
     assert file["embeddings"].shape == (40, 128) and file["embeddings"].dtype == np.float32
@@ -111,8 +118,16 @@ def test_embed_and_saved_model_agree(run, data, tmp_path):
         "np.save(sys.argv[3], out['embedding'])\n"
     )
     subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "model", tmp_path / "clips.npy",
-         tmp_path / "out.npy"], check=True, cwd=tmp_path,
+        [
+            sys.executable,
+            "-c",
+            script,
+            tmp_path / "model",
+            tmp_path / "clips.npy",
+            tmp_path / "out.npy",
+        ],
+        check=True,
+        cwd=tmp_path,
     )
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), file["embeddings"], atol=1e-5)
 
@@ -154,8 +169,13 @@ def test_bad_input_is_one_line(run, data, tmp_path, capsys, words, says):
     other = tmp_path / "other.csv"
     rows = data.read_text().splitlines()[:21]
     other.write_text("\n".join(rows).replace("videos/", f"{data.parent}/videos/"))
-    places = {"run": run, "data": data, "new": tmp_path / "new", "empty": tmp_path / "empty",
-              "other": other}
+    places = {
+        "run": run,
+        "data": data,
+        "new": tmp_path / "new",
+        "empty": tmp_path / "empty",
+        "other": other,
+    }
     with pytest.raises((InputError, SystemExit)) as error:
         vie_tf(*(word.format(**places) for word in words))
     said = capsys.readouterr().err if error.type is SystemExit else str(error.value)
@@ -177,10 +197,10 @@ def test_the_command_prints_one_line_and_exits_1(tmp_path):
 def test_without_labels_or_split_a_share_is_held_out(data, tmp_path, capsys):
     folder = tmp_path / "plain"
     shutil.copytree(data.parent / "videos", folder)
-    vie_tf("--mode=pretrain", f"--data={folder}", f"--workdir={tmp_path / 'run'}", "--steps=0", *TRAIN)
+    vie_tf(
+        "--mode=pretrain", f"--data={folder}", f"--workdir={tmp_path / 'run'}", "--steps=0", *TRAIN
+    )
     said = capsys.readouterr()
     assert "36 videos to train on, 4 held out" in said.out
     first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert first["step"] == 0 and "recall_at_1" in first and "knn_top1" not in first
-
-

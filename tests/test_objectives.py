@@ -1,4 +1,4 @@
-"""Losses, gradients and the memory bank against the authors' numbers and against first principles."""
+"""Losses, gradients and the memory bank against the authors' numbers and first principles."""
 
 import golden_rule
 import numpy as np

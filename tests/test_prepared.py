@@ -24,52 +24,52 @@ def folder(tmp_path):
     records = []
     for image in images.repeat(4, 1).repeat(4, 2):
         jpeg = io.BytesIO()
-        Image.fromarray(image).save(jpeg, 'JPEG', quality=90)
+        Image.fromarray(image).save(jpeg, "JPEG", quality=90)
         records.append(prepared.record(jpeg.getvalue()))
     ends = np.cumsum([0] + [len(record) for record in records])
-    (tmp_path / 'frames-00000.tfrecord').write_bytes(b''.join(records))
+    (tmp_path / "frames-00000.tfrecord").write_bytes(b"".join(records))
     second = ends[5:8] - ends[5]
     np.savez(
-        tmp_path / 'index.npz',
+        tmp_path / "index.npz",
         shard=np.zeros(2, np.int32),
         start=ends[[0, 5]],
         first=np.array([0, 5, 9]),
         offset=np.concatenate([ends[:5], second[[0, 1, 1, 2]]]).astype(np.int32),
         size=np.array([[HEIGHT, WIDTH]] * 2, np.int32),
     )
-    (tmp_path / 'manifest.csv').write_text(
-        'path,index,label,split,status,mood\n'
-        'a.mp4,0,cat,train,kept,calm\nbad.mp4,,,,skipped,\nb.mp4,1,,test,kept,wild\n'
+    (tmp_path / "manifest.csv").write_text(
+        "path,index,label,split,status,mood\n"
+        "a.mp4,0,cat,train,kept,calm\nbad.mp4,,,,skipped,\nb.mp4,1,,test,kept,wild\n"
     )
-    names = ('frames-00000.tfrecord', 'index.npz', 'manifest.csv')
+    names = ("frames-00000.tfrecord", "index.npz", "manifest.csv")
     files = {name: os.path.getsize(tmp_path / name) for name in names}
-    description = {'format': prepared.FORMAT, 'version': prepared.VERSION, 'files': files}
-    (tmp_path / 'dataset.json').write_text(json.dumps(description))
+    description = {"format": prepared.FORMAT, "version": prepared.VERSION, "files": files}
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
     return str(tmp_path)
 
 
 def plain(folder):
     """All frames by TensorFlow's own reader."""
-    file = os.path.join(folder, 'frames-00000.tfrecord')
-    options = {'channels': 3, 'dct_method': 'INTEGER_ACCURATE'}
+    file = os.path.join(folder, "frames-00000.tfrecord")
+    options = {"channels": 3, "dct_method": "INTEGER_ACCURATE"}
     return [tf.io.decode_jpeg(r, **options).numpy() for r in tf.data.TFRecordDataset(file)]
 
 
 def test_crc():
-    assert prepared.crc32c(b'123456789') == 0xE3069283
+    assert prepared.crc32c(b"123456789") == 0xE3069283
     assert prepared.crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4
 
 
 def test_tensorflow_reads_our_records(tmp_path):
     data = [os.urandom(size) for size in (0, 1, 3, 4, 5, 63, 64, 65, 127, 128, 129, 1000, 70000)]
-    (tmp_path / 'a').write_bytes(b''.join(map(prepared.record, data)))
-    assert [r.numpy() for r in tf.data.TFRecordDataset(str(tmp_path / 'a'))] == data
+    (tmp_path / "a").write_bytes(b"".join(map(prepared.record, data)))
+    assert [r.numpy() for r in tf.data.TFRecordDataset(str(tmp_path / "a"))] == data
 
 
 def test_reads_any_frames_inside_a_pipeline(folder):
     videos, frames = open_videos(folder), plain(folder)
-    assert videos.ids == ['a.mp4', 'b.mp4'] and videos.frames.tolist() == [5, 4]
-    assert videos.splits.tolist() == ['train', 'test']
+    assert videos.ids == ["a.mp4", "b.mp4"] and videos.frames.tolist() == [5, 4]
+    assert videos.splits.tolist() == ["train", "test"]
     box = tf.constant([0, 0, HEIGHT, WIDTH])
 
     def clip(number):
@@ -94,14 +94,14 @@ def test_box(folder):
     assert np.abs(clip[0, :, 2:-2] - whole[:, 2:-2]).max() <= 2
 
 
-@pytest.mark.skipif(not os.path.exists('/proc/self/io'), reason='counts bytes as Linux does')
+@pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="counts bytes as Linux does")
 def test_reads_no_more_than_the_frames_used(folder):
     videos = open_videos(folder)
     box = tf.constant([0, 0, HEIGHT, WIDTH])
     read = tf.function(lambda n: videos.read(n, tf.constant([1, 3], tf.int64), box))
 
     def bytes_read():
-        with open('/proc/self/io') as file:
+        with open("/proc/self/io") as file:
             return int(file.readline().split()[1])
 
     read(tf.constant(0, tf.int64))
@@ -110,15 +110,15 @@ def test_reads_no_more_than_the_frames_used(folder):
     for _ in range(20):
         read(tf.constant(0, tf.int64))
     index = prepared.read_index(folder)
-    used = 20 * sum(np.diff(index['offset'][:5])[[1, 3]])
+    used = 20 * sum(np.diff(index["offset"][:5])[[1, 3]])
     assert used <= bytes_read() - before - overhead <= 1.02 * used + 4096
 
 
 def test_damaged_frame_is_an_error_that_names_the_video(folder):
     videos = open_videos(folder)
     index = prepared.read_index(folder)
-    with open(os.path.join(folder, 'frames-00000.tfrecord'), 'r+b') as file:
-        file.seek(int(index['start'][1] + index['offset'][6]) + 100)
+    with open(os.path.join(folder, "frames-00000.tfrecord"), "r+b") as file:
+        file.seek(int(index["start"][1] + index["offset"][6]) + 100)
         byte = file.read(1)
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 1]))
@@ -129,33 +129,33 @@ def test_damaged_frame_is_an_error_that_names_the_video(folder):
         return list(tf.data.Dataset.range(1, 2).map(lambda n: videos.read(n, frames, box)))
 
     second([0, 3])
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r'damaged frame.*\[b.mp4\]'):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"damaged frame.*\[b.mp4\]"):
         second([0, 1])
 
 
 def test_labels_of_any_column(folder):
     videos = open_videos(folder)
-    assert videos.label_names == ['cat'] and videos.labels.tolist() == [0, -1]
-    videos = open_videos(folder, label_column='mood')
-    assert videos.label_names == ['calm', 'wild'] and videos.labels.tolist() == [0, 1]
+    assert videos.label_names == ["cat"] and videos.labels.tolist() == [0, -1]
+    videos = open_videos(folder, label_column="mood")
+    assert videos.label_names == ["calm", "wild"] and videos.labels.tolist() == [0, 1]
     with pytest.raises(InputError, match='no column "colour"'):
-        open_videos(folder, label_column='colour')
+        open_videos(folder, label_column="colour")
 
 
 def test_other_version_and_truncation_are_refused(folder):
-    shard = os.path.join(folder, 'frames-00000.tfrecord')
-    whole = open(shard, 'rb').read()
-    open(shard, 'wb').write(whole[:-7])
-    with pytest.raises(InputError, match=f'has {len(whole) - 7} bytes instead of {len(whole)}'):
+    shard = os.path.join(folder, "frames-00000.tfrecord")
+    whole = open(shard, "rb").read()
+    open(shard, "wb").write(whole[:-7])
+    with pytest.raises(InputError, match=f"has {len(whole) - 7} bytes instead of {len(whole)}"):
         open_videos(folder)
     os.remove(shard)
-    with pytest.raises(InputError, match='frames-00000.tfrecord is missing'):
+    with pytest.raises(InputError, match="frames-00000.tfrecord is missing"):
         open_videos(folder)
-    path = os.path.join(folder, 'dataset.json')
+    path = os.path.join(folder, "dataset.json")
     description = json.load(open(path))
-    json.dump({**description, 'version': 9}, open(path, 'w'))
-    with pytest.raises(InputError, match='version 9'):
+    json.dump({**description, "version": 9}, open(path, "w"))
+    with pytest.raises(InputError, match="version 9"):
         open_videos(folder)
-    open(path, 'w').write('{')
-    with pytest.raises(InputError, match='dataset.json cannot be read'):
+    open(path, "w").write("{")
+    with pytest.raises(InputError, match="dataset.json cannot be read"):
         open_videos(folder)

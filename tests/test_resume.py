@@ -26,9 +26,21 @@ def folder(tmp_path_factory):
 
 def command(folder, workdir, *more):
     return [
-        sys.executable, "-m", "vie_tf.main", f"--data={folder}", f"--workdir={workdir}",
-        "--image_size=32", "--batch_size=4", f"--steps={STEPS}", "--seed=11", "--log_every=1",
-        "--save_every=2", "--evaluate_every=6", "--held_out=0.25", "--decoder=pyav", *more,
+        sys.executable,
+        "-m",
+        "vie_tf.main",
+        f"--data={folder}",
+        f"--workdir={workdir}",
+        "--image_size=32",
+        "--batch_size=4",
+        f"--steps={STEPS}",
+        "--seed=11",
+        "--log_every=1",
+        "--save_every=2",
+        "--evaluate_every=6",
+        "--held_out=0.25",
+        "--decoder=pyav",
+        *more,
     ]
 
 

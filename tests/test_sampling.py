@@ -21,7 +21,8 @@ def test_validation_frames(length):
 def test_every_frame_is_drawn_equally_often():
     seeds = tf.stack([tf.range(3000), tf.zeros(3000, tf.int32)], axis=1)
     draws = tf.map_fn(
-        lambda s: sampling.random_frame(tf.constant(12, tf.int64), s), seeds,
+        lambda s: sampling.random_frame(tf.constant(12, tf.int64), s),
+        seeds,
         fn_output_signature=tf.int64,
     )
     counts = np.bincount(draws.numpy().ravel(), minlength=12)

@@ -57,9 +57,7 @@ def test_embedding_has_unit_norm_and_float_and_bytes_agree(network):
     np.testing.assert_array_equal(embedding, network(clip.astype("float32"))["embedding"])
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"family": "singel"}, {"family": "single", "image_size": 16}]
-)
+@pytest.mark.parametrize("wrong", [{"family": "singel"}, {"family": "single", "image_size": 16}])
 def test_bad_requests_are_refused(wrong):
     with pytest.raises(InputError, match="--family|--image_size"):
         families.build(**wrong)

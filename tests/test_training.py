@@ -23,7 +23,7 @@ def replicas():
 
 
 def small_network():
-    """As a family's network, small, and without batch normalisation (which replicas do not share)."""
+    """As a family's network, small, without batch normalisation (replicas do not share it)."""
     clip = keras.Input((1, SIZE, SIZE, 3), dtype="float32")
     x = keras.layers.Conv2D(8, 5, 4, activation="relu", kernel_initializer=_initial(0))(clip[:, 0])
     x = keras.layers.GlobalAveragePooling2D()(x / 255.0)
@@ -67,8 +67,9 @@ def test_two_replicas_take_the_steps_of_one(replicas, noise_samples):
         for ours, theirs in zip(alone.network.weights, shared.network.weights):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
         for name in ("rows", "labels", "visited"):
-            copies = [x.numpy() for x in replicas.experimental_local_results(
-                getattr(shared.bank, name))]
+            copies = [
+                x.numpy() for x in replicas.experimental_local_results(getattr(shared.bank, name))
+            ]
             np.testing.assert_array_equal(copies[0], copies[1])
         np.testing.assert_allclose(alone.bank.rows, shared.bank.rows, rtol=1e-3, atol=1e-5)
         np.testing.assert_array_equal(alone.bank.labels, shared.bank.labels)
@@ -161,5 +162,7 @@ def test_clips_do_not_depend_on_where_the_run_started():
 
 def test_test_clips_are_all_there_in_order():
     stream = list(pipeline.test_batches(noise_videos(), SIZE, clips=5, batch_size=16))
-    assert np.concatenate([batch["index"] for batch in stream]).tolist() == sorted(5 * list(range(10)))
+    assert np.concatenate([batch["index"] for batch in stream]).tolist() == sorted(
+        5 * list(range(10))
+    )
     assert len(stream[-1]["index"]) == 50 % 16

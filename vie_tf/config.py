@@ -10,10 +10,10 @@ MODES = ("pretrain", "knn", "embed", "retrieve", "export")
 FLAGS = flags.FLAGS
 
 flags.DEFINE_enum("mode", "pretrain", MODES, "What to do.")
-flags.DEFINE_string("data", None, "Prepared videos, a folder of videos, or a CSV (path, label, split).")
+flags.DEFINE_string("data", None, "Prepared videos, a folder of videos, or a CSV.")
 flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run in it goes on.")
-flags.DEFINE_string("out", None, "What to write: embed FILE.npz, retrieve PICTURE.png, export DIR.")
-flags.DEFINE_string("query", None, "retrieve: a video file, or the id of one in --data; default all.")
+flags.DEFINE_string("out", None, "What to write: FILE.npz, PICTURE.png or DIR.")
+flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
 flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
 flags.DEFINE_enum("decoder", "auto", ("auto", "tfio", "pyav"), "Back end that decodes raw videos.")
 
@@ -30,22 +30,32 @@ flags.DEFINE_list("lr_boundaries", [], "Steps after which the learning rate is d
 flags.DEFINE_float("weight_decay", 1e-4, "L2 penalty on all but batch normalisation.")
 flags.DEFINE_float("temperature", None, "tau of eq. 2. Default: by the number of videos.")
 flags.DEFINE_float("bank_momentum", None, "Of eq. 1. Default: by the number of videos.")
-flags.DEFINE_float("bn_momentum", None, "Of batch normalisation. Default: by the number of videos.")
+flags.DEFINE_float("bn_momentum", None, "Of the moving statistics. Default: by videos.")
 flags.DEFINE_integer(
-    "noise_samples", None, "K of the NCE estimate, 0: exact softmax. Default: by the number of videos."
+    "noise_samples",
+    None,
+    "K of the NCE estimate, 0: exact softmax. Default: by the number of videos.",
 )
 flags.DEFINE_list(
-    "colour_noise", [0.4, 0.4, 0.4, 0.4, 0.3],
+    "colour_noise",
+    [0.4, 0.4, 0.4, 0.4, 0.3],
     "Strength of brightness, contrast, saturation, hue; probability of grey.",
 )
 flags.DEFINE_enum(
-    "precision", "auto", ("auto", "float32", "bfloat16"),
+    "precision",
+    "auto",
+    ("auto", "float32", "bfloat16"),
     "Of the convolutions; auto takes bfloat16 where the processor has it.",
 )
-flags.DEFINE_bool("legacy", False, "The authors' bank: rows start un-normalised, label 0 and in use.")
+flags.DEFINE_bool(
+    "legacy", False, "The authors' bank: rows start un-normalised, label 0 and in use."
+)
 flags.DEFINE_float(
-    "held_out", 0.1, "Share of the videos kept from training to watch it, when no split is given.",
-    lower_bound=0, upper_bound=0.9,
+    "held_out",
+    0.1,
+    "Share of the videos kept from training to watch it, when no split is given.",
+    lower_bound=0,
+    upper_bound=0.9,
 )
 
 flags.DEFINE_integer("clips", 5, "Clips a video in evaluation.", lower_bound=1)

@@ -18,10 +18,17 @@ FLAGFILE = "flags/demo.flags"
 
 def call(*command: str) -> None:
     """Shows a command and runs it; ends the demo where it fails."""
-    print(f"\n\033[1m$ {shlex.join(command)}\033[0m" if sys.stdout.isatty()
-          else f"\n$ {shlex.join(command)}", flush=True)
-    words = [sys.executable, *command[1:]] if command[0] == "python" else [
-        sys.executable, "-m", "vie_tf.main", *command[1:]]
+    print(
+        f"\n\033[1m$ {shlex.join(command)}\033[0m"
+        if sys.stdout.isatty()
+        else f"\n$ {shlex.join(command)}",
+        flush=True,
+    )
+    words = (
+        [sys.executable, *command[1:]]
+        if command[0] == "python"
+        else [sys.executable, "-m", "vie_tf.main", *command[1:]]
+    )
     status = subprocess.run(words).returncode
     if status:
         sys.exit(status)
@@ -46,8 +53,11 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
         for split in set(sets) - set(clips):
             clips[split] = embed.embed_clips(compute, sets[split], size)
         found[column] = knn_accuracy(
-            clips["test"], sets["test"].labels, embed.video_embeddings(clips["train"]),
-            sets["train"].labels, len(videos.label_names),
+            clips["test"],
+            sets["test"].labels,
+            embed.video_embeddings(clips["train"]),
+            sets["train"].labels,
+            len(videos.label_names),
         )
     found["recall"] = embed.instance_recall(compute, sets["test"], size, ColourNoise())
     return found
@@ -55,6 +65,7 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
 
 def report(before: dict, after: dict, videos: int) -> str:
     """The closing table, and how to read it."""
+
     def row(name, one, two, chance):
         return f"  {name:<34}{one:>9}{two:>9}{chance:>9}"
 
@@ -62,11 +73,18 @@ def report(before: dict, after: dict, videos: int) -> str:
         return f"{x:.3f}"
 
     lines = [row("held-out videos", "before", "after", "chance")]
-    lines.append(row("recall at 1", share(before["recall"]), share(after["recall"]),
-                     share(1 / videos)))
+    lines.append(
+        row("recall at 1", share(before["recall"]), share(after["recall"]), share(1 / videos))
+    )
     for column, name, classes in (("label", "digit", 10), ("motion", "motion", 6)):
-        lines.append(row(f"10-NN accuracy, {name}", share(before[column]["top1"]),
-                         share(after[column]["top1"]), share(1 / classes)))
+        lines.append(
+            row(
+                f"10-NN accuracy, {name}",
+                share(before[column]["top1"]),
+                share(after[column]["top1"]),
+                share(1 / classes),
+            )
+        )
     low, high = after["label"]["low"], after["label"]["high"]
     lines.append(f"  95 % interval of the digit's accuracy after training: {low:.3f} to {high:.3f}")
     lines.append("""
@@ -92,12 +110,23 @@ def main() -> None:
     untrained, run = out / "untrained", out / "run"
     training = [f"--flagfile={options.flagfile}", f"--data={prepared}", f"--seed={options.seed}"]
     call("python", "-m", "data_prep.moving_digits", f"--out={videos}")
-    call("python", "-m", "data_prep.videos", f"--source={videos / 'videos.csv'}",
-         f"--out={prepared}", "--short_side=64")
+    call(
+        "python",
+        "-m",
+        "data_prep.videos",
+        f"--source={videos / 'videos.csv'}",
+        f"--out={prepared}",
+        "--short_side=64",
+    )
     call("vie_tf", "--mode=pretrain", *training, f"--workdir={untrained}", "--steps=0")
     call("vie_tf", "--mode=pretrain", *training, f"--workdir={run}")
-    call("vie_tf", "--mode=retrieve", f"--data={prepared}", f"--workdir={run}",
-         f"--out={out / 'retrieval.png'}")
+    call(
+        "vie_tf",
+        "--mode=retrieve",
+        f"--data={prepared}",
+        f"--workdir={run}",
+        f"--out={out / 'retrieval.png'}",
+    )
     call("vie_tf", "--mode=export", f"--workdir={run}", f"--out={out / 'saved_model'}")
     print("\nk-NN of both networks …", flush=True)
     before, after = (accuracies(prepared, folder) for folder in (untrained, run))

@@ -12,6 +12,7 @@ from vie_tf.errors import InputError
 
 
 def main(_) -> None:
+    """Does what --mode says."""
     # TensorFlow takes seconds to import: flags are checked before.
     from vie_tf import modes
 

@@ -8,8 +8,20 @@ from pathlib import Path
 from vie_tf.errors import InputError
 
 # Flags that may differ when a run goes on: they change neither its steps' numbers nor its data.
-FREE = ("mode", "data", "workdir", "steps", "out", "query", "k", "evaluate_every", "save_every",
-        "log_every", "keep", "decoder")
+FREE = (
+    "mode",
+    "data",
+    "workdir",
+    "steps",
+    "out",
+    "query",
+    "k",
+    "evaluate_every",
+    "save_every",
+    "log_every",
+    "keep",
+    "decoder",
+)
 
 
 def write(path: Path, text: str) -> None:
@@ -50,8 +62,11 @@ def open_run(workdir: Path, flags: dict, data: dict) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write(workdir / "data.json", json.dumps(data) + "\n")
-        lines = [f"--{name}={_text(value)}\n" for name, value in sorted(flags.items())
-                 if value is not None and name != "workdir"]
+        lines = [
+            f"--{name}={_text(value)}\n"
+            for name, value in sorted(flags.items())
+            if value is not None and name != "workdir"
+        ]
         write(workdir / "flags.txt", "".join(lines))
     except OSError as error:
         raise InputError(f"cannot write --workdir={workdir}: {error.strerror}") from error

@@ -39,7 +39,7 @@ def resized_size(size: tf.Tensor, short: tf.Tensor) -> tf.Tensor:
 
 
 def random_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor) -> Crop:
-    """Training: random short side, random square, flipped half of the time (spec of the paper's runs).
+    """Training: random short side, random square, flipped half of the time (appendix).
 
     Args:
         size: int32 [2], height and width of the video in pixels.
@@ -113,6 +113,9 @@ class ColourNoise:
     saturation: float = 0.4
     hue: float = 0.4
     grey: float = 0.3
+
+
+PAPER_COLOUR_NOISE = ColourNoise()
 
 
 def luma(clip: tf.Tensor) -> tf.Tensor:

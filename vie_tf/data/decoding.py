@@ -42,7 +42,7 @@ from vie_tf.data.video_file import (
 MIN_FRAMES = 3
 TFIO_BYTES = 64 << 20  # the op needs it three times over
 # Containers whose packets carry presentation times that a seek can be checked against.
-SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
+SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def probe(path: str) -> VideoInfo:
     with open_container(path) as container:
         first = next(decoded(container), None)
         if first is None:
-            raise DecodingError('no frame can be decoded: damaged or encrypted')
+            raise DecodingError("no frame can be decoded: damaged or encrypted")
         one_size = True
         (height, width), turns, first_stamp = displayed_size(first), quarter_turns(first), first.pts
     with open_container(path) as container:
@@ -99,7 +99,7 @@ def probe(path: str) -> VideoInfo:
                 times.append(clock.seconds(frame.pts, frame.dts))
                 one_size = one_size and displayed_size(frame) == (height, width)
     if len(times) < MIN_FRAMES:
-        raise DecodingError(f'fewer than {MIN_FRAMES} frames ({len(times)})')
+        raise DecodingError(f"fewer than {MIN_FRAMES} frames ({len(times)})")
     return VideoInfo(
         np.array(times),
         np.array(stamps, np.int64),
@@ -129,7 +129,7 @@ def stream(
     Raises:
         DecodingError: the file cannot be opened.
     """
-    if decoder == 'tfio':
+    if decoder == "tfio":
         info = probe(path)
         video = _decode_tfio(path, info)
         if video is not None:
@@ -172,7 +172,7 @@ def _demux(
 
 
 def read_frames(
-    path: str, info: VideoInfo, numbers: np.ndarray, decoder: str = 'pyav'
+    path: str, info: VideoInfo, numbers: np.ndarray, decoder: str = "pyav"
 ) -> np.ndarray:
     """Decodes chosen native frames.
 
@@ -190,7 +190,7 @@ def read_frames(
         DecodingError: nothing can be decoded.
     """
     numbers = np.asarray(numbers, np.int64)
-    if decoder == 'tfio':
+    if decoder == "tfio":
         video = _decode_tfio(path, info)
         if video is not None:
             return video[numbers]
@@ -206,7 +206,7 @@ def _read_by_seeking(
     """The frames from the keyframe before the first one wanted; None where the seek went astray."""
     wanted = {int(info.stamps[n]): int(n) for n in numbers}
     first, last = min(wanted), max(wanted)
-    start = info.keyframes[max(np.searchsorted(info.keyframes, first, side='right') - 1, 0)]
+    start = info.keyframes[max(np.searchsorted(info.keyframes, first, side="right") - 1, 0)]
     frames: dict[int, np.ndarray] = {}
     with open_container(path) as container:
         if start > info.stamps[0]:
@@ -235,14 +235,14 @@ def _read_in_order(path: str, info: VideoInfo, numbers: np.ndarray) -> dict[int,
         for count, frame in enumerate(decoded(container)):
             number = count
             if len(info.stamps) and frame.pts is not None:
-                number = int(np.searchsorted(info.stamps, frame.pts, side='right')) - 1
+                number = int(np.searchsorted(info.stamps, frame.pts, side="right")) - 1
             while left and shown is not None and left[0] < number:
                 frames[left.pop(0)] = pixels(shown, info.height, info.width)
             if not left:
                 return frames
             shown = frame
         if shown is None:
-            raise DecodingError('no frame can be decoded any more')
+            raise DecodingError("no frame can be decoded any more")
         last = pixels(shown, info.height, info.width)
         frames.update((number, last) for number in left)
     return frames
@@ -253,39 +253,39 @@ def _tfio() -> tuple[Any, str]:
     """tensorflow-io's FFmpeg module or None, and why."""
     try:
         # Cheap, and before TensorFlow: without these two the plug-in cannot load.
-        ctypes.CDLL('libswscale.so.5')
-        ctypes.CDLL('libavformat.so.58')
+        ctypes.CDLL("libswscale.so.5")
+        ctypes.CDLL("libavformat.so.58")
     except OSError:
-        return None, 'no FFmpeg 4 libraries for tensorflow-io'
-    if importlib.util.find_spec('tensorflow_io') is None:
-        return None, 'tensorflow-io is not installed'
+        return None, "no FFmpeg 4 libraries for tensorflow-io"
+    if importlib.util.find_spec("tensorflow_io") is None:
+        return None, "tensorflow-io is not installed"
     try:
-        os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # its start-up lines help nobody
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up lines help nobody
         import tensorflow_io as tfio
 
-        ctypes.CDLL('libavutil.so.56').av_log_set_level(-8)
-        return tfio.experimental.ffmpeg, 'tensorflow-io found FFmpeg 4'
+        ctypes.CDLL("libavutil.so.56").av_log_set_level(-8)
+        return tfio.experimental.ffmpeg, "tensorflow-io found FFmpeg 4"
     except (ImportError, NotImplementedError, OSError) as error:
-        return None, f'tensorflow-io does not load: {error}'.splitlines()[0]
+        return None, f"tensorflow-io does not load: {error}".splitlines()[0]
 
 
 @cache
-def choose_decoder(decoder: str = 'auto') -> str:
+def choose_decoder(decoder: str = "auto") -> str:
     """Settles 'auto', 'tfio' or 'pyav' to 'tfio' or 'pyav'; logs the choice of 'auto' once.
 
     Raises:
         DecodingError: 'tfio' was asked for and cannot be had.
     """
-    if decoder == 'pyav':
+    if decoder == "pyav":
         return decoder
     module, reason = _tfio()
-    if decoder == 'auto':
-        choice = 'pyav' if module is None else 'tfio'
-        logging.getLogger(__name__).info('decoder: %s (%s)', choice, reason)
+    if decoder == "auto":
+        choice = "pyav" if module is None else "tfio"
+        logging.getLogger(__name__).info("decoder: %s (%s)", choice, reason)
         return choice
     if module is None:
-        raise DecodingError(f'--decoder=tfio: {reason}; use --decoder=pyav')
-    return 'tfio'
+        raise DecodingError(f"--decoder=tfio: {reason}; use --decoder=pyav")
+    return "tfio"
 
 
 def _decode_tfio(path: str, info: VideoInfo) -> np.ndarray | None:
@@ -297,7 +297,7 @@ def _decode_tfio(path: str, info: VideoInfo) -> np.ndarray | None:
     import tensorflow as tf
 
     try:
-        with open(path, 'rb') as file:
+        with open(path, "rb") as file:
             video = _tfio()[0].decode_video(tf.constant(file.read()), 0).numpy()
     except (tf.errors.OpError, NotImplementedError, OSError):
         return None

@@ -34,7 +34,7 @@ def epoch_order(position: tf.Tensor, videos: int, seed: int) -> tuple[tf.Tensor,
 def _clips(
     videos: VideoSet, image_size: int, positions: tf.data.Dataset, plan: Callable
 ) -> tf.data.Dataset:
-    """Maps positions to clips; plan(position) gives index, frame choice, crop choice, colour seed."""
+    """Maps positions to clips; plan(position) is index, frame choice, crop choice, colour seed."""
     numbers, labels, frames, sizes = (
         tf.constant(column)
         for column in (videos.numbers, videos.labels, videos.frames, videos.sizes)
@@ -120,9 +120,7 @@ def second_half_batches(
 
 def _augmented(seed, index, image_size: int, usable: Callable):
     """A random frame of the first usable(n) of n, random crop, colour noise to come."""
-    frame_seed, crop_seed, colour_seed = tf.unstack(
-        tf.random.experimental.stateless_split(seed, 3)
-    )
+    frame_seed, crop_seed, colour_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     return (
         index,
         lambda n: sampling.random_frame(usable(n), frame_seed),

@@ -25,7 +25,7 @@ import numpy as np
 
 from vie_tf.errors import InputError
 
-FORMAT = 'vie_tf prepared videos'
+FORMAT = "vie_tf prepared videos"
 VERSION = 1
 _POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 _LANE = 64
@@ -90,20 +90,20 @@ def record(data: bytes) -> bytes:
 
     def masked(part: bytes) -> bytes:
         crc = crc32c(part)
-        return struct.pack('<I', (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+        return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
-    length = struct.pack('<Q', len(data))
-    return b''.join((length, masked(length), data, masked(data)))
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, masked(length), data, masked(data)))
 
 
 def shard_name(number: int) -> str:
     """File name of a shard."""
-    return f'frames-{number:05d}.tfrecord'
+    return f"frames-{number:05d}.tfrecord"
 
 
 def is_prepared(folder: str) -> bool:
     """Whether a folder is a finished prepared set."""
-    return os.path.isfile(os.path.join(folder, 'dataset.json'))
+    return os.path.isfile(os.path.join(folder, "dataset.json"))
 
 
 def read_description(folder: str) -> dict[str, Any]:
@@ -112,24 +112,24 @@ def read_description(folder: str) -> dict[str, Any]:
     Raises:
         InputError: other format or version, a shard or the index missing, cut off or too long.
     """
-    again = 'prepare it again with data_prep.videos'
+    again = "prepare it again with data_prep.videos"
     try:
-        with open(os.path.join(folder, 'dataset.json'), encoding='utf-8') as file:
+        with open(os.path.join(folder, "dataset.json"), encoding="utf-8") as file:
             description = json.load(file)
-        name, version = description['format'], description['version']
-        files = description['files']
+        name, version = description["format"], description["version"]
+        files = description["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{folder}: dataset.json cannot be read ({error!r}); {again}') from error
+        raise InputError(f"{folder}: dataset.json cannot be read ({error!r}); {again}") from error
     if (name, version) != (FORMAT, VERSION):
         raise InputError(
-            f'{folder}: {name!r} version {version}, this program reads version {VERSION}; {again}'
+            f"{folder}: {name!r} version {version}, this program reads version {VERSION}; {again}"
         )
     for file_name, size in files.items():
         path = os.path.join(folder, file_name)
         found = os.path.getsize(path) if os.path.isfile(path) else None
         if found != size:
-            what = 'is missing' if found is None else f'has {found} bytes instead of {size}'
-            raise InputError(f'{folder}: {file_name} {what}; copy it again, or {again}')
+            what = "is missing" if found is None else f"has {found} bytes instead of {size}"
+            raise InputError(f"{folder}: {file_name} {what}; copy it again, or {again}")
     return description
 
 
@@ -142,16 +142,16 @@ def read_index(folder: str) -> dict[str, np.ndarray]:
         start to the frame's record, size: int32 [N, 2], height and width in pixels.
     """
     try:
-        with np.load(os.path.join(folder, 'index.npz')) as arrays:
+        with np.load(os.path.join(folder, "index.npz")) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f'{folder}: index.npz cannot be read; prepare it again') from error
+        raise InputError(f"{folder}: index.npz cannot be read; prepare it again") from error
 
 
 def read_manifest(folder: str) -> list[dict[str, str]]:
     """Rows of manifest.csv, in the source's order."""
     with open(
-        os.path.join(folder, 'manifest.csv'), encoding='utf-8', errors='surrogateescape', newline=''
+        os.path.join(folder, "manifest.csv"), encoding="utf-8", errors="surrogateescape", newline=""
     ) as file:
         return list(csv.DictReader(file))
 
@@ -172,13 +172,13 @@ def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> C
     """
     import tensorflow as tf
 
-    shards = tf.constant([f'{folder}/{shard_name(n)}' for n in range(index['shard'].max() + 1)])
+    shards = tf.constant([f"{folder}/{shard_name(n)}" for n in range(index["shard"].max() + 1)])
     shard, start, first, offset = (
-        tf.constant(index[name]) for name in ('shard', 'start', 'first', 'offset')
+        tf.constant(index[name]) for name in ("shard", "start", "first", "offset")
     )
     names = tf.constant([os.fsencode(name) for name in ids])
-    string = {'output_types': [tf.string], 'output_shapes': [[]]}
-    nothing = tf.constant('')
+    string = {"output_types": [tf.string], "output_shapes": [[]]}
+    nothing = tf.constant("")
 
     def read(number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
         file = tf.gather(shards, tf.gather(shard, number))
@@ -191,7 +191,7 @@ def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> C
             # it read exactly one record. A damaged record becomes '', so that we can name it.
             records = tf.raw_ops.TFRecordDatasetV2(
                 filenames=[file],
-                compression_type='',
+                compression_type="",
                 buffer_size=tf.constant(0, tf.int64),
                 byte_offsets=[where],
             )
@@ -205,12 +205,12 @@ def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> C
             )
             jpeg = tf.raw_ops.DatasetToSingleElement(dataset=one, **string)[0]
             whole = tf.debugging.Assert(
-                tf.not_equal(jpeg, ''),
-                ['damaged frame in prepared video', name, 'shard', file, 'byte', where],
+                tf.not_equal(jpeg, ""),
+                ["damaged frame in prepared video", name, "shard", file, "byte", where],
             )
             with tf.control_dependencies([whole]):
                 return tf.io.decode_and_crop_jpeg(
-                    jpeg, box, channels=3, dct_method='INTEGER_ACCURATE'
+                    jpeg, box, channels=3, dct_method="INTEGER_ACCURATE"
                 )
 
         clip = tf.map_fn(read_one, where, fn_output_signature=tf.uint8)

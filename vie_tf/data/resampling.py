@@ -79,4 +79,4 @@ def resample(times: np.ndarray, fps: float = FPS) -> np.ndarray:
     """
     slots = np.array([slot(t, fps) for t in times])
     positions = np.arange(clock_length(times[-1], len(times), fps))
-    return np.searchsorted(slots, positions, side='right') - 1
+    return np.searchsorted(slots, positions, side="right") - 1

@@ -12,7 +12,7 @@ from PIL import Image
 
 MAX_PIXELS = 40_000_000  # a little more than 8K
 # What FFmpeg also calls video: text, play lists and cover art are none of ours.
-NOT_VIDEO = ('tty', 'hls', 'concat', 'dash', 'lrc')
+NOT_VIDEO = ("tty", "hls", "concat", "dash", "lrc")
 
 # Damaged files are reported by this package, with their names; FFmpeg's own lines have none.
 av.logging.set_level(av.logging.PANIC)
@@ -29,26 +29,26 @@ def open_container(path: str) -> av.container.InputContainer:
         DecodingError: with the reason, for what is no video.
     """
     if not os.path.isfile(path):
-        raise DecodingError('no such file')
+        raise DecodingError("no such file")
     if not os.path.getsize(path):
-        raise DecodingError('empty file')
+        raise DecodingError("empty file")
     try:
         # Tags in unknown encodings must not matter; a play list must not reach the network.
         container = av.open(
-            os.path.abspath(path), metadata_errors='ignore', options={'protocol_whitelist': 'file'}
+            os.path.abspath(path), metadata_errors="ignore", options={"protocol_whitelist": "file"}
         )
     except PermissionError as error:
-        raise DecodingError('permission denied') from error
+        raise DecodingError("permission denied") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise DecodingError('FFmpeg cannot open it: damaged, or not a video') from error
+        raise DecodingError("FFmpeg cannot open it: damaged, or not a video") from error
     if container.format.name in NOT_VIDEO or not container.streams.video:
         container.close()
-        raise DecodingError('no video stream')
+        raise DecodingError("no video stream")
     stream = container.streams.video[0]
     if stream.width * stream.height > MAX_PIXELS:
         container.close()
-        raise DecodingError(f'frames of {stream.width} x {stream.height} pixels are too large')
-    stream.thread_type = 'NONE'
+        raise DecodingError(f"frames of {stream.width} x {stream.height} pixels are too large")
+    stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
     return container
 
@@ -97,7 +97,7 @@ def pixels(frame: av.VideoFrame, height: int = 0, width: int = 0) -> np.ndarray:
 
     Where the resolution changes in mid-stream, frames take the size asked for.
     """
-    image = np.rot90(frame.to_ndarray(format='rgb24'), quarter_turns(frame))
+    image = np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns(frame))
     if height and image.shape[:2] != (height, width):
         image = np.asarray(Image.fromarray(image).resize((width, height), Image.BILINEAR))
     return np.ascontiguousarray(image)

@@ -20,11 +20,11 @@ from vie_tf.errors import InputError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-SPLITS = ('train', 'test', '')
+SPLITS = ("train", "test", "")
 # Files that lie beside videos and are none; everything else is tried.
 _BESIDE = frozenset(
-    '.csv .tsv .txt .md .rst .json .jsonl .yaml .yml .xml .html .log .py .sh .jpg .jpeg .png .bmp '
-    '.webp .pdf .npy .npz .pkl .h5 .zip .tar .gz .tgz .srt .vtt .ass .nfo .db .ini .part'.split()
+    ".csv .tsv .txt .md .rst .json .jsonl .yaml .yml .xml .html .log .py .sh .jpg .jpeg .png .bmp "
+    ".webp .pdf .npy .npz .pkl .h5 .zip .tar .gz .tgz .srt .vtt .ass .nfo .db .ini .part".split()
 )
 
 
@@ -34,8 +34,8 @@ class SourceVideo:
 
     id: str
     path: str
-    label: str = ''
-    split: str = ''
+    label: str = ""
+    split: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
 
@@ -85,14 +85,14 @@ class VideoSet:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits from ids, frames, sizes and labels: tells one set from another."""
-        names = [self.label_names[label] if label >= 0 else '' for label in self.labels]
+        names = [self.label_names[label] if label >= 0 else "" for label in self.labels]
         digest = hashlib.sha256()
         for row in zip(self.ids, self.frames.tolist(), self.sizes.tolist(), names):
-            digest.update(repr(row).encode('utf-8', 'surrogateescape'))
+            digest.update(repr(row).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 
 
-def open_videos(data: str, decoder: str = 'auto', label_column: str = 'label') -> VideoSet:
+def open_videos(data: str, decoder: str = "auto", label_column: str = "label") -> VideoSet:
     """Opens a prepared folder, a folder of videos or a CSV.
 
     Args:
@@ -106,12 +106,12 @@ def open_videos(data: str, decoder: str = 'auto', label_column: str = 'label') -
     """
     if prepared.is_prepared(data):
         return _open_prepared(data, label_column)
-    if os.path.isfile(os.path.join(data, 'journal.jsonl')):
-        raise InputError(f'{data}: preparation was not finished; run data_prep.videos again')
+    if os.path.isfile(os.path.join(data, "journal.jsonl")):
+        raise InputError(f"{data}: preparation was not finished; run data_prep.videos again")
     return _open_raw(list_source(data, label_column), data, decoder)
 
 
-def open_video(path: str, decoder: str = 'auto') -> VideoSet:
+def open_video(path: str, decoder: str = "auto") -> VideoSet:
     """A set of one video file, as a query.
 
     Raises:
@@ -120,7 +120,7 @@ def open_video(path: str, decoder: str = 'auto') -> VideoSet:
     return _open_raw([SourceVideo(path, path)], path, decoder)
 
 
-def list_source(data: str, label_column: str = 'label', leave_out: str = '') -> list[SourceVideo]:
+def list_source(data: str, label_column: str = "label", leave_out: str = "") -> list[SourceVideo]:
     """The videos of a folder or CSV, without opening them.
 
     Args:
@@ -134,9 +134,9 @@ def list_source(data: str, label_column: str = 'label', leave_out: str = '') -> 
     if os.path.isdir(data):
         return _list_folder(data, leave_out)
     if not os.path.exists(data):
-        raise InputError(f'{data}: no such folder or CSV; give a folder of videos or a CSV')
-    if not data.lower().endswith('.csv'):
-        raise InputError(f'{data}: neither a folder nor a .csv; give a folder of videos or a CSV')
+        raise InputError(f"{data}: no such folder or CSV; give a folder of videos or a CSV")
+    if not data.lower().endswith(".csv"):
+        raise InputError(f"{data}: neither a folder nor a .csv; give a folder of videos or a CSV")
     return _list_csv(data, label_column)
 
 
@@ -148,46 +148,46 @@ def _list_folder(folder: str, leave_out: str) -> list[SourceVideo]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith('.')]
+        folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if not name.startswith('.') and os.path.splitext(name)[1].lower() not in _BESIDE:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() not in _BESIDE:
                 path = os.path.join(parent, name)
-                found.append((os.path.relpath(path, folder).replace(os.sep, '/'), path))
+                found.append((os.path.relpath(path, folder).replace(os.sep, "/"), path))
     if not found:
-        raise InputError(f'{folder}: no videos in this folder; give a folder of videos or a CSV')
+        raise InputError(f"{folder}: no videos in this folder; give a folder of videos or a CSV")
     return [
-        SourceVideo(name, path, name.split('/')[0] if '/' in name else '')
+        SourceVideo(name, path, name.split("/")[0] if "/" in name else "")
         for name, path in sorted(found)
     ]
 
 
 def _list_csv(path: str, label_column: str) -> list[SourceVideo]:
     try:
-        with open(path, encoding='utf-8-sig', errors='surrogateescape', newline='') as file:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             table = csv.DictReader(file)
             columns, rows = table.fieldnames or [], list(table)
     except (OSError, csv.Error) as error:
-        raise InputError(f'{path}: cannot be read as CSV ({error})') from error
-    if 'path' not in columns:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from error
+    if "path" not in columns:
         raise InputError(f'{path}: has no column "path" (found: {", ".join(columns) or "none"})')
-    if label_column != 'label' and label_column not in columns:
+    if label_column != "label" and label_column not in columns:
         raise InputError(f'{path}: has no column "{label_column}" (found: {", ".join(columns)})')
     videos, lines = [], {}
     for line, row in enumerate(rows, start=2):
-        name = posixpath.normpath((row['path'] or '').strip().replace(os.sep, '/'))
-        split = (row.get('split') or '').strip()
-        if name == '.':
-            raise InputError(f'{path}: row {line} has no path; fill it in or delete the row')
+        name = posixpath.normpath((row["path"] or "").strip().replace(os.sep, "/"))
+        split = (row.get("split") or "").strip()
+        if name == ".":
+            raise InputError(f"{path}: row {line} has no path; fill it in or delete the row")
         if name in lines:
             raise InputError(
-                f'{path}: rows {lines[name]} and {line} are the same path {name}; delete one'
+                f"{path}: rows {lines[name]} and {line} are the same path {name}; delete one"
             )
         if split not in SPLITS:
-            raise InputError(f'{path}: row {line}: split is {split!r}; use train, test or nothing')
+            raise InputError(f"{path}: row {line}: split is {split!r}; use train, test or nothing")
         lines[name] = line
-        known = ('path', 'label', 'split')
-        extra = {key: row[key] or '' for key in columns if key and key not in known}
-        label = (row.get(label_column) or '').strip()
+        known = ("path", "label", "split")
+        extra = {key: row[key] or "" for key in columns if key and key not in known}
+        label = (row.get(label_column) or "").strip()
         where = os.path.join(os.path.dirname(path), name)
         videos.append(SourceVideo(name, where, label, split, extra))
     if not videos:
@@ -197,7 +197,7 @@ def _list_csv(path: str, label_column: str) -> list[SourceVideo]:
 
 def _labels(names: list[str]) -> tuple[np.ndarray, list[str]]:
     """Label numbers, int64 [N], -1 for '', and the sorted names."""
-    label_names = sorted(set(names) - {''})
+    label_names = sorted(set(names) - {""})
     number = {name: row for row, name in enumerate(label_names)}
     return np.array([number.get(name, -1) for name in names], np.int64), label_names
 
@@ -205,22 +205,22 @@ def _labels(names: list[str]) -> tuple[np.ndarray, list[str]]:
 def _open_prepared(folder: str, label_column: str) -> VideoSet:
     prepared.read_description(folder)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
-    column = f'csv_{label_column}' if f'csv_{label_column}' in manifest[0] else label_column
+    column = f"csv_{label_column}" if f"csv_{label_column}" in manifest[0] else label_column
     if column not in manifest[0]:
         raise InputError(
             f'{folder}: its manifest.csv has no column "{label_column}" '
-            f'(found: {", ".join(manifest[0])})'
+            f"(found: {', '.join(manifest[0])})"
         )
-    kept = [row for row in manifest if row['status'] == 'kept']
-    ids = [row['path'] for row in kept]
+    kept = [row for row in manifest if row["status"] == "kept"]
+    ids = [row["path"] for row in kept]
     labels, label_names = _labels([row[column] for row in kept])
     return VideoSet(
         ids,
         labels,
         label_names,
-        np.array([row['split'] for row in kept], str),
-        np.diff(index['first']),
-        index['size'],
+        np.array([row["split"] for row in kept], str),
+        np.diff(index["first"]),
+        index["size"],
         np.arange(len(ids), dtype=np.int64),
         prepared.frame_reader(folder, index, ids),
     )
@@ -236,24 +236,24 @@ def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
         try:
             info = decoding.probe(video.path)
             short = len(info.positions()) < decoding.MIN_FRAMES
-            return f'fewer than {decoding.MIN_FRAMES} frames at 25 fps' if short else info
+            return f"fewer than {decoding.MIN_FRAMES} frames at 25 fps" if short else info
         except decoding.DecodingError as error:
             return str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         probed = list(pool.map(try_probe, source))
-    left_out = [f'{v.id}: {info}' for v, info in zip(source, probed) if isinstance(info, str)]
+    left_out = [f"{v.id}: {info}" for v, info in zip(source, probed) if isinstance(info, str)]
     videos = [(v, info) for v, info in zip(source, probed) if not isinstance(info, str)]
     if not videos:
-        raise InputError(f'{data}: none of {len(source)} files is usable ({left_out[0]})')
+        raise InputError(f"{data}: none of {len(source)} files is usable ({left_out[0]})")
     if left_out:
         logging.getLogger(__name__).warning(
-            '%s: %d of %d files left out: %s%s',
+            "%s: %d of %d files left out: %s%s",
             data,
             len(left_out),
             len(source),
-            '; '.join(left_out[:3]),
-            '; …' if len(left_out) > 3 else '',
+            "; ".join(left_out[:3]),
+            "; …" if len(left_out) > 3 else "",
         )
     labels, label_names = _labels([video.label for video, _ in videos])
     positions = [info.positions() for _, info in videos]
@@ -281,7 +281,7 @@ def _raw_reader(
         try:
             clip = decoding.read_frames(video.path, info, positions[int(number)][frames], decoder)
         except decoding.DecodingError as error:
-            raise ValueError(f'{video.path}: {error}') from error
+            raise ValueError(f"{video.path}: {error}") from error
         return np.ascontiguousarray(clip[:, top : top + height, left : left + width])
 
     def read(number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterable
+from collections.abc import Iterable
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -58,7 +59,11 @@ def video_embeddings(clip_embeddings: np.ndarray) -> np.ndarray:
 
 
 def instance_recall(
-    embed: Callable, videos: VideoSet, image_size: int, colour: ColourNoise, seed: int = 0,
+    embed: Callable,
+    videos: VideoSet,
+    image_size: int,
+    colour: ColourNoise,
+    seed: int = 0,
     queries: int = 4,
 ) -> float:
     """How often an augmented clip of a video's first half finds its second half among all videos.

@@ -22,6 +22,9 @@ _CELL = 2.0  # inches
 _DPI = 100
 
 
+MAX_ROWS = 10  # of a picture
+
+
 @dataclasses.dataclass(frozen=True)
 class Video:
     """One cell of a retrieval table or picture.
@@ -67,7 +70,7 @@ def retrieval_table(rows: Sequence[tuple[Video, Sequence[Video]]]) -> list[str]:
 
 
 def retrieval_picture(
-    path: str, rows: Sequence[tuple[Video, Sequence[Video]]], max_rows: int = 10
+    path: str, rows: Sequence[tuple[Video, Sequence[Video]]], max_rows: int = MAX_ROWS
 ) -> None:
     """Draws queries (left) and their nearest videos as the paper's Figure 2 does, into a PNG.
 

@@ -32,4 +32,6 @@ def single(
     features = keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")(
         taps[f"encode_{len(taps)}"]
     )
-    return keras.Model(clip, {"embedding": heads.embedding(features, dimension), **taps}, name="single")
+    return keras.Model(
+        clip, {"embedding": heads.embedding(features, dimension), **taps}, name="single"
+    )

@@ -41,9 +41,7 @@ def nce_loss(
     return {"loss": data + rest, "data": data, "noise": rest}
 
 
-def softmax_loss(
-    similarities: tf.Tensor, index: tf.Tensor, temperature: float = 0.07
-) -> tf.Tensor:
+def softmax_loss(similarities: tf.Tensor, index: tf.Tensor, temperature: float = 0.07) -> tf.Tensor:
     """Eq. 3 with the whole bank: -ln softmax(similarities / temperature)[index].
 
     Args:

@@ -41,7 +41,11 @@ class MemoryBank(keras.layers.Layer):
     """
 
     def __init__(
-        self, size: int, dimension: int = 128, momentum: float = 0.5, seed: int = 0,
+        self,
+        size: int,
+        dimension: int = 128,
+        momentum: float = 0.5,
+        seed: int = 0,
         legacy: bool = False,
     ):
         super().__init__(name="memory_bank", dtype="float32", trainable=False)

@@ -7,7 +7,7 @@ import time
 import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
 from vie_tf.objectives import instance_recognition
 from vie_tf.objectives.memory_bank import MemoryBank
 
@@ -36,7 +36,7 @@ class VIE(keras.Model):
         noise_samples: int = 4096,
         temperature: float = 0.07,
         weight_decay: float = 1e-4,
-        colour: ColourNoise = ColourNoise(),
+        colour: ColourNoise = PAPER_COLOUR_NOISE,
         seed: int = 0,
     ):
         super().__init__(name="vie")
@@ -84,9 +84,11 @@ class VIE(keras.Model):
             self.bank.size,
             tf.int32,
         )
-        return tf.split(rows, sizes)[0] if sizes.shape[0] == 1 else rows[
-            tf.reduce_sum(sizes[: replica.replica_id_in_sync_group]) :
-        ][:batch]
+        return (
+            tf.split(rows, sizes)[0]
+            if sizes.shape[0] == 1
+            else rows[tf.reduce_sum(sizes[: replica.replica_id_in_sync_group]) :][:batch]
+        )
 
     def l2_penalty(self) -> tf.Tensor:
         """weight_decay * sum |v|^2 / 2; it is in the gradient, but not in the reported loss."""

@@ -1,0 +1,191 @@
+"""--mode=pretrain: from the flags to a run in its workdir."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf import plots, workdir
+from vie_tf.config import RUN
+from vie_tf.data import pipeline
+from vie_tf.data.augmentation import ColourNoise
+from vie_tf.data.videos import VideoSet, open_videos
+from vie_tf.errors import InputError
+from vie_tf.evaluation import embed as embedding
+from vie_tf.evaluation.knn import knn_accuracy
+from vie_tf.evaluation.recall import effective_dimension
+from vie_tf.models import families
+from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.training import recipe
+from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.vie import VIE
+from vie_tf.training.watch import Watch
+
+# Evaluations during training look at no more held-out videos than this.
+WATCHED = 1000
+
+
+def pretrain(flags) -> None:
+    """Trains a network, or goes on with it, and shows how it goes."""
+    folder = Path(flags.workdir)
+    videos = open_videos(flags.data, flags.decoder, flags.label_column)
+    train, held_out = training_split(videos, flags.held_out, flags.seed)
+    settings = {name: flags[name].value for name in RUN}
+    identity = {
+        "data": flags.data,
+        "videos": len(videos.ids),
+        "fingerprint": videos.fingerprint,
+        "label_names": videos.label_names,
+    }
+    workdir.open_run(folder, settings, identity)
+    keras.utils.set_random_seed(flags.seed)
+    tf.config.experimental.enable_op_determinism()
+    set_precision(flags.precision)
+    constants = chosen_constants(flags, len(train.ids))
+    print(
+        f"{len(train.ids)} videos to train on, {len(held_out.ids)} held out; "
+        + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(constants).items())
+    )
+    colour = ColourNoise(*map(float, flags.colour_noise))
+    with strategy().scope():
+        network = families.build(
+            flags.family, flags.image_size, depth=flags.depth, bn_momentum=constants.bn_momentum
+        )
+        bank = MemoryBank(
+            len(train.ids), momentum=constants.bank_momentum, seed=flags.seed, legacy=flags.legacy
+        )
+        model = VIE(
+            network,
+            bank,
+            noise_samples=constants.noise_samples,
+            temperature=constants.temperature,
+            weight_decay=flags.weight_decay,
+            colour=colour,
+            seed=flags.seed,
+        )
+        rate = PiecewiseRate(constants.learning_rate, flags.lr_boundaries, constants.warmup_steps)
+        model.compile(Momentum(rate))
+        saved = Checkpoints(folder / "checkpoints", model, flags.keep)
+        step = saved.restore()
+    if step > flags.steps:
+        raise InputError(f"{folder} is at step {step}, past --steps={flags.steps}: give more steps")
+    embed = embedding.embedder(network)
+
+    def evaluate() -> dict[str, float]:
+        metrics = {"effective_dimension": effective_dimension(bank.rows.numpy())}
+        if len(held_out.ids) > 1:
+            metrics["recall_at_1"] = embedding.instance_recall(
+                embed, held_out, flags.image_size, colour
+            )
+        visited = bank.visited.numpy() | flags.legacy
+        usable = visited & (bank.labels.numpy() >= 0)
+        if (held_out.labels >= 0).any() and usable.sum() >= flags.k:
+            clips = embedding.embed_clips(embed, held_out, flags.image_size, flags.clips)
+            metrics["knn_top1"] = knn_accuracy(
+                clips,
+                held_out.labels,
+                bank.rows.numpy(),
+                bank.labels.numpy(),
+                len(videos.label_names),
+                flags.k,
+                constants.temperature,
+                visited,
+            )["top1"]
+        return metrics
+
+    watch = Watch(
+        folder,
+        saved,
+        evaluate,
+        step,
+        flags.steps,
+        flags.batch_size,
+        flags.log_every,
+        evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
+        save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
+    )
+    if step == 0:
+        saved.save()
+    if step:
+        watch.say(f"going on from step {step}")
+    if step < flags.steps:
+        batches = pipeline.training_batches(
+            train, flags.batch_size, flags.image_size, flags.seed, step, flags.steps
+        )
+        # A polite kill is treated like Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            model.fit(batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch])
+        except KeyboardInterrupt:
+            saved.save()
+            watch.close()
+            print(
+                f"stopped at step {int(model.optimizer.iterations)}; the same command goes on",
+                file=sys.stderr,
+            )
+            sys.exit(130)
+    elif step == 0:
+        watch.record(watch.evaluated())
+    watch.close()
+    plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
+    print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
+
+
+def training_split(videos: VideoSet, share: float, seed: int) -> tuple[VideoSet, VideoSet]:
+    """Videos to train on, and others to watch the training with.
+
+    The train and test split when there are such; otherwise a random share is held out.
+    """
+    if (videos.splits == "train").any():
+        train = videos.splits == "train"
+        rest = np.flatnonzero(videos.splits == "test")
+    else:
+        order = np.random.default_rng(seed).permutation(len(videos.ids))
+        rest = np.sort(order[: int(share * len(order))])
+        train = np.ones(len(videos.ids), bool)
+        train[rest] = False
+    if len(rest) > WATCHED:
+        rest = np.sort(np.random.default_rng(seed).choice(rest, WATCHED, replace=False))
+    return videos.subset(train), videos.subset(rest)
+
+
+def chosen_constants(flags, videos: int) -> recipe.Recipe:
+    """The recipe for that many videos, with what the flags say instead."""
+    default = recipe.recipe(videos, flags.batch_size)
+    given = {field.name: flags[field.name].value for field in dataclasses.fields(default)}
+    return dataclasses.replace(default, **{k: v for k, v in given.items() if v is not None})
+
+
+def strategy() -> tf.distribute.Strategy:
+    """One replica for each GPU."""
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def set_precision(precision: str) -> None:
+    """Sets Keras' policy; the variables, the loss and the bank are float32 in any case."""
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16() else "float32"
+    keras.mixed_precision.set_global_policy(
+        "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    )
+
+
+def has_bfloat16() -> bool:
+    """Whether the GPUs, or without any the processor, multiply bfloat16 natively."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return all(d.get("compute_capability", (0, 0)) >= (8, 0) for d in details)
+    with contextlib.suppress(OSError):
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
+    return False
