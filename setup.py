@@ -15,6 +15,7 @@ setup(
     install_requires=[
         "absl-py>=1.4",
         "av>=12",
+        "google-crc32c>=1.5",
         "keras==2.15.0",
         "matplotlib>=3.7",
         "numpy>=1.23.5,<2",

@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -26,12 +27,8 @@ class _Worker:
     def __init__(self, context: Any, work: Callable) -> None:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(work, theirs), daemon=True)
-        # Inherited: Ctrl-C is the parent's to answer, also while a worker starts.
-        stops = {signal.SIGINT, signal.SIGTERM}
-        resource_tracker.ensure_running()  # its own start would let the signals in again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-        self.process.start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with _signals_later():
+            self.process.start()
         theirs.close()  # so that a dead worker reads as the end of the pipe
         self.row: int | None = None
         self.heard = math.inf  # starting may take its time
@@ -40,6 +37,27 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Answers Ctrl-C and SIGTERM after the block, and starts processes that never hear them.
+
+    Half a start would leave a child that complains of its parent's end. The mask is what children
+    inherit; the handlers are for us, since any thread may take a signal.
+    """
+    stops, caught = (signal.SIGINT, signal.SIGTERM), []
+    resource_tracker.ensure_running()  # its own start would let the signals in again
+    handlers = [signal.signal(stop, lambda number, _: caught.append(number)) for stop in stops]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for stop, handler in zip(stops, handlers):
+            signal.signal(stop, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def _serve(work: Callable, pipe: Connection) -> None:

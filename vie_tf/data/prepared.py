@@ -18,78 +18,22 @@ import os
 import struct
 import zipfile
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
+import google_crc32c
 import numpy as np
 
 from vie_tf.errors import InputError
 
 FORMAT = "vie_tf prepared videos"
 VERSION = 1
-_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
-_LANE = 64
-
-
-@cache
-def _byte_table() -> np.ndarray:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = (table >> 1) ^ np.where(table & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
-    return table
-
-
-@cache
-def _shift_tables(level: int) -> np.ndarray:
-    """uint32 [4, 256]: a CRC state, byte by byte, followed by `_LANE * 2**level` zero bytes."""
-    states = np.arange(256, dtype=np.uint32)[None] << (8 * np.arange(4, dtype=np.uint32))[:, None]
-    if level:
-        return _shift(_shift(states, level - 1), level - 1)
-    for _ in range(_LANE):
-        states = _byte_table()[states & 255] ^ (states >> 8)
-    return states
-
-
-def _shift(states: np.ndarray, level: int) -> np.ndarray:
-    tables = _shift_tables(level)
-    return (
-        tables[0][states & 255]
-        ^ tables[1][(states >> 8) & 255]
-        ^ tables[2][(states >> 16) & 255]
-        ^ tables[3][states >> 24]
-    )
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli), which TFRecord uses, in NumPy: no compiled dependency.
-
-    Lanes of 64 bytes run side by side, then neighbours are joined: CRC is linear over GF(2), and
-    zeros in front do not change a state of zero.
-    """
-    head = bytes(byte ^ 255 for byte in data[:4])  # the same as starting from a state of ones
-    if len(data) < 4:  # too short for that: the plain way
-        state = 0xFFFFFFFF
-        for byte in data:
-            state = int(_byte_table()[(state ^ byte) & 255]) ^ (state >> 8)
-        return state ^ 0xFFFFFFFF
-    levels = max(len(data) - 1, 0) // _LANE
-    levels = levels.bit_length()
-    padded = np.zeros(_LANE << levels, np.uint8)
-    padded[len(padded) - len(data) :] = np.frombuffer(head + data[4:], np.uint8)
-    lanes = padded.reshape(-1, _LANE)
-    table, states = _byte_table(), np.zeros(len(lanes), np.uint32)
-    for column in np.ascontiguousarray(lanes.T):
-        states = table[(states ^ column) & 255] ^ (states >> 8)
-    for level in range(levels):
-        states = _shift(states[0::2], level) ^ states[1::2]
-    return int(states[0]) ^ 0xFFFFFFFF
 
 
 def record(data: bytes) -> bytes:
     """One TFRecord: length, masked CRC of it, data, masked CRC of it."""
 
     def masked(part: bytes) -> bytes:
-        crc = crc32c(part)
+        crc = google_crc32c.value(part)
         return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
     length = struct.pack("<Q", len(data))
