@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from absl import app, flags
@@ -14,9 +15,18 @@ from vie_tf.errors import InputError
 def main(_) -> None:
     """Does what --mode says."""
     # TensorFlow takes seconds to import: flags are checked before.
+    import tensorflow as tf
+
     from vie_tf import modes
 
-    getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
+    try:
+        getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
+    except tf.errors.OpError as error:
+        # A video that turned out to be damaged while it was read, inside the graph.
+        damage = re.search(r"InputError: .*|damaged frame in prepared video[^\n]*", error.message)
+        if damage is None:
+            raise
+        raise InputError(damage.group().replace("InputError: ", "")) from error
 
 
 def parse(argv: list[str]) -> list[str]:

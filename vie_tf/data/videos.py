@@ -281,7 +281,9 @@ def _raw_reader(
         try:
             clip = decoding.read_frames(video.path, info, positions[int(number)][frames], decoder)
         except decoding.DecodingError as error:
-            raise ValueError(f"{video.path}: {error}") from error
+            raise InputError(
+                f"{video.path}: {error}; restore the file, then the same command goes on"
+            ) from error
         return np.ascontiguousarray(clip[:, top : top + height, left : left + width])
 
     def read(number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor) -> tf.Tensor:

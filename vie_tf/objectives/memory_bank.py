@@ -36,7 +36,7 @@ class MemoryBank(keras.layers.Layer):
 
     Attributes:
         rows: float32 [N, D], unit norm (`legacy`: only in expectation, as in the authors' code).
-        labels: int64 [N], the label of a row's video, -1 until the row is visited.
+        labels: int64 [N], the label of a row's video, -1 (`legacy`: 0) until it is visited.
         visited: bool [N].
     """
 
@@ -57,9 +57,8 @@ class MemoryBank(keras.layers.Layer):
             return rows if legacy else tf.math.l2_normalize(rows, axis=1)
 
         self.rows = self.add_weight("rows", (size, dimension), initializer=initial_rows)
-        self.labels = self.add_weight(
-            "labels", (size,), tf.int64, lambda shape, dtype: -tf.ones(shape, dtype)
-        )
+        unknown = keras.initializers.Constant(0 if legacy else -1)
+        self.labels = self.add_weight("labels", (size,), tf.int64, unknown)
         self.visited = self.add_weight("visited", (size,), tf.bool, tf.zeros)
 
     def update(self, index: tf.Tensor, embeddings: tf.Tensor, labels: tf.Tensor) -> None:

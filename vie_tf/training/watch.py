@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf.errors import InputError
 from vie_tf.training.checkpoints import Checkpoints
 
 
@@ -96,6 +98,11 @@ class Watch(keras.callbacks.Callback):
                 "clips_per_second": (self.step - first) * self.batch_size / seconds,
                 "data_wait": (self.model.seconds_waiting - waited) / seconds,
             }
+            if not math.isfinite(losses["loss"]):
+                raise InputError(
+                    f"the loss is {losses['loss']} at step {self.step}: the run has diverged; start "
+                    "another with a lower --learning_rate or with --precision=float32"
+                )
             self.show(losses["loss"], pace)
             self.record({**losses, **pace})
             self._pace_from()
