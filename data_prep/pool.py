@@ -7,7 +7,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -27,29 +27,34 @@ class _Worker:
     def __init__(self, context: Any, work: Callable) -> None:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(work, theirs), daemon=True)
-        with _signals_later():
-            self.process.start()
+        try:
+            with _signals_later():
+                self.process.start()
+        except KeyboardInterrupt:
+            self.stop()
+            raise
         theirs.close()  # so that a dead worker reads as the end of the pipe
         self.row: int | None = None
         self.heard = math.inf  # starting may take its time
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.join()
+        if self.process.pid is not None:
+            self.process.kill()
+            self.process.join()
         self.pipe.close()
 
 
 @contextmanager
 def _signals_later() -> Iterator[None]:
-    """Answers Ctrl-C and SIGTERM after the block, and starts processes that never hear them.
+    """Answers Ctrl-C and SIGTERM after the block; processes started in it never hear Ctrl-C.
 
     Half a start would leave a child that complains of its parent's end. The mask is what children
     inherit; the handlers are for us, since any thread may take a signal.
     """
     stops, caught = (signal.SIGINT, signal.SIGTERM), []
-    resource_tracker.ensure_running()  # its own start would let the signals in again
+    resource_tracker.ensure_running()  # its own start would let it in again
     handlers = [signal.signal(stop, lambda number, _: caught.append(number)) for stop in stops]
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
@@ -101,7 +106,8 @@ def in_order(work: Callable, tasks: Sequence[Any], workers: int, patience: float
                 for worker in crew:
                     # A window bounds what waits on disk behind one long video.
                     if worker.row is None and given < min(len(tasks), row + 8 * workers):
-                        worker.pipe.send(tasks[given])
+                        with suppress(OSError):  # a dead one is noticed below
+                            worker.pipe.send(tasks[given])
                         worker.row, given = given, given + 1
                         worker.heard = max(worker.heard, time.monotonic())
                 ready = wait([w.pipe for w in crew if w.row is not None], timeout=1.0)

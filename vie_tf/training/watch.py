@@ -100,8 +100,8 @@ class Watch(keras.callbacks.Callback):
             }
             if not math.isfinite(losses["loss"]):
                 raise InputError(
-                    f"the loss is {losses['loss']} at step {self.step}: the run has diverged; start "
-                    "another with a lower --learning_rate or with --precision=float32"
+                    f"the loss is {losses['loss']} at step {self.step}: the run has "
+                    "diverged; start another with a lower --learning_rate or --precision=float32"
                 )
             self.show(losses["loss"], pace)
             self.record({**losses, **pace})
