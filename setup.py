@@ -14,7 +14,7 @@ setup(
     python_requires=">=3.9,<3.12",
     install_requires=[
         "absl-py>=1.4",
-        "av>=12",
+        "av>=15",
         "google-crc32c>=1.5",
         "keras==2.15.0",
         "matplotlib>=3.7",

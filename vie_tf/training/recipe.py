@@ -33,4 +33,4 @@ def recipe(videos: int, batch_size: int) -> Recipe:
     """The default constants for a number of training videos."""
     if videos >= LARGE:
         return Recipe()
-    return Recipe(noise_samples=0, temperature=0.1, bank_momentum=0.95)
+    return Recipe(noise_samples=0, temperature=0.2, bn_momentum=0.98, learning_rate=0.01)
