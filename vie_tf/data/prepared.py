@@ -157,6 +157,8 @@ def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> C
                     jpeg, box, channels=3, dct_method="INTEGER_ACCURATE"
                 )
 
+        if frames.shape[0] == 1:  # a loop of one costs more than the frame
+            return read_one(where[0])[None]
         clip = tf.map_fn(read_one, where, fn_output_signature=tf.uint8)
         clip.set_shape([frames.shape[0], None, None, 3])
         return clip
