@@ -9,7 +9,7 @@ import tf1
 from vie_tf.data.augmentation import ColourNoise
 from vie_tf.models import families
 from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.optimizer import Momentum, PiecewiseRate, decays
 from vie_tf.training.vie import VIE
 
 # Relative tolerances by step: (loss, bank rows of the largest entry). At rate 0.03 five steps are
@@ -40,7 +40,6 @@ def test_trace(run):
         bank,
         noise_samples=config["instance_k"],
         temperature=config["temperature"],
-        weight_decay=config["weight_decay"],
         colour=ColourNoise(0, 0, 0, 0, 0),
     )
     boundaries = [int(b) for b in (config["lr_boundaries"] or "").split(",") if b]
@@ -51,13 +50,14 @@ def test_trace(run):
         warmup_steps=config["ramp_up_epochs"] * config["steps_per_epoch"] if warmup else 0,
         start=config["init_lr"],
     )
-    model.compile(Momentum(rate, config["momentum"]), run_eagerly=True)
+    model.compile(Momentum(rate, config["momentum"], config["weight_decay"]), run_eagerly=True)
     steps = len(facts["steps"])
     model.drawn = [arrays[f"noise/step{t}"].astype(np.int64) for t in range(steps)]
     for t, (expected, (of_loss, of_rows)) in enumerate(zip(facts["steps"], TOLERANCES[run])):
         index = arrays["step_index"][t].astype(np.int64)
         np.testing.assert_allclose(rate(t), expected["learning_rate"], 1e-5)
-        penalty = model.l2_penalty()
+        decayed = [w for w in network.trainable_weights if decays(w)]
+        penalty = config["weight_decay"] * sum(tf.nn.l2_loss(w) for w in decayed)
         logs = model.train_step(
             {
                 "clip": tf.constant(golden_rule.clip(**facts["inputs"][t])),

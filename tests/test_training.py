@@ -100,15 +100,21 @@ def test_loss_is_read_before_the_bank_is_written():
     np.testing.assert_allclose(model.bank.rows.numpy()[batch["index"]], mixed, rtol=1e-3, atol=1e-5)
 
 
-def test_weight_decay_spares_batch_normalisation():
-    clip = keras.Input((1, SIZE, SIZE, 3), dtype="float32")
-    x = keras.layers.BatchNormalization(name="norm")(clip[:, 0])
-    x = keras.layers.Dense(128, name="dense")(keras.layers.GlobalAveragePooling2D()(x))
-    network = keras.Model(clip, {"embedding": tf.math.l2_normalize(x, axis=1)})
-    model = VIE(network, MemoryBank(VIDEOS), noise_samples=0, weight_decay=0.5)
-    dense = network.get_layer("dense")
-    expected = 0.25 * (np.sum(dense.kernel.numpy() ** 2) + np.sum(dense.bias.numpy() ** 2))
-    np.testing.assert_allclose(model.l2_penalty(), expected, rtol=1e-5)
+def test_l2_penalty_is_in_the_momentum_and_spares_batch_normalisation():
+    network = keras.Sequential([keras.layers.BatchNormalization(), keras.layers.Dense(3)])
+    network.build((None, 4))
+    weights = network.trainable_weights
+    before = [w.numpy() for w in weights]
+    optimizer = Momentum(0.1, 0.9, l2=0.5)
+    for _ in range(2):
+        optimizer.apply_gradients([(tf.ones_like(w), w) for w in weights])
+    for weight, start in zip(weights, before):
+        l2 = 0.0 if "gamma" in weight.name or "beta" in weight.name else 0.5
+        accumulator, expected = 0.0, start
+        for _ in range(2):
+            accumulator = 0.9 * accumulator + 1.0 + l2 * expected
+            expected = expected - 0.1 * accumulator
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, err_msg=weight.name)
 
 
 def test_momentum_keeps_gradients_and_not_steps():

@@ -118,16 +118,12 @@ class ColourNoise:
 PAPER_COLOUR_NOISE = ColourNoise()
 
 
-def luma(clip: tf.Tensor) -> tf.Tensor:
-    """Brightness of each pixel, [..., 1]."""
-    return tf.reduce_sum(clip * tf.constant(GREY, clip.dtype), axis=-1, keepdims=True)
-
-
 def shift_hue(clip: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     """Turns the colour circle: clip [B, T, H, W, 3] in 0..255 by shift [B] of a whole turn."""
-    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(clip / 255.0), axis=-1)
-    hue = tf.math.floormod(hue + shift[:, None, None, None], 1.0)
-    return tf.image.hsv_to_rgb(tf.stack([hue, saturation, value], axis=-1)) * 255.0
+    # Hue and saturation do not depend on the scale, and value is in that of the pixels.
+    hsv = tf.image.rgb_to_hsv(clip)
+    hsv += shift[:, None, None, None, None] * tf.constant([1.0, 0.0, 0.0])
+    return tf.image.hsv_to_rgb(hsv - tf.floor(hsv) * tf.constant([1.0, 0.0, 0.0]))
 
 
 def jitter(
@@ -136,9 +132,9 @@ def jitter(
     """Colour noise with given draws.
 
     Brightness, contrast and saturation are one operation, factor * pixel + (1 - factor) * target,
-    with targets black, the frame's mean brightness and the pixel's own brightness. So each of the
-    four places in the order is one blend of the whole batch, and the hue is turned only of the
-    clips whose turn it is.
+    with targets black, the frame's mean brightness and the pixel's own brightness: a 3x3 matrix
+    and an offset for each clip. So each of the four places in the order is one product for the
+    whole batch, and the hue is turned only of the clips whose turn it is.
 
     Args:
         clip: float32 [B, T, H, W, 3] in 0..255.
@@ -150,22 +146,28 @@ def jitter(
     Returns:
         float32 [B, T, H, W, 3] in 0..255.
     """
-
-    def of_clip(x):
-        return x[:, None, None, None, None]
-
+    shape = tf.shape(clip)
+    pixels = tf.stack([shape[0], -1, shape[2] * shape[3], 3])  # B, T, H W, 3
+    luma = tf.constant(GREY)[:, None]
     for turn in range(4):
         now = place == turn
         factor = tf.reduce_sum(tf.where(now[:, :3], blend, 0.0), axis=1)
-        factor = of_clip(tf.where(now[:, 3], 1.0, factor))
-        brightness = luma(clip)
-        mean = tf.reduce_mean(brightness, axis=(2, 3, 4), keepdims=True)
-        target = tf.where(of_clip(now[:, 1]), mean, tf.where(of_clip(now[:, 2]), brightness, 0.0))
-        clip = tf.clip_by_value(factor * clip + (1.0 - factor) * target, 0.0, 255.0)
+        factor = tf.where(now[:, 3], 1.0, factor)
+        contrast, saturation = (tf.where(now[:, op], 1.0 - factor, 0.0) for op in (1, 2))
+        matrix = factor[:, None, None] * tf.eye(3) + saturation[:, None, None] * luma
+        flat = tf.reshape(clip, pixels)
+        # Rows first, then columns: TensorFlow is slow at reducing two axes around three channels.
+        mean = tf.reduce_mean(tf.reduce_mean(clip, axis=2), axis=2)[:, :, None] @ luma
+        flat = flat @ matrix[:, None] + contrast[:, None, None, None] * mean
+        # One kernel; tf.clip_by_value is two.
+        flat = tf.raw_ops.ClipByValue(t=flat, clip_value_min=0.0, clip_value_max=255.0)
+        clip = tf.reshape(flat, shape)
         who = tf.where(now[:, 3])
         turned = shift_hue(tf.gather_nd(clip, who), tf.gather_nd(hue, who))
         clip = tf.tensor_scatter_nd_update(clip, who, turned)
-    return tf.where(of_clip(grey), luma(clip), clip)
+    who = tf.where(grey)
+    brightness = tf.tensordot(tf.gather_nd(clip, who), tf.tile(luma, (1, 3)), 1)
+    return tf.tensor_scatter_nd_update(clip, who, brightness)
 
 
 def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.Tensor:

@@ -67,12 +67,11 @@ def pretrain(flags) -> None:
             bank,
             noise_samples=constants.noise_samples,
             temperature=constants.temperature,
-            weight_decay=flags.weight_decay,
             colour=colour,
             seed=flags.seed,
         )
         rate = PiecewiseRate(constants.learning_rate, flags.lr_boundaries, constants.warmup_steps)
-        model.compile(Momentum(rate))
+        model.compile(Momentum(rate, l2=flags.weight_decay))
         saved = Checkpoints(folder / "checkpoints", model, flags.keep)
         step = saved.restore()
     if step > flags.steps:

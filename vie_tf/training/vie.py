@@ -24,7 +24,6 @@ class VIE(keras.Model):
         bank: one row for each training video.
         noise_samples: K of the NCE estimate; 0 computes the softmax over the whole bank.
         temperature: tau of eq. 2.
-        weight_decay: L2 penalty weight_decay * |v|^2 / 2 on all but batch normalisation.
         colour: what `colour_noise` does to the clips.
         seed: of the noise samples.
     """
@@ -35,22 +34,14 @@ class VIE(keras.Model):
         bank: MemoryBank,
         noise_samples: int = 4096,
         temperature: float = 0.07,
-        weight_decay: float = 1e-4,
         colour: ColourNoise = PAPER_COLOUR_NOISE,
         seed: int = 0,
     ):
         super().__init__(name="vie")
         self.network, self.bank = network, bank
         self.noise_samples, self.temperature = noise_samples, temperature
-        self.weight_decay, self.colour, self.seed = weight_decay, colour, seed
+        self.colour, self.seed = colour, seed
         self.seconds_waiting = 0.0  # for data, since the start of `fit`
-        normalisation = [
-            w.ref()
-            for layer in network.submodules
-            if isinstance(layer, keras.layers.BatchNormalization)
-            for w in layer.trainable_weights
-        ]
-        self._decayed = [w.ref() not in normalisation for w in network.trainable_weights]
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
@@ -90,11 +81,6 @@ class VIE(keras.Model):
             else rows[tf.reduce_sum(sizes[: replica.replica_id_in_sync_group]) :][:batch]
         )
 
-    def l2_penalty(self) -> tf.Tensor:
-        """weight_decay * sum |v|^2 / 2; it is in the gradient, but not in the reported loss."""
-        kept = [w for w, on in zip(self.network.trainable_weights, self._decayed) if on]
-        return self.weight_decay * tf.add_n([tf.nn.l2_loss(w) for w in kept])
-
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
@@ -103,11 +89,7 @@ class VIE(keras.Model):
             losses = self.objective(embeddings, batch["index"])
             loss = tf.reduce_mean(losses["loss"]) / replicas
         weights = self.network.trainable_weights
-        gradients = [
-            g + (self.weight_decay / replicas) * w if decayed else g
-            for g, w, decayed in zip(tape.gradient(loss, weights), weights, self._decayed)
-        ]
-        self.optimizer.apply_gradients(zip(gradients, weights))
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
         self.bank.update(batch["index"], embeddings, batch["label"])
         return {name: tf.reduce_mean(value) for name, value in losses.items()}
 
