@@ -133,8 +133,15 @@ def test_embed_and_saved_model_agree(run, data, tmp_path):
 
 
 def test_retrieve_one_and_all(run, data, tmp_path, capsys):
-    video = "videos/0003.mp4"
-    for query in (video, str(data.parent / video), None):
+    video, prepared = "videos/0003.mp4", tmp_path / "prepared"
+    command = [sys.executable, "-m", "data_prep.videos", f"--source={data}", f"--out={prepared}"]
+    subprocess.run([*command, "--short_side=48"], check=True, capture_output=True)
+    for data, query in (
+        (data, video),
+        (data, str(data.parent / video)),
+        (data, None),
+        (prepared, video),
+    ):
         out = tmp_path / "picture.png"
         words = [f"--query={query}"] if query else []
         vie_tf("--mode=retrieve", f"--data={data}", f"--workdir={run}", f"--out={out}", *words)

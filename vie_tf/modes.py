@@ -134,8 +134,8 @@ def shown_video(videos: VideoSet, row: int, similarity: float | None, draw: bool
     frame = None
     if draw:
         box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
-        middle = tf.constant([videos.frames[row] // 2])
-        frame = videos.read(tf.constant(videos.numbers[row]), middle, box)[0].numpy()
+        middle = tf.constant([videos.frames[row] // 2], tf.int64)
+        frame = videos.read(tf.constant(videos.numbers[row], tf.int64), middle, box)[0].numpy()
     label = videos.label_names[videos.labels[row]] if videos.labels[row] >= 0 else ""
     return retrieval.Video(videos.ids[row], label, similarity, frame)
 

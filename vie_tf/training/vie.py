@@ -46,7 +46,7 @@ class VIE(keras.Model):
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
 
-    def objective(self, embeddings, index, noise=None) -> dict[str, tf.Tensor]:
+    def objective(self, embeddings: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """The loss of each item, float32 [B] under `loss`, from the bank as it is."""
         if not self.noise_samples:
             similarities = tf.matmul(embeddings, self.bank.rows, transpose_b=True)
@@ -54,7 +54,7 @@ class VIE(keras.Model):
                 "loss": instance_recognition.softmax_loss(similarities, index, self.temperature)
             }
         own = tf.einsum("bd,bd->b", embeddings, tf.gather(self.bank.rows, index))
-        rows = tf.gather(self.bank.rows, self.noise(tf.size(index)) if noise is None else noise)
+        rows = tf.gather(self.bank.rows, self.noise(tf.size(index)))
         others = tf.einsum("bd,bkd->bk", embeddings, rows)
         return instance_recognition.nce_loss(own, others, self.bank.size, self.temperature)
 
@@ -65,21 +65,17 @@ class VIE(keras.Model):
         the batch.
         """
         replica = tf.distribute.get_replica_context()
-        sizes = batch[None]
+        sizes, number = batch[None], 0
         if replica.num_replicas_in_sync > 1:
             sizes = replica.all_gather(sizes, axis=0)
+            number = replica.replica_id_in_sync_group
+        first = tf.reduce_sum(sizes[:number])
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        shape = (tf.reduce_sum(sizes), self.noise_samples)
         rows = tf.random.stateless_uniform(
-            (tf.reduce_sum(sizes), self.noise_samples),
-            [self.seed, tf.cast(self.optimizer.iterations, tf.int32)],
-            0,
-            self.bank.size,
-            tf.int32,
+            shape, [self.seed, step], 0, self.bank.size, dtype=tf.int32
         )
-        return (
-            tf.split(rows, sizes)[0]
-            if sizes.shape[0] == 1
-            else rows[tf.reduce_sum(sizes[: replica.replica_id_in_sync_group]) :][:batch]
-        )
+        return rows[first : first + batch]
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
