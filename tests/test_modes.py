@@ -136,7 +136,7 @@ def test_retrieve_one_and_all(run, data, tmp_path, capsys):
     video, prepared = "videos/0003.mp4", tmp_path / "prepared"
     command = [sys.executable, "-m", "data_prep.videos", f"--source={data}", f"--out={prepared}"]
     subprocess.run([*command, "--short_side=48"], check=True, capture_output=True)
-    for data, query in (
+    for source, query in (
         (data, video),
         (data, str(data.parent / video)),
         (data, None),
@@ -144,7 +144,7 @@ def test_retrieve_one_and_all(run, data, tmp_path, capsys):
     ):
         out = tmp_path / "picture.png"
         words = [f"--query={query}"] if query else []
-        vie_tf("--mode=retrieve", f"--data={data}", f"--workdir={run}", f"--out={out}", *words)
+        vie_tf("--mode=retrieve", f"--data={source}", f"--workdir={run}", f"--out={out}", *words)
         said = capsys.readouterr().out
         assert "0003" in said and out.exists()
         out.unlink()

@@ -7,6 +7,7 @@ held-out videos are recognised, before training and after.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from pathlib import Path
 FLAGFILE = "flags/demo.flags"
 
 
-def call(*command: str) -> None:
-    """Shows a command and runs it; ends the demo where it fails."""
+def call(*command: str, stdout: Path | None = None) -> None:
+    """Shows a command and runs it, its output into a file if one is given; stops where it fails."""
     print(
         f"\n\033[1m$ {shlex.join(command)}\033[0m"
         if sys.stdout.isatty()
@@ -29,7 +30,8 @@ def call(*command: str) -> None:
         if command[0] == "python"
         else [sys.executable, "-m", "vie_tf.main", *command[1:]]
     )
-    status = subprocess.run(words).returncode
+    with open(stdout, "w") if stdout else contextlib.nullcontext() as file:
+        status = subprocess.run(words, stdout=file).returncode
     if status:
         sys.exit(status)
 
@@ -126,6 +128,7 @@ def main() -> None:
         f"--data={prepared}",
         f"--workdir={run}",
         f"--out={out / 'retrieval.png'}",
+        stdout=out / "retrieval.txt",
     )
     call("vie_tf", "--mode=export", f"--workdir={run}", f"--out={out / 'saved_model'}")
     print("\nk-NN of both networks …", flush=True)
@@ -137,7 +140,8 @@ def main() -> None:
         (prepared, "prepared for training; manifest.csv lists every video"),
         (run, "the run: checkpoints, metrics.jsonl, tensorboard"),
         (run / "curves.png", "how it learned"),
-        (out / "retrieval.png", "ten held-out videos and their nearest training videos"),
+        (out / "retrieval.png", "five held-out videos and their nearest training videos"),
+        (out / "retrieval.txt", "the same of all held-out videos"),
         (out / "saved_model", "the network, for tf.saved_model.load"),
     ):
         print(f"  {str(path):<24} {what}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from rich.console import Console
 from rich.progress import track
 from tensorflow import keras
@@ -116,6 +117,8 @@ def export(flags) -> None:
     """Writes the network as a SavedModel."""
     from vie_tf import export as saved_model
 
+    # What TensorFlow says while it saves is about its own insides.
+    logging.set_verbosity(logging.ERROR)
     network, _ = load_run(flags, any_size=True)
     saved_model.export(network, flags.out)
     print(f"SavedModel: {flags.out}")

@@ -22,7 +22,7 @@ _CELL = 2.0  # inches
 _DPI = 100
 
 
-MAX_ROWS = 10  # of a picture
+MAX_ROWS = 5  # of a picture
 
 
 @dataclasses.dataclass(frozen=True)
