@@ -31,42 +31,49 @@ def write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def open_run(workdir: Path, flags: dict, data: dict) -> None:
-    """Makes the folder of a new run, or checks that the run in it is the same one.
+def check_run(workdir: Path, flags: dict, data: dict) -> None:
+    """Checks that the run in a folder, if there is one, is the same one.
 
     Args:
-        workdir: the folder; `flags.txt` in it is a flagfile that repeats the run.
-        flags: name -> value of all flags that were set or have a default.
-        data: identity of the data set: `videos`, `fingerprint`.
+        workdir: the folder.
+        flags: name -> value of all flags of the run.
+        data: identity of the data set: `data`, `videos`, `fingerprint`.
 
     Raises:
         InputError: the folder holds a run with another flag or of other videos.
     """
-    if (workdir / "flags.txt").exists():
-        before = read_flags(workdir)
-        for name in sorted(set(before) | set(map(str, flags))):
-            if name in FREE:
-                continue
-            old, new = before.get(name, ""), _text(flags.get(name))
-            if old != new:
-                raise InputError(
-                    f"{workdir} holds a run with --{name}={old}, not {new or 'the default'}: "
-                    "repeat that flag, or use another --workdir"
-                )
-        known = json.loads((workdir / "data.json").read_text())
-        if known["fingerprint"] != data["fingerprint"]:
+    if not (workdir / "flags.txt").exists():
+        return
+    before = read_flags(workdir)
+    for name in sorted(set(before) | set(flags)):
+        old, new = before.get(name, ""), _text(flags.get(name))
+        if name not in FREE and old != new:
             raise InputError(
-                f"{workdir} holds a run on another data set ({known['videos']} videos of "
-                f"{known['data']}): give that --data, or use another --workdir"
+                f"{workdir} holds a run with --{name}={old}, not {new or 'the default'}: "
+                "repeat that flag, or use another --workdir"
             )
+    known = json.loads((workdir / "data.json").read_text())
+    if known["fingerprint"] != data["fingerprint"]:
+        raise InputError(
+            f"{workdir} holds a run on another data set ({known['videos']} videos of "
+            f"{known['data']}): give that --data, or use another --workdir"
+        )
+
+
+def write_run(workdir: Path, flags: dict, data: dict) -> None:
+    """Writes `flags.txt`, a flagfile that repeats the run, and `data.json`.
+
+    Arguments as `check_run`.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    lines = [
+        f"--{name}={_text(value)}\n" for name, value in sorted(flags.items()) if value is not None
+    ]
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write(workdir / "data.json", json.dumps(data) + "\n")
-        lines = [
-            f"--{name}={_text(value)}\n"
-            for name, value in sorted(flags.items())
-            if value is not None and name != "workdir"
-        ]
         write(workdir / "flags.txt", "".join(lines))
     except OSError as error:
         raise InputError(f"cannot write --workdir={workdir}: {error.strerror}") from error

@@ -38,18 +38,10 @@ def pretrain(flags) -> None:
     folder = Path(flags.workdir)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     train, held_out = training_split(videos, flags.held_out, flags.seed)
-    settings = {name: flags[name].value for name in RUN}
-    identity = {
-        "data": flags.data,
-        "videos": len(videos.ids),
-        "fingerprint": videos.fingerprint,
-        "label_names": videos.label_names,
-    }
-    workdir.open_run(folder, settings, identity)
+    constants = chosen_constants(flags, len(train.ids))
     keras.utils.set_random_seed(flags.seed)
     tf.config.experimental.enable_op_determinism()
     set_precision(flags.precision)
-    constants = chosen_constants(flags, len(train.ids))
     print(
         f"{len(train.ids)} videos to train on, {len(held_out.ids)} held out; "
         + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(constants).items())
@@ -72,10 +64,20 @@ def pretrain(flags) -> None:
         )
         rate = PiecewiseRate(constants.learning_rate, flags.lr_boundaries, constants.warmup_steps)
         model.compile(Momentum(rate, l2=flags.weight_decay))
+        settings = {**{name: flags[name].value for name in RUN}, **dataclasses.asdict(constants)}
+        identity = {
+            "data": flags.data,
+            "videos": len(videos.ids),
+            "fingerprint": videos.fingerprint,
+            "label_names": videos.label_names,
+        }
+        workdir.check_run(folder, settings, identity)
         saved = Checkpoints(folder / "checkpoints", model, flags.keep)
         step = saved.restore()
     if step > flags.steps:
         raise InputError(f"{folder} is at step {step}, past --steps={flags.steps}: give more steps")
+    # Only now: a request that cannot be met leaves nothing behind.
+    workdir.write_run(folder, settings, identity)
     embed = embedding.embedder(network)
 
     def evaluate() -> dict[str, float]:

@@ -17,13 +17,16 @@ from vie_tf.training.checkpoints import Checkpoints
 
 
 def keep_up_to(metrics: Path, step: int) -> None:
-    """Drops from metrics.jsonl what was written after the step that a run goes on from."""
+    """Drops from metrics.jsonl what was written after the step that a run goes on from.
+
+    At step 0 that is everything: the untrained network is evaluated again.
+    """
     if not metrics.exists():
         return
     kept = []
     for line in metrics.read_text().splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if 0 < step and json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
         except (ValueError, KeyError):  # the last line of a killed run may be half of one
             continue
