@@ -125,27 +125,41 @@ def main() -> None:
         )
         frame_bytes = statistics.mean(map(len, stored))
         size = tf.constant(videos.sizes[0])
-        ours = iter(pipeline.training_batches(videos, 32, options.image_size, 0, 0, 1 << 30))
-        peer = iter(example_batches(folder / "examples.tfrecord", size, 32, options.image_size))
-        speeds, read = {"vie_tf": [], "examples": []}, {"vie_tf": [], "examples": []}
-        for stream in (ours, peer):  # fill the buffers
-            for _ in range(8):
+        streams = {
+            "vie_tf": pipeline.training_batches(videos, 32, options.image_size, 0, 0, 1 << 30),
+            "examples": example_batches(folder / "examples.tfrecord", size, 32, options.image_size),
+        }
+
+        def take(stream) -> tuple[float, float]:
+            """Clips a second, and bytes read a clip, of the next batches."""
+            time.sleep(0.5)  # until what is read ahead stands still
+            start, before = time.perf_counter(), bytes_read()
+            for _ in range(options.batches):
                 next(stream)
-        for _ in range(options.rounds):
-            for name, stream in (("vie_tf", ours), ("examples", peer)):
-                time.sleep(0.5)  # until what was prefetched stands still
-                start, before = time.perf_counter(), bytes_read()
-                for _ in range(options.batches):
-                    next(stream)
-                clips = 32 * options.batches
-                speeds[name].append(clips / (time.perf_counter() - start))
-                read[name].append((bytes_read() - before) / clips)
+            seconds = time.perf_counter() - start
+            time.sleep(0.5)
+            clips = 32 * options.batches
+            return clips / seconds, (bytes_read() - before) / clips
+
+        read, speeds = {}, {name: [] for name in streams}
+        # Bytes are counted for the process, so one pipeline at a time; speeds in turns.
+        for name, stream in streams.items():
+            running = iter(stream)
+            take(running)
+            read[name] = take(running)[1]
+            del running
+        running = {name: iter(stream) for name, stream in streams.items()}
+        for turn in range(options.rounds + 1):
+            for name, stream in running.items():
+                speed = take(stream)[0]
+                if turn:  # the first fills the buffers
+                    speeds[name].append(speed)
         print(f"mean JPEG: {frame_bytes:.0f} bytes; clips of 1 frame at {options.image_size} px")
         for name in speeds:
-            share = statistics.median(read[name]) / frame_bytes
+            share = read[name] / frame_bytes
             print(
                 f"{name:9} {statistics.median(speeds[name]):8.0f} clips/s   bytes read a clip: "
-                f"{statistics.median(read[name]):10.0f} = {share:.2f} x the used frame"
+                f"{read[name]:10.0f} = {share:.2f} x the used frame"
             )
         ratio = statistics.median(a / b for a, b in zip(speeds["vie_tf"], speeds["examples"]))
         print(f"clips/s vie_tf / examples: {ratio:.2f}")
