@@ -57,7 +57,14 @@ def test_embedding_has_unit_norm_and_float_and_bytes_agree(network):
     np.testing.assert_array_equal(embedding, network(clip.astype("float32"))["embedding"])
 
 
-@pytest.mark.parametrize("wrong", [{"family": "singel"}, {"family": "single", "image_size": 16}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"family": "singel"},
+        {"family": "single", "image_size": 16},
+        {"family": "single", "depth": 50},
+    ],
+)
 def test_bad_requests_are_refused(wrong):
-    with pytest.raises(InputError, match="--family|--image_size"):
+    with pytest.raises(InputError, match="--family|--image_size|--depth"):
         families.build(**wrong)

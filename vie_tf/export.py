@@ -25,8 +25,6 @@ def export(network: keras.Model, out: str) -> None:
         return {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
 
     module = tf.Module()
-    module.network, module.serve = network, serve
-    # Keras' own objects in the file would want vie_tf's classes when it is loaded.
-    module.network = None
-    module.weights = network.weights
+    # The weights, not the Keras model: its objects would want vie_tf's classes when loaded.
+    module.serve, module.weights = serve, network.weights
     tf.saved_model.save(module, out, signatures=serve)

@@ -84,10 +84,12 @@ class VideoSet:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits from ids, frames, sizes and labels: tells one set from another."""
+        """16 hexadecimal digits from ids, frames, sizes, splits and labels: tells one set from another."""
         names = [self.label_names[label] if label >= 0 else "" for label in self.labels]
         digest = hashlib.sha256()
-        for row in zip(self.ids, self.frames.tolist(), self.sizes.tolist(), names):
+        for row in zip(
+            self.ids, self.frames.tolist(), self.sizes.tolist(), self.splits.tolist(), names
+        ):
             digest.update(repr(row).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 

@@ -7,6 +7,7 @@ from typing import Callable
 from tensorflow import keras
 
 from vie_tf.errors import InputError
+from vie_tf.models.resnet import BLOCKS_PER_STAGE
 from vie_tf.models.single import single
 
 FAMILIES: dict[str, Callable[..., keras.Model]] = {"single": single}
@@ -23,6 +24,11 @@ def build(family: str, image_size: int | None = 224, **options) -> keras.Model:
     """
     if family not in FAMILIES:
         raise InputError(f"--family={family}: unknown; choose one of {', '.join(FAMILIES)}")
+    if options.get("depth", 18) not in BLOCKS_PER_STAGE:
+        raise InputError(
+            f"--depth={options['depth']}: unknown; choose one of "
+            f"{', '.join(map(str, BLOCKS_PER_STAGE))}"
+        )
     if image_size is not None and image_size < SMALLEST_IMAGE:
         raise InputError(
             f"--image_size={image_size}: too small for the network; use {SMALLEST_IMAGE} or more"

@@ -121,17 +121,18 @@ def pretrain(flags) -> None:
         batches = pipeline.training_batches(
             train, flags.batch_size, flags.image_size, flags.seed, step, flags.steps
         )
-        # A polite kill is treated like Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            model.fit(batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch])
-        except KeyboardInterrupt:
-            saved.save()
+
+        def stop(number, frame):
+            # The step under way is finished, logged and saved; a second signal does not wait.
+            watch.interrupted = True
+            signal.signal(number, signal.SIG_DFL)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        model.fit(batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch])
+        if watch.step < flags.steps:
             watch.close()
-            print(
-                f"stopped at step {int(model.optimizer.iterations)}; the same command goes on",
-                file=sys.stderr,
-            )
+            print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
             sys.exit(130)
     elif step == 0:
         watch.record(watch.evaluated())

@@ -79,6 +79,7 @@ class Watch(keras.callbacks.Callback):
         self._file = open(workdir / "metrics.jsonl", "a", buffering=1)
         self._board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
         self._terminal = sys.stderr.isatty()
+        self.interrupted = False  # set it to stop after the step that is under way
         self._shown = 0.0
 
     def on_train_begin(self, logs=None) -> None:
@@ -112,8 +113,9 @@ class Watch(keras.callbacks.Callback):
         if self.step % self.evaluate_every == 0 or last:
             self.record(self.evaluated())
             self._pace_from()
-        if self.step % self.save_every == 0 or last:
+        if self.step % self.save_every == 0 or last or self.interrupted:
             self.checkpoints.save()
+        self.model.stop_training = self.interrupted
 
     def evaluated(self) -> dict[str, float]:
         metrics = self.evaluate()
