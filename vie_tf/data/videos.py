@@ -84,7 +84,7 @@ class VideoSet:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits from ids, frames, sizes, splits and labels: tells one set from another."""
+        """16 hexadecimal digits of ids, frames, sizes, splits and labels: tells sets apart."""
         names = [self.label_names[label] if label >= 0 else "" for label in self.labels]
         digest = hashlib.sha256()
         for row in zip(
