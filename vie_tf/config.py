@@ -86,9 +86,8 @@ def check_flags() -> None:
     for name in NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
-    for name, only in (("query", "retrieve"),):
-        if FLAGS[name].value and FLAGS.mode != only:
-            raise InputError(f"--{name} is for --mode={only}, not --mode={FLAGS.mode}")
+    if FLAGS.query and FLAGS.mode != "retrieve":
+        raise InputError(f"--query is for --mode=retrieve, not --mode={FLAGS.mode}")
     if FLAGS.out and FLAGS.mode == "pretrain":
         raise InputError("--out is not for --mode=pretrain, which writes to --workdir")
     try:

@@ -71,8 +71,6 @@ def restore_network(folder: Path, network: tf.keras.Model) -> int:
     newest = tf.train.latest_checkpoint(str(folder))
     if newest is None:
         raise InputError(f"{folder} holds no checkpoint; run --mode=pretrain with its --workdir")
-    step = tf.Variable(0, dtype=tf.int64)
     wanted = tf.train.Checkpoint(network=network)
     wanted.restore(newest).expect_partial().assert_existing_objects_matched()
-    step.assign(tf.train.load_variable(newest, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
-    return int(step)
+    return int(tf.train.load_variable(newest, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
