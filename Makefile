@@ -14,7 +14,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(PY) -m ruff check .
-	@VIE_FFMPEG4=$$($(PY) tests/ffmpeg4.py build/ffmpeg4) && export VIE_FFMPEG4 && $(PY) -m pytest
+	@$(PY) -m pytest
 
 lint: $(READY)
 	@$(PY) -m ruff check .

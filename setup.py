@@ -20,7 +20,6 @@ setup(
         "matplotlib>=3.7",
         "numpy>=1.23.5,<2",
         "pillow>=9.5",
-        "rich>=13",
         "scikit-learn>=1.3",
         "tensorflow-io==0.36.0",
     ],

@@ -4,7 +4,7 @@
 
 Each line is a run of `vie_tf --mode=pretrain` with the flags shown on top of `flags/demo.flags`,
 cut to --steps, and the recall at 1 and digit k-NN accuracy of held-out videos after it. A finished
-run in --workdir is not repeated.
+run in --workdir is not repeated. Exit status 1 when a run failed; its line says why.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ VARIANTS = (
 )
 
 
-def main() -> None:
-    """Runs what is missing, and prints the table."""
+def main() -> int:
+    """Runs what is missing, prints the table, and returns how many runs failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="demo/prepared")
     parser.add_argument("--workdir", default="build/recipe")
@@ -56,8 +56,10 @@ def main() -> None:
         f"{'change':<28}{'recall at 1':>12}{'digit 10-NN':>13}",
     ]
     print("\n".join(lines), flush=True)
+    failed = 0
     for variant in ("untrained", *VARIANTS):
-        workdir = Path(options.workdir) / (variant.strip("-") or "default")
+        name = f"{variant.strip('-') or 'default'},steps={options.steps},seed={options.seed}"
+        workdir = Path(options.workdir) / name
         words = ["--steps=0"] if variant == "untrained" else variant.split()
         run = subprocess.run(
             [
@@ -74,6 +76,7 @@ def main() -> None:
             text=True,
         )
         if run.returncode:
+            failed += 1
             lines.append(f"{variant:<28}{run.stderr.strip().splitlines()[-1]}")
         else:
             found = accuracies(Path(options.data), workdir)
@@ -85,7 +88,8 @@ def main() -> None:
     if options.out:
         Path(options.out).parent.mkdir(parents=True, exist_ok=True)
         Path(options.out).write_text("\n".join(lines) + "\n")
+    return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(min(main(), 1))

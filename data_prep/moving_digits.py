@@ -15,16 +15,16 @@ import functools
 import multiprocessing
 import os
 import signal
-import sys
 from typing import NamedTuple
 
 import av
 import numpy as np
-from absl import app, flags
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from absl import flags
 from sklearn.datasets import load_digits
 
+from vie_tf import command
 from vie_tf.errors import InputError
+from vie_tf.progress import track
 
 MOTIONS = ("left", "right", "up", "down", "clockwise", "counter-clockwise")
 FRAME = 64  # height and width, pixels
@@ -185,20 +185,14 @@ def make(out: str, seed: int = 0, limit: int | None = None) -> None:
                     )
         with open(mark, "w") as file:
             file.write(signature)
-        columns = (
-            TextColumn("moving digits"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
         workers = min(os.cpu_count() or 1, 1 + len(videos) // 32)
         # Not forked: a caller may have TensorFlow's threads running. Ctrl-C is the parent's.
         pool = multiprocessing.get_context("spawn").Pool(
             workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)
         )
-        with pool, Progress(*columns) as progress:
+        with pool:
             work = pool.imap(functools.partial(make_one, out, seed), videos, chunksize=8)
-            for _ in progress.track(work, total=len(videos)):
+            for _ in track(work, "moving digits", len(videos)):
                 pass
         part = os.path.join(out, "videos.csv.part")
         with open(part, "w", newline="") as file:
@@ -211,18 +205,13 @@ def make(out: str, seed: int = 0, limit: int | None = None) -> None:
     print(f"{len(videos)} videos: {os.path.join(out, 'videos.csv')}")
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Runs `make` from the flags."""
-    try:
-        make(flags.FLAGS.out, flags.FLAGS.seed, flags.FLAGS.limit)
-    except InputError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from here")
+    make(flags.FLAGS.out, flags.FLAGS.seed, flags.FLAGS.limit)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("out", None, "Folder to write to.", required=True)
     flags.DEFINE_integer("seed", 0, "Decides everything that is drawn.", lower_bound=0)
     flags.DEFINE_integer("limit", None, "Make only the first so many videos.", lower_bound=1)
-    app.run(main)
+    command.run("data_prep.moving_digits", main)

@@ -18,13 +18,15 @@ import sys
 import time
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 from data_prep import pool
 from data_prep.journal import Journal, refuse_other_request
 from data_prep.standardise import Standardised, Task, standardise
+from vie_tf import command
 from vie_tf.data import decoding, prepared, videos
 from vie_tf.errors import InputError
+from vie_tf.progress import track
 
 PATIENCE = 60.0
 
@@ -54,28 +56,6 @@ def _request(source: list[videos.SourceVideo], decoder: str) -> dict[str, Any]:
         "decoder": decoder,
         "source": f"{len(source)} files, {digest.hexdigest()[:16]}",
     }
-
-
-class Progress:
-    """A line that says how far we are: rewritten on a terminal, one in ten seconds elsewhere."""
-
-    def __init__(self, done: int, total: int) -> None:
-        self._first, self._total, self._began = done, total, time.monotonic()
-        self._last, self._terminal = self._began, sys.stderr.isatty()
-
-    def show(self, done: int) -> None:
-        """Shows that `done` videos are through."""
-        now = time.monotonic()
-        if now - self._last < (0.2 if self._terminal else 10) and done < self._total:
-            return
-        self._last = now
-        rate = (done - self._first) / max(now - self._began, 1e-3)
-        left = int((self._total - done) / rate) if rate else 0
-        line = f"{done}/{self._total} videos, {rate:.1f}/s, {left // 60}:{left % 60:02d} left"
-        if self._terminal:
-            bar = "#" * (30 * done // self._total)
-            line = f"\r[{bar:30}] {line}\x1b[K" + ("\n" if done == self._total else "")
-        print(line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
 
 
 def prepare() -> str:
@@ -135,37 +115,27 @@ def _write_videos(journal: Journal, source: list[videos.SourceVideo], decoder: s
         return
     if journal.done:
         print(f"going on after {journal.done} of {len(source)} videos", file=sys.stderr)
-    progress = Progress(journal.done, len(source))
     workers = FLAGS.workers or len(os.sched_getaffinity(0))
-    for task, result in zip(tasks, pool.in_order(standardise, tasks, workers, PATIENCE)):
+    results = pool.in_order(standardise, tasks, workers, PATIENCE)
+    for task, result in zip(tasks, track(results, "videos", len(source), journal.done)):
         if isinstance(result, str):
             raise OSError(errno.ENOSPC, result)
         if isinstance(result, pool.Lost):
             result = Standardised(reason=result.reason)
         journal.add(result, task.spool)
-        progress.show(journal.done)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """The command."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger().setLevel(logging.INFO)
-    try:
-        print(prepare())
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nstopped; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    print(prepare())
 
 
 def run() -> None:
     """Entry point."""
     flags.mark_flags_as_required(["source", "out"])
-    app.run(main)
+    command.run("data_prep.videos", main)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_interrupt_says_how_to_go_on(source, tmp_path):
         time.sleep(0.01)
     run.send_signal(signal.SIGINT)
     assert run.wait() == 130
-    assert run.stderr.read().splitlines()[-1].startswith("stopped; run the same command again")
+    assert run.stderr.read().splitlines()[-1].endswith("stopped; the same command goes on")
 
 
 def test_finished_or_other_request(source, whole, tmp_path):
@@ -169,6 +169,15 @@ def test_nothing_usable(tmp_path):
     assert code == 1 and "none of 1 files is usable (a.mp4: " in error.splitlines()[-1]
     code, _, error = prepare(tmp_path / "gone", tmp_path / "out")
     assert code == 1 and "no such folder" in error
+
+
+@pytest.mark.parametrize("words", [["--nope"], [], ["--source=x", "--out=y", "stray"]])
+def test_wrong_flags_are_one_line(words):
+    done = subprocess.run(
+        [sys.executable, "-m", "data_prep.videos", *words], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("data_prep.videos: ")
 
 
 def test_does_not_import_tensorflow():

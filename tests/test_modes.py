@@ -12,8 +12,10 @@ from absl import flags
 from matplotlib import image
 
 from data_prep import moving_digits
-from vie_tf import config, main, modes  # noqa: F401 (config defines the flags)
+from vie_tf import command, config, modes, workdir
+from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
+from vie_tf.training.pretrain import training_split
 
 TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")
 
@@ -29,7 +31,7 @@ def parse(*words):
     flags.FLAGS.unparse_flags()
     for name in [*config.RUN, "workdir", "out", "query"]:
         flags.FLAGS[name].unparse()
-    main.parse(["vie_tf", *words])
+    command.parse("vie_tf", config.check_flags, ["vie_tf", *words])
 
 
 def vie_tf(*words):
@@ -134,20 +136,121 @@ def test_embed_and_saved_model_agree(run, data, tmp_path):
 
 def test_retrieve_one_and_all(run, data, tmp_path, capsys):
     video, prepared = "videos/0003.mp4", tmp_path / "prepared"
-    command = [sys.executable, "-m", "data_prep.videos", f"--source={data}", f"--out={prepared}"]
-    subprocess.run([*command, "--short_side=48"], check=True, capture_output=True)
-    for source, query in (
-        (data, video),
-        (data, str(data.parent / video)),
-        (data, None),
-        (prepared, video),
-    ):
-        out = tmp_path / "picture.png"
-        words = [f"--query={query}"] if query else []
-        vie_tf("--mode=retrieve", f"--data={source}", f"--workdir={run}", f"--out={out}", *words)
-        said = capsys.readouterr().out
-        assert "0003" in said and out.exists()
-        out.unlink()
+    words = [sys.executable, "-m", "data_prep.videos", f"--source={data}", f"--out={prepared}"]
+    subprocess.run([*words, "--short_side=48"], check=True, capture_output=True)
+    for source in (data, prepared):
+        for query in (video, str(data.parent / video), None):
+            out = tmp_path / "new folder" / "picture.png"
+            words = [f"--query={query}"] if query else []
+            vie_tf(
+                "--mode=retrieve", f"--data={source}", f"--workdir={run}", f"--out={out}", *words
+            )
+            lines = capsys.readouterr().out.splitlines()
+            asked = lines[0].split()[0]
+            assert asked == video or not query
+            assert "[" in lines[0]  # its label
+            assert not any(asked in line for line in lines[1:4])  # not itself
+            assert out.exists()
+            out.unlink()
+
+
+def test_a_file_of_the_same_name_from_elsewhere_is_no_member(run, data, tmp_path, capsys):
+    (tmp_path / "videos").mkdir()
+    rows = [line.split(",") for line in data.read_text().splitlines()]
+    known = [row[0] for row in rows if row[2] == "train"]
+    other = tmp_path / known[0]
+    shutil.copy(data.parent / known[1], other)
+    out = f"--out={tmp_path / 'p.png'}"
+    vie_tf("--mode=retrieve", f"--data={data}", f"--workdir={run}", out, f"--query={other}")
+    found = capsys.readouterr().out.splitlines()[1]
+    assert known[1] in found and " 1.000 " in found
+
+
+def test_retrieve_from_two_videos(run, data, tmp_path, capsys):
+    table = tmp_path / "two.csv"
+    table.write_text("\n".join(data.read_text().splitlines()[:3]))
+    (tmp_path / "videos").symlink_to(data.parent / "videos")
+    out = f"--out={tmp_path / 'p.png'}"
+    vie_tf("--mode=retrieve", f"--data={table}", f"--workdir={run}", out, "--query=videos/0001.mp4")
+    assert "   1" in capsys.readouterr().out
+    table.write_text("\n".join(data.read_text().splitlines()[:2]))
+    with pytest.raises(InputError, match="no other video"):
+        vie_tf("--mode=retrieve", f"--data={table}", f"--workdir={run}", out)
+
+
+def test_damaged_checkpoints(run, data, tmp_path, capsys):
+    """The newest that can be read is taken; none is one line."""
+    shutil.copytree(run, tmp_path / "run")
+    paths = sorted((tmp_path / "run" / "checkpoints").glob("*.data*"))
+    words = (f"--workdir={tmp_path / 'run'}", f"--data={data}")
+    paths[-1].write_bytes(paths[-1].read_bytes()[:100_000])
+    vie_tf("--mode=knn", *words, "--k=5")
+    said = capsys.readouterr().err
+    assert "ckpt-6 is damaged" in said and "at step 5" in said
+    vie_tf("--mode=pretrain", *words, "--steps=7", *TRAIN)
+    assert "going on from step 5" in capsys.readouterr().err
+    for path in (tmp_path / "run" / "checkpoints").glob("*.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    for mode in (["--mode=knn"], ["--steps=8", *TRAIN]):
+        with pytest.raises(InputError, match="no checkpoint can be read"):
+            vie_tf(*mode, *words)
+
+
+def test_one_process_at_a_time(run, data, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    with workdir.held(tmp_path / "run", {}, {}):
+        shutil.copy(run / "flags.txt", tmp_path / "run")
+        shutil.copy(run / "data.json", tmp_path / "run")
+        words = (f"--workdir={tmp_path / 'run'}", f"--data={data}", "--steps=8")
+        with pytest.raises(InputError, match="another process"):
+            vie_tf("--mode=pretrain", *words, *TRAIN)
+
+
+def test_a_diverged_network_is_never_saved(data, tmp_path):
+    with pytest.raises(InputError, match="diverged"):
+        vie_tf(
+            f"--data={data}",
+            f"--workdir={tmp_path / 'run'}",
+            "--steps=9",
+            *TRAIN,
+            "--learning_rate=1e30",
+            "--save_every=1",
+            "--log_every=100",
+        )
+    network = modes.load_network(tmp_path / "run")
+    assert all(np.isfinite(weight).all() for weight in network.get_weights())
+
+
+def sets(*splits):
+    count = len(splits)
+    ones = np.ones(count, np.int64)
+    ids = [str(n) for n in range(count)]
+    return VideoSet(ids, -ones, [], np.array(splits), ones, ones, ones, ones, None)
+
+
+@pytest.mark.parametrize(
+    "splits, share, train, held_out",
+    [
+        (["train", "train", "test", ""], 0.1, ["0", "1"], ["2"]),
+        (["", "", "test"], 0.1, ["0", "1"], ["2"]),
+        (["", "", ""], 0.1, ["0", "1", "2"], []),
+        (["train", "train"], 0, ["0", "1"], []),
+    ],
+)
+def test_training_split(splits, share, train, held_out):
+    found = training_split(sets(*splits), share, 0)
+    assert [part.ids for part in found] == [train, held_out]
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_at_least_two_are_held_out(split):
+    train, held_out = training_split(sets(*[split] * 5), 0.1, 0)
+    assert len(held_out) == 2 and sorted(train.ids + held_out.ids) == list("01234")
+
+
+def test_only_test_videos_are_refused():
+    with pytest.raises(InputError, match="nothing to train on"):
+        training_split(sets("test", "test"), 0.1, 0)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +265,16 @@ def test_retrieve_one_and_all(run, data, tmp_path, capsys):
         (["--mode=knn", "--data={data}", "--workdir=/nowhere"], "holds no run"),
         (["--mode=knn", "--data=/nowhere", "--workdir={run}"], "no such folder"),
         (["--mode=knn", "--data={data}", "--workdir={run}", "--image_size=64"], "trained with"),
+        (["--mode=export", "--workdir={run}", "--out={new}", "--seed=4"], "trained with --seed=3"),
+        (["--mode=export", "--workdir={run}", "--out=/proc/x"], "cannot write --out=/proc/x"),
+        (["--mode=export", "--workdir={run}", "--out={data}"], "is a file"),
+        (["--mode=embed", "--data={data}", "--workdir={run}", "--out={run}"], "is a folder"),
+        (
+            ["--mode=retrieve", "--data={data}", "--workdir={run}", "--out=/proc/x/y.png"],
+            "cannot write --out",
+        ),
+        (["--data={data}", "--workdir={new}", "--temperature=0.001"], "temperature"),
+        (["--data={data}", "--workdir={new}", "--save_every=0"], "save_every"),
         (["--data={data}", "--workdir={run}", "--steps=6", *TRAIN, "--seed=4"], "--seed=3"),
         (["--data={other}", "--workdir={run}", "--steps=6", *TRAIN], "another data set"),
         (["--data={data}", "--workdir={run}", "--steps=3", *TRAIN], "past --steps=3"),

@@ -9,24 +9,38 @@ import tf1
 from vie_tf.errors import InputError
 from vie_tf.models import families
 
-FACTS, ARRAYS = golden_rule.load("model_single_frame")
-CASES = [name for name in FACTS if isinstance(FACTS[name], dict) and "encode" in FACTS[name]]
+FIXTURES = {
+    depth: golden_rule.load(name)
+    for depth, name in ((18, "model_single_frame"), (34, "model_single_frame_r34"))
+}
+CASES = [
+    (depth, case)
+    for depth, (facts, _) in FIXTURES.items()
+    for case in facts
+    if isinstance(facts[case], dict) and "encode" in facts[case]
+]
 
 
 @pytest.fixture(scope="module")
-def network():
-    return families.build("single", image_size=None)
+def networks():
+    return {depth: families.build("single", image_size=None, depth=depth) for depth in FIXTURES}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_matches_the_authors(network, case):
+@pytest.fixture
+def network(networks):
+    return networks[18]
+
+
+@pytest.mark.parametrize("depth, case", CASES)
+def test_matches_the_authors(networks, depth, case):
+    network, arrays = networks[depth], FIXTURES[depth][1]
     names = tf1.assign_by_rule(network, golden_rule.set_seed())
-    facts = FACTS[case]
+    facts = FIXTURES[depth][0][case]
     training = "train" in case
     share = 5e-4 if training else 1e-4
     clip = tf.constant(golden_rule.clip(**facts["input"])[:, None])
     outputs = network(clip, training=training)
-    tf1.close(outputs["embedding"], ARRAYS[f"{case}/emb"], share)
+    tf1.close(outputs["embedding"], arrays[f"{case}/emb"], share)
     for tap, expected in facts["encode"].items():
         ours = np.moveaxis(outputs[tap].numpy(), -1, 1)
         assert list(ours.shape) == expected["shape"]
@@ -34,14 +48,17 @@ def test_matches_the_authors(network, case):
         np.testing.assert_allclose(
             golden_rule.samples(ours), expected["samples"], rtol=0, atol=share * largest
         )
-        tf1.close(ours.mean((2, 3)), ARRAYS[f"{case}/gap/{tap}"], share)
-    for name, golden in ARRAYS.items():
+        tf1.close(ours.mean((2, 3)), arrays[f"{case}/gap/{tap}"], share)
+    for name, golden in arrays.items():
         if name.startswith(f"{case}/bn/"):
             tf1.close(names[name.split("/bn/")[1]], golden, 1e-5)
 
 
 def test_cases_cover_both_modes_and_several_sizes():
-    assert {"small_eval", "small_train", "full_eval", "odd_eval"} <= set(CASES)
+    assert {case for depth, case in CASES if depth == 18} >= {
+        *("small_eval", "small_train", "full_eval", "odd_eval")
+    }
+    assert {case for depth, case in CASES if depth == 34} >= {"small_eval", "small_train"}
 
 
 def test_parameter_count(network):

@@ -8,6 +8,8 @@ from tensorflow import keras
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise, colour_noise
 from vie_tf.data.videos import VideoSet
+from vie_tf.models import families
+from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.optimizer import Momentum, PiecewiseRate
 from vie_tf.training.vie import VIE
@@ -77,6 +79,29 @@ def test_two_replicas_take_the_steps_of_one(replicas, noise_samples):
     assert shared.bank.visited.numpy().any()
 
 
+def test_batch_normalisation_on_two_replicas(replicas):
+    """Each replica normalises by its half of the batch; the moving statistics are their mean."""
+    with replicas.scope():
+        network = families.build("single", image_size=SIZE, bn_momentum=0.5)
+        shared = VIE(network, MemoryBank(VIDEOS, seed=5), noise_samples=0, temperature=0.1)
+        shared.compile(Momentum(0.1))
+    alone = families.build("single", image_size=SIZE, bn_momentum=0.5)
+    start = network.get_weights()
+    batch = next(iter(batches(1)))
+    bank = shared.bank.rows.numpy()
+    losses, statistics = [], []
+    for half in (slice(0, 4), slice(4, 8)):
+        alone.set_weights(start)
+        clip = colour_noise(batch["clip"][half], batch["seed"][half], ColourNoise())
+        similarities = alone(clip, training=True)["embedding"].numpy() @ bank.T
+        losses.append(softmax_loss(similarities, batch["index"][half], 0.1))
+        statistics.append([weight.numpy() for weight in alone.non_trainable_weights])
+    loss = shared.fit(batches(1), verbose=0).history["loss"][0]
+    np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-4)
+    for weight, one, other in zip(network.non_trainable_weights, *statistics):
+        np.testing.assert_allclose(weight, (one + other) / 2, rtol=1e-3, atol=1e-4)
+
+
 def test_uneven_batches_work_on_two_replicas(replicas):
     with replicas.scope():
         model = make_model(noise_samples=16)
@@ -143,6 +168,7 @@ def noise_videos(count=10):
         splits=np.full(count, ""),
         frames=np.full(count, 6),
         sizes=np.full((count, 2), (40, 48), np.int32),
+        file_bytes=np.zeros(count, np.int64),
         numbers=np.arange(count),
         read=read,
     )

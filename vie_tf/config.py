@@ -25,16 +25,18 @@ flags.DEFINE_integer("batch_size", 64, "Clips a step, over all replicas.", lower
 flags.DEFINE_integer("steps", 10_000, "Steps in all; 0 is the untrained network.", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1)
 flags.DEFINE_float("learning_rate", None, "Default: by the number of videos.", lower_bound=0)
-flags.DEFINE_integer("warmup_steps", None, "Linear ramp. Default: by the number of videos.")
+flags.DEFINE_integer("warmup_steps", 0, "Linear ramp of the learning rate.", lower_bound=0)
 flags.DEFINE_list("lr_boundaries", [], "Steps after which the learning rate is divided by 10.")
-flags.DEFINE_float("weight_decay", 1e-4, "L2 penalty on all but batch normalisation.")
-flags.DEFINE_float("temperature", None, "tau of eq. 2. Default: by the number of videos.")
-flags.DEFINE_float("bank_momentum", None, "Of eq. 1. Default: by the number of videos.")
-flags.DEFINE_float("bn_momentum", None, "Of the moving statistics. Default: by videos.")
+flags.DEFINE_float("weight_decay", 1e-4, "L2 penalty on all but batch normalisation.", 0)
+# Below 0.02 exp(1 / tau) nears the end of float32.
+flags.DEFINE_float("temperature", None, "tau of eq. 2. Default: by the number of videos.", 0.02)
+flags.DEFINE_float("bank_momentum", None, "Of eq. 1. Default: by the number of videos.", 0, 1)
+flags.DEFINE_float("bn_momentum", None, "Of the moving statistics. Default: by videos.", 0, 1)
 flags.DEFINE_integer(
     "noise_samples",
     None,
     "K of the NCE estimate, 0: exact softmax. Default: by the number of videos.",
+    lower_bound=0,
 )
 flags.DEFINE_list(
     "colour_noise",
@@ -53,7 +55,7 @@ flags.DEFINE_bool(
 flags.DEFINE_float(
     "held_out",
     0.1,
-    "Share of the videos kept from training to watch it, when no split is given.",
+    "Share of the videos kept from training to watch it, when there is no test split.",
     lower_bound=0,
     upper_bound=0.9,
 )
@@ -61,11 +63,11 @@ flags.DEFINE_float(
 flags.DEFINE_integer("clips", 5, "Clips a video in evaluation.", lower_bound=1)
 flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
 flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
-flags.DEFINE_integer("evaluate_every", None, "Steps between evaluations. Default: ten in the run.")
-flags.DEFINE_integer("save_every", None, "Steps between checkpoints. Default: twenty in the run.")
+flags.DEFINE_integer("evaluate_every", None, "Of evaluations, steps. Default: ten in the run.", 1)
+flags.DEFINE_integer("save_every", None, "Of checkpoints, steps. Default: twenty in the run.", 1)
 flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 
-# Which flags describe a run; they are kept with it and taken from it by the modes that use it.
+# The flags that make a run; they are kept with it, and repeat it.
 RUN = (
     "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
     "lr_boundaries weight_decay temperature bank_momentum bn_momentum noise_samples colour_noise "

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 
-from absl import app, flags
+from absl import flags
 
-from vie_tf import config
+from vie_tf import command, config
 from vie_tf.errors import InputError
 
 
-def main(_) -> None:
+def main() -> None:
     """Does what --mode says."""
     # TensorFlow takes seconds to import: flags are checked before.
     import tensorflow as tf
@@ -29,27 +27,9 @@ def main(_) -> None:
         raise InputError(damage.group().replace("InputError: ", "")) from error
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Reads the flags; one line and exit status 1 when they are wrong."""
-    try:
-        rest = flags.FLAGS(argv)
-        if len(rest) > 1:
-            raise InputError(f"unexpected argument {rest[1]}; flags look like --name=value")
-        config.check_flags()
-    except (flags.Error, InputError) as error:
-        print("vie_tf:", " ".join(str(error).split()), file=sys.stderr)
-        sys.exit(1)
-    return rest
-
-
 def run() -> None:
-    """Entry point: one line and exit status 1 on bad input, 130 when interrupted."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        app.run(main, flags_parser=parse)
-    except InputError as error:
-        print("vie_tf:", " ".join(str(error).split()), file=sys.stderr)
-        sys.exit(1)
+    """Entry point."""
+    command.run("vie_tf", main, config.check_flags)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from rich.console import Console
-from rich.progress import track
 from tensorflow import keras
 
+from vie_tf import export as saved_model
 from vie_tf import workdir
+from vie_tf.config import RUN
 from vie_tf.data.videos import VideoSet, open_video, open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
-from vie_tf.evaluation.knn import knn_accuracy, nearest
+from vie_tf.evaluation import retrieval
+from vie_tf.evaluation.knn import check_neighbours, knn_accuracy, nearest
 from vie_tf.models import families
 from vie_tf.training import checkpoints
 from vie_tf.training.pretrain import pretrain  # noqa: F401 (the mode that makes them)
@@ -30,13 +32,14 @@ def knn(flags) -> None:
     if not len(videos.label_names):
         raise InputError(f"--mode=knn: {flags.data} has no labels; give a CSV with a label column")
     train, test = (videos.subset(videos.splits == split) for split in ("train", "test"))
-    if not len(train.ids) or not len(test.ids):
+    if not len(train) or not len(test):
         raise InputError(
             f"--mode=knn: {flags.data} has no train and test split; give a CSV with a split column"
         )
+    check_neighbours(flags.k, train.labels >= 0)  # before minutes of embedding
     embed = embedding.embedder(network)
-    rows = embedding.embed_clips(embed, train, image_size, flags.clips, shown("train"))
-    clips = embedding.embed_clips(embed, test, image_size, flags.clips, shown("test"))
+    rows = embedding.embed_clips(embed, train, image_size, flags.clips, "training batches")
+    clips = embedding.embed_clips(embed, test, image_size, flags.clips, "test batches")
     result = knn_accuracy(
         clips,
         test.labels,
@@ -54,74 +57,92 @@ def knn(flags) -> None:
 
 def embed(flags) -> None:
     """Writes the embedding of every video to an .npz file."""
+    out = writable(flags.out)
     network, image_size = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     clips = embedding.embed_clips(
-        embedding.embedder(network), videos, image_size, flags.clips, shown("embedding")
+        embedding.embedder(network), videos, image_size, flags.clips, "batches"
     )
     names = np.array([*videos.label_names, ""])
-    out = Path(flags.out)
     part = out.with_name(out.name + ".part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            np.savez(
-                file,
-                ids=np.array(videos.ids),
-                embeddings=embedding.video_embeddings(clips),
-                labels=names[videos.labels],
-                split=videos.splits,
-            )
-        part.replace(out)
-    except OSError as error:
-        raise InputError(f"cannot write --out={out}: {error.strerror}") from error
-    print(f"{len(videos.ids)} videos: {out}")
+    with open(part, "wb") as file:
+        np.savez(
+            file,
+            ids=np.array(videos.ids),
+            embeddings=embedding.video_embeddings(clips),
+            labels=names[videos.labels],
+            split=videos.splits,
+        )
+    part.replace(out)
+    print(f"{len(videos)} videos: {out}")
 
 
 def retrieve(flags) -> None:
     """Finds the nearest videos of one or of all, as text and as a picture."""
-    from vie_tf.evaluation import retrieval
-
+    out = writable(flags.out)
     network, image_size = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
+    gallery = rows_of(videos, "train")
+    row = videos.find(flags.query) if flags.query else None
     compute = embedding.embedder(network)
     rows = embedding.video_embeddings(
-        embedding.embed_clips(compute, videos, image_size, flags.clips, shown("embedding"))
+        embedding.embed_clips(compute, videos, image_size, flags.clips, "batches")
     )
-    gallery = rows_of(videos, "train")
-    if flags.query and flags.query not in videos.ids:  # a file from elsewhere
+    if flags.query and row is None:  # a file from elsewhere
         queries = open_video(flags.query, flags.decoder)
         asked = embedding.video_embeddings(
             embedding.embed_clips(compute, queries, image_size, flags.clips)
         )
-        itself = None
+        itself = np.array([-1])
     else:
-        wanted = (
-            np.array([videos.ids.index(flags.query)]) if flags.query else rows_of(videos, "test")
-        )
+        wanted = np.array([row]) if flags.query else rows_of(videos, "test")
         queries, asked = videos.subset(wanted), rows[wanted]
         place = {row: i for i, row in enumerate(gallery)}
         itself = np.array([place.get(row, -1) for row in wanted])
-    found, similarities = nearest(asked, rows[gallery], 3, itself)
+    others = len(gallery) - int((itself >= 0).any())
+    if not others:
+        raise InputError(f"--mode=retrieve: {flags.data} has no other video to find")
+    found, similarities = nearest(asked, rows[gallery], min(3, others), itself)
+    # Drawn from all over the set: neighbouring files are often alike.
+    drawn = set(np.linspace(0, len(queries) - 1, retrieval.MAX_ROWS).astype(int).tolist())
     table = []
-    for i, (neighbours, likeness) in enumerate(zip(found, similarities)):
-        draw = i < retrieval.MAX_ROWS
-        near = [shown_video(videos, gallery[n], s, draw) for n, s in zip(neighbours, likeness)]
-        table.append((shown_video(queries, i, None, draw), near))
+    for i, near in enumerate(zip(gallery[found], similarities)):
+        neighbours = [shown_video(videos, row, s, i in drawn) for row, s in zip(*near)]
+        table.append((shown_video(queries, i, None, i in drawn), neighbours))
     print("\n".join(retrieval.retrieval_table(table)))
-    retrieval.retrieval_picture(flags.out, table)
-    print(f"picture: {flags.out}")
+    retrieval.retrieval_picture(str(out), [table[i] for i in sorted(drawn)])
+    print(f"picture: {out}")
 
 
 def export(flags) -> None:
     """Writes the network as a SavedModel."""
-    from vie_tf import export as saved_model
-
     # What TensorFlow says while it saves is about its own insides.
     logging.set_verbosity(logging.ERROR)
+    out = writable(flags.out, folder=True)
     network, _ = load_run(flags, any_size=True)
-    saved_model.export(network, flags.out)
-    print(f"SavedModel: {flags.out}")
+    try:
+        saved_model.export(network, str(out))
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot write --out={out}: {error.message.splitlines()[0]}") from error
+    print(f"SavedModel: {out}")
+
+
+def writable(out: str, folder: bool = False) -> Path:
+    """The path of --out, once it is sure that it can be written: before hours of work.
+
+    Raises:
+        InputError: it cannot.
+    """
+    path = Path(out)
+    try:
+        if path.exists() and path.is_dir() != folder:
+            kind = "file" if folder else "folder"
+            raise InputError(f"--out={out} is a {kind}; give another path")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent):
+            return path
+    except OSError as error:
+        raise InputError(f"cannot write --out={out}: {error.strerror}") from error
 
 
 def rows_of(videos: VideoSet, split: str) -> np.ndarray:
@@ -130,10 +151,10 @@ def rows_of(videos: VideoSet, split: str) -> np.ndarray:
     return rows if len(rows) else np.arange(len(videos.ids))
 
 
-def shown_video(videos: VideoSet, row: int, similarity: float | None, draw: bool):
+def shown_video(
+    videos: VideoSet, row: int, similarity: float | None, draw: bool
+) -> retrieval.Video:
     """A video as `retrieval` shows it, with its middle frame if it is to be drawn."""
-    from vie_tf.evaluation import retrieval
-
     frame = None
     if draw:
         box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
@@ -144,14 +165,19 @@ def shown_video(videos: VideoSet, row: int, similarity: float | None, draw: bool
 
 
 def load_run(flags, any_size: bool = False) -> tuple[keras.Model, int]:
-    """The trained network of --workdir in float32, and its image size."""
+    """The trained network of --workdir in float32, and its image size.
+
+    Raises:
+        InputError: no run there, a flag says another than the run's, or no readable checkpoint.
+    """
     folder = Path(flags.workdir)
     run = workdir.read_flags(folder)
-    for name in ("family", "depth", "image_size"):
-        if flags[name].present and str(flags[name].value) != run[name]:
+    for name in set(RUN) - {*workdir.FREE, "label_column"}:
+        given = workdir.text(flags[name].value)
+        if flags[name].present and given != run.get(name, ""):
             raise InputError(
-                f"--{name}={flags[name].value}, but {folder} was trained with "
-                f"--{name}={run[name]}: leave the flag out"
+                f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
+                "leave the flag out"
             )
     return load_network(folder, any_size), int(run["image_size"])
 
@@ -164,9 +190,3 @@ def load_network(folder: Path, any_size: bool = False) -> keras.Model:
     step = checkpoints.restore_network(folder / "checkpoints", network)
     print(f"{run['family']} of {folder} at step {step}", file=sys.stderr)
     return network
-
-
-def shown(what: str):
-    """Progress with ETA of an iteration over batches, on the terminal's error stream."""
-    console = Console(stderr=True)
-    return lambda batches, total: track(batches, what, total, console=console, transient=True)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from vie_tf.errors import InputError
 
-# Flags that may differ when a run goes on: they change neither its steps' numbers nor its data.
-FREE = (
-    "mode",
-    "data",
-    "workdir",
-    "steps",
-    "out",
-    "query",
-    "k",
-    "evaluate_every",
-    "save_every",
-    "log_every",
-    "keep",
-    "decoder",
-)
+# Flags that may differ when a run goes on: they change neither its steps' numbers nor its data,
+# which has a fingerprint.
+FREE = "mode data decoder steps clips k evaluate_every save_every log_every keep".split()
 
 
 def write(path: Path, text: str) -> None:
@@ -46,7 +38,7 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
         return
     before = read_flags(workdir)
     for name in sorted(set(before) | set(flags)):
-        old, new = before.get(name, ""), _text(flags.get(name))
+        old, new = before.get(name, ""), text(flags.get(name))
         if name not in FREE and old != new:
             raise InputError(
                 f"{workdir} holds a run with --{name}={old}, not {new or 'the default'}: "
@@ -60,23 +52,38 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
         )
 
 
-def write_run(workdir: Path, flags: dict, data: dict) -> None:
-    """Writes `flags.txt`, a flagfile that repeats the run, and `data.json`.
+@contextlib.contextmanager
+def held(workdir: Path, flags: dict, data: dict) -> Iterator[None]:
+    """Writes `flags.txt`, a flagfile that repeats the run, and `data.json`; keeps others out.
 
     Arguments as `check_run`.
 
     Raises:
-        InputError: they cannot be written.
+        InputError: they cannot be written, or another process is at work there.
     """
     lines = [
-        f"--{name}={_text(value)}\n" for name, value in sorted(flags.items()) if value is not None
+        f"--{name}={text(value)}\n" for name, value in sorted(flags.items()) if value is not None
     ]
+    folder = None
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        folder = os.open(workdir, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         write(workdir / "data.json", json.dumps(data) + "\n")
         write(workdir / "flags.txt", "".join(lines))
+    except BlockingIOError as error:
+        os.close(folder)
+        raise InputError(
+            f"--workdir={workdir}: another process is training there; wait, or use another"
+        ) from error
     except OSError as error:
+        if folder is not None:
+            os.close(folder)
         raise InputError(f"cannot write --workdir={workdir}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        os.close(folder)  # which lets the lock go
 
 
 def read_flags(workdir: Path) -> dict[str, str]:
@@ -94,7 +101,8 @@ def read_flags(workdir: Path) -> dict[str, str]:
     return dict(line[2:].split("=", 1) for line in lines)
 
 
-def _text(value) -> str:
+def text(value) -> str:
+    """A flag's value as it stands in flags.txt; '' for None."""
     if value is None:
         return ""
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -13,6 +13,8 @@ import tensorflow as tf
 from vie_tf.data import augmentation, sampling
 from vie_tf.data.videos import VideoSet
 
+EVALUATION_BATCH = 64
+
 
 def clip_seed(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """int32 [2]: the seed of everything random in one video's clip of one epoch."""
@@ -84,7 +86,7 @@ def training_batches(
 
 
 def test_batches(
-    videos: VideoSet, image_size: int, clips: int = 5, batch_size: int = 64
+    videos: VideoSet, image_size: int, clips: int = 5, batch_size: int = EVALUATION_BATCH
 ) -> tf.data.Dataset:
     """Batches of `clips` equally spaced plain clips of each video, in order, videos slowest.
 
@@ -96,7 +98,7 @@ def test_batches(
 
 
 def first_half_batches(
-    videos: VideoSet, image_size: int, seed: int, clips: int, batch_size: int = 64
+    videos: VideoSet, image_size: int, seed: int, clips: int, batch_size: int = EVALUATION_BATCH
 ) -> tf.data.Dataset:
     """As `training_batches` looks, but in order, `clips` of the first half of each video."""
 
@@ -110,7 +112,7 @@ def first_half_batches(
 
 
 def second_half_batches(
-    videos: VideoSet, image_size: int, clips: int, batch_size: int = 64
+    videos: VideoSet, image_size: int, clips: int, batch_size: int = EVALUATION_BATCH
 ) -> tf.data.Dataset:
     """As `test_batches`, of the second half of each video."""
     positions = tf.data.Dataset.range(len(videos.ids) * clips)

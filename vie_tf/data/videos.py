@@ -16,6 +16,7 @@ import numpy as np
 
 from vie_tf.data import decoding, prepared
 from vie_tf.errors import InputError
+from vie_tf.progress import track
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -50,6 +51,7 @@ class VideoSet:
         splits: str [N], 'train', 'test' or ''.
         frames: int64 [N], frames of each video.
         sizes: int32 [N, 2], height and width in pixels as displayed.
+        file_bytes: int64 [N], length of the file that a video comes from.
         numbers: int64 [N], the number by which `read` knows each video.
         read: read(number int64 [], frames int64 [T], box int32 [4] = top, left, height, width) ->
             uint8 [T, height, width, 3], RGB; to be called inside tf.data; frames may repeat and
@@ -62,6 +64,7 @@ class VideoSet:
     splits: np.ndarray
     frames: np.ndarray
     sizes: np.ndarray
+    file_bytes: np.ndarray
     numbers: np.ndarray
     read: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -79,8 +82,25 @@ class VideoSet:
             splits=self.splits[rows],
             frames=self.frames[rows],
             sizes=self.sizes[rows],
+            file_bytes=self.file_bytes[rows],
             numbers=self.numbers[rows],
         )
+
+    def find(self, video: str) -> int | None:
+        """Row of a video, given by its id or as the file it comes from; None if it is no member.
+
+        A file is told by the end of its path and by its length, since a prepared set does not say
+        where the files were.
+        """
+        if video in self.ids:
+            return self.ids.index(video)
+        length = os.path.getsize(video) if os.path.isfile(video) else -1
+        paths = {os.path.abspath(video), os.path.realpath(video)}
+        for row in np.flatnonzero(self.file_bytes == length):
+            end = "/" + self.ids[row].lstrip("./")  # a CSV's path may begin with ../
+            if any(path.replace(os.sep, "/").endswith(end) for path in paths):
+                return int(row)
+        return None
 
     @property
     def fingerprint(self) -> str:
@@ -223,6 +243,7 @@ def _open_prepared(folder: str, label_column: str) -> VideoSet:
         np.array([row["split"] for row in kept], str),
         np.diff(index["first"]),
         index["size"],
+        np.array([row["source_bytes"] for row in kept], np.int64),
         np.arange(len(ids), dtype=np.int64),
         prepared.frame_reader(folder, index, ids),
     )
@@ -243,7 +264,7 @@ def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
             return str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        probed = list(pool.map(try_probe, source))
+        probed = list(track(pool.map(try_probe, source), "opening videos", len(source)))
     left_out = [f"{v.id}: {info}" for v, info in zip(source, probed) if isinstance(info, str)]
     videos = [(v, info) for v, info in zip(source, probed) if not isinstance(info, str)]
     if not videos:
@@ -266,6 +287,7 @@ def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
         np.array([video.split for video, _ in videos], str),
         np.array([len(shown) for shown in positions], np.int64),
         np.array([(info.height, info.width) for _, info in videos], np.int32),
+        np.array([os.path.getsize(video.path) for video, _ in videos], np.int64),
         np.arange(len(videos), dtype=np.int64),
         _raw_reader(videos, positions, decoder),
     )

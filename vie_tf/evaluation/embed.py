@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Callable
 
 import numpy as np
@@ -13,8 +12,7 @@ from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise, colour_noise
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
-
-EVALUATION_BATCH = 64
+from vie_tf.progress import track
 
 
 def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -32,7 +30,7 @@ def embed_clips(
     videos: VideoSet,
     image_size: int,
     clips: int = 5,
-    progress: Callable[[Iterable, int], Iterable] = lambda batches, total: batches,
+    what: str = "",
 ) -> np.ndarray:
     """Embeds equally spaced clips of every video.
 
@@ -41,14 +39,16 @@ def embed_clips(
         videos: what to embed.
         image_size: side of the clips in pixels.
         clips: G, how many of each video.
-        progress: wraps the iteration over that many batches, to show how far it is.
+        what: name of the batches in the progress line; '' shows none.
 
     Returns:
         float32 [N, G, D], unit rows.
     """
-    batches = pipeline.test_batches(videos, image_size, clips, EVALUATION_BATCH)
-    total = -(-len(videos.ids) * clips // EVALUATION_BATCH)
-    rows = [embed(batch["clip"]).numpy() for batch in progress(batches, total)]
+    batches = pipeline.test_batches(videos, image_size, clips)
+    if what:
+        total = -(-len(videos.ids) * clips // pipeline.EVALUATION_BATCH)
+        batches = track(batches, what, total)
+    rows = [embed(batch["clip"]).numpy() for batch in batches]
     return np.concatenate(rows).reshape(len(videos.ids), clips, -1)
 
 
@@ -85,14 +85,12 @@ def instance_recall(
     shape = (len(videos.ids), queries, -1)
     asked = [
         embed(colour_noise(batch["clip"], batch["seed"], colour)).numpy()
-        for batch in pipeline.first_half_batches(
-            videos, image_size, seed, queries, EVALUATION_BATCH
-        )
+        for batch in pipeline.first_half_batches(videos, image_size, seed, queries)
     ]
     asked = np.concatenate(asked).reshape(shape)
     kept = [
         embed(batch["clip"]).numpy()
-        for batch in pipeline.second_half_batches(videos, image_size, queries, EVALUATION_BATCH)
+        for batch in pipeline.second_half_batches(videos, image_size, queries)
     ]
     gallery = video_embeddings(np.concatenate(kept).reshape(shape))
     return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(queries)]))

@@ -108,11 +108,7 @@ def knn_scores(
     usable = labels >= 0
     if visited is not None:
         usable &= np.asarray(visited, bool)
-    if k > usable.sum():
-        raise InputError(
-            f"k-NN: k is {k}, but only {usable.sum()} of {len(labels)} training videos have a "
-            "label and an embedding; use a smaller k or label more videos"
-        )
+    check_neighbours(k, usable)
     videos, clips, size = np.shape(queries)
     rows, similarities = nearest(np.reshape(queries, (-1, size)), np.asarray(bank)[usable], k)
     votes = np.exp(similarities.astype(np.float64) / temperature) / (k * clips)
@@ -121,6 +117,15 @@ def knn_scores(
     places = video[:, None] * num_classes + labels[usable][rows]
     scores = np.bincount(places.ravel(), votes.ravel(), videos * num_classes)
     return scores.reshape(videos, num_classes).astype(np.float32)
+
+
+def check_neighbours(k: int, usable: np.ndarray) -> None:
+    """Raises InputError where fewer than k of the training videos are usable (bool [N])."""
+    if k > usable.sum():
+        raise InputError(
+            f"k-NN: k is {k}, but only {usable.sum()} of {len(usable)} training videos have a "
+            "label and an embedding; use a smaller k or label more videos"
+        )
 
 
 def knn_accuracy(

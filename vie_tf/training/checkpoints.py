@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -26,10 +29,12 @@ class Checkpoints:
     def __init__(self, folder: Path, model: VIE, keep: int = 3):
         model.optimizer.build(model.network.trainable_weights)
         self.model = model
-        checkpoint = tf.train.Checkpoint(
+        for part in Path(folder).glob("ckpt-*temp*"):  # of a save that was killed
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+        self._checkpoint = tf.train.Checkpoint(
             network=model.network, optimizer=model.optimizer, bank=model.bank
         )
-        self._manager = tf.train.CheckpointManager(checkpoint, str(folder), keep)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), keep)
 
     def save(self) -> None:
         """Writes a checkpoint of the current step.
@@ -48,29 +53,54 @@ class Checkpoints:
             ) from error
 
     def restore(self) -> int:
-        """Loads the newest checkpoint if there is one; returns the number of steps it has taken."""
-        newest = self._manager.latest_checkpoint
-        if newest is None:
-            return 0
-        try:
-            self._manager.checkpoint.restore(newest).assert_consumed()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            raise InputError(
-                f"{newest} does not fit this network: it was made by another version, or is "
-                "damaged; use another --workdir"
-            ) from error
-        return int(self.model.optimizer.iterations)
+        """Loads the newest checkpoint if there is one; returns the number of steps it has taken.
+
+        Raises:
+            InputError: as `newest_readable`.
+        """
+
+        def load(path: str) -> int:
+            self._checkpoint.restore(path).assert_consumed()
+            return int(self.model.optimizer.iterations)
+
+        return newest_readable(Path(self._manager.directory), load) or 0
 
 
 def restore_network(folder: Path, network: tf.keras.Model) -> int:
     """Loads only the network's weights of a run; returns the step.
 
     Raises:
-        InputError: the folder holds no checkpoint.
+        InputError: the folder holds no checkpoint, or as `newest_readable`.
     """
-    newest = tf.train.latest_checkpoint(str(folder))
-    if newest is None:
+
+    def load(path: str) -> int:
+        wanted = tf.train.Checkpoint(network=network)
+        wanted.restore(path).expect_partial().assert_existing_objects_matched()
+        return int(tf.train.load_variable(path, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
+
+    step = newest_readable(folder, load)
+    if step is None:
         raise InputError(f"{folder} holds no checkpoint; run --mode=pretrain with its --workdir")
-    wanted = tf.train.Checkpoint(network=network)
-    wanted.restore(newest).expect_partial().assert_existing_objects_matched()
-    return int(tf.train.load_variable(newest, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
+    return step
+
+
+def newest_readable(folder: Path, load: Callable[[str], int]) -> int | None:
+    """What `load` returns of the newest checkpoint that it can read; None where there is none.
+
+    Raises:
+        InputError: there are checkpoints, and none can be read.
+    """
+    state = tf.train.get_checkpoint_state(str(folder))
+    paths = list(state.all_model_checkpoint_paths) if state else []
+    for path in reversed(paths):
+        try:
+            return load(path)
+        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+            reason = error
+            print(f"{path} is damaged, or of another network; left out", file=sys.stderr)
+    if paths:
+        raise InputError(
+            f"{folder}: no checkpoint can be read: they are damaged, or were made by another "
+            "version; use another --workdir"
+        ) from reason
+    return None

@@ -78,7 +78,7 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         rate: learning rate after the warm-up.
-        boundaries: steps; the drop acts from the step after each (paper appendix, spec 7.1).
+        boundaries: steps; the drop acts from the step after each (as in the authors' code).
         warmup_steps: length of the ramp; 0 starts at `rate`.
         start: rate at step 0 of the ramp.
     """

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import os
 import signal
 import sys
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -38,21 +41,28 @@ def pretrain(flags) -> None:
     folder = Path(flags.workdir)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     train, held_out = training_split(videos, flags.held_out, flags.seed)
-    constants = chosen_constants(flags, len(train.ids))
+    constants = chosen_constants(flags, len(train))
     keras.utils.set_random_seed(flags.seed)
     tf.config.experimental.enable_op_determinism()
-    set_precision(flags.precision)
+    precision = set_precision(flags.precision)
+    shown = {**dataclasses.asdict(constants), "precision": precision}
     print(
-        f"{len(train.ids)} videos to train on, {len(held_out.ids)} held out; "
-        + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(constants).items())
+        f"{split_line(videos, train, held_out)}; "
+        + ", ".join(f"{name} {value}" for name, value in shown.items())
     )
     colour = ColourNoise(*map(float, flags.colour_noise))
-    with strategy().scope():
+    replicas = strategy()
+    if flags.batch_size % replicas.num_replicas_in_sync:
+        raise InputError(
+            f"--batch_size={flags.batch_size} cannot be shared evenly by "
+            f"{replicas.num_replicas_in_sync} GPUs; give a multiple of their number"
+        )
+    with replicas.scope():
         network = families.build(
             flags.family, flags.image_size, depth=flags.depth, bn_momentum=constants.bn_momentum
         )
         bank = MemoryBank(
-            len(train.ids), momentum=constants.bank_momentum, seed=flags.seed, legacy=flags.legacy
+            len(train), momentum=constants.bank_momentum, seed=flags.seed, legacy=flags.legacy
         )
         model = VIE(
             network,
@@ -62,12 +72,13 @@ def pretrain(flags) -> None:
             colour=colour,
             seed=flags.seed,
         )
-        rate = PiecewiseRate(constants.learning_rate, flags.lr_boundaries, constants.warmup_steps)
+        rate = PiecewiseRate(constants.learning_rate, flags.lr_boundaries, flags.warmup_steps)
         model.compile(Momentum(rate, l2=flags.weight_decay))
-        settings = {**{name: flags[name].value for name in RUN}, **dataclasses.asdict(constants)}
+        settings = {name: flags[name].value for name in RUN}
+        settings |= {**shown, "data": os.path.abspath(flags.data)}
         identity = {
-            "data": flags.data,
-            "videos": len(videos.ids),
+            "data": settings["data"],
+            "videos": len(videos),
             "fingerprint": videos.fingerprint,
             "label_names": videos.label_names,
         }
@@ -76,92 +87,121 @@ def pretrain(flags) -> None:
         step = saved.restore()
     if step > flags.steps:
         raise InputError(f"{folder} is at step {step}, past --steps={flags.steps}: give more steps")
-    # Only now: a request that cannot be met leaves nothing behind.
-    workdir.write_run(folder, settings, identity)
-    embed = embedding.embedder(network)
-
-    def evaluate() -> dict[str, float]:
-        metrics = {"effective_dimension": effective_dimension(bank.rows.numpy())}
-        if len(held_out.ids) > 1:
-            metrics["recall_at_1"] = embedding.instance_recall(
-                embed, held_out, flags.image_size, colour
-            )
-        visited = bank.visited.numpy() | flags.legacy
-        usable = visited & (bank.labels.numpy() >= 0)
-        if (held_out.labels >= 0).any() and usable.sum() >= flags.k:
-            clips = embedding.embed_clips(embed, held_out, flags.image_size, flags.clips)
-            metrics["knn_top1"] = knn_accuracy(
-                clips,
-                held_out.labels,
-                bank.rows.numpy(),
-                bank.labels.numpy(),
-                len(videos.label_names),
-                flags.k,
-                constants.temperature,
-                visited,
-            )["top1"]
-        return metrics
-
-    watch = Watch(
-        folder,
-        saved,
-        evaluate,
-        step,
-        flags.steps,
-        flags.batch_size,
-        flags.log_every,
-        evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
-        save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
+    evaluate = functools.partial(
+        measure, model, held_out, len(videos.label_names), flags, embedding.embedder(network)
     )
-    if step == 0:
-        saved.save()
-    if step:
-        watch.say(f"going on from step {step}")
-    if step < flags.steps:
-        batches = pipeline.training_batches(
-            train, flags.batch_size, flags.image_size, flags.seed, step, flags.steps
+    # Only now: a request that cannot be met leaves nothing behind.
+    with workdir.held(folder, settings, identity):
+        watch = Watch(
+            folder,
+            saved,
+            evaluate,
+            step,
+            flags.steps,
+            flags.batch_size,
+            flags.log_every,
+            evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
+            save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
         )
-
-        def stop(number, frame):
-            # The step under way is finished, logged and saved; a second signal does not wait.
-            watch.interrupted = True
-            signal.signal(number, signal.SIG_DFL)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-        model.fit(batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch])
+        if step:
+            watch.line.say(f"going on from step {step}")
+        else:
+            saved.save()
+        if step < flags.steps:
+            fit(model, train, flags, step, watch)
+        elif step == 0:
+            watch.record(watch.evaluated())
+        watch.close()
         if watch.step < flags.steps:
-            watch.close()
             print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
             sys.exit(130)
-    elif step == 0:
-        watch.record(watch.evaluated())
-    watch.close()
-    plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
+        plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
     print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
+
+
+def fit(model: VIE, train: VideoSet, flags, step: int, watch: Watch) -> None:
+    """Trains from `step` to the end, or until SIGINT or SIGTERM."""
+    batches = pipeline.training_batches(
+        train, flags.batch_size, flags.image_size, flags.seed, step, flags.steps
+    )
+
+    def stop(number, frame):
+        # The step under way is finished, logged and saved; a second signal does not wait.
+        watch.interrupted = True
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        model.fit(batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def measure(
+    model: VIE, held_out: VideoSet, classes: int, flags, embed: Callable
+) -> dict[str, float]:
+    """Effective dimension of the bank, recall at 1, and k-NN accuracy where there are labels."""
+    bank = model.bank
+    metrics = {"effective_dimension": effective_dimension(bank.rows.numpy())}
+    if len(held_out) > 1:
+        metrics["recall_at_1"] = embedding.instance_recall(
+            embed, held_out, flags.image_size, model.colour
+        )
+    visited = bank.visited.numpy() | flags.legacy
+    usable = visited & (bank.labels.numpy() >= 0)
+    if (held_out.labels >= 0).any() and usable.sum() >= flags.k:
+        clips = embedding.embed_clips(embed, held_out, flags.image_size, flags.clips)
+        metrics["knn_top1"] = knn_accuracy(
+            clips,
+            held_out.labels,
+            bank.rows.numpy(),
+            bank.labels.numpy(),
+            classes,
+            flags.k,
+            visited=visited,
+        )["top1"]
+    return metrics
 
 
 def training_split(videos: VideoSet, share: float, seed: int) -> tuple[VideoSet, VideoSet]:
     """Videos to train on, and others to watch the training with.
 
-    The train and test split when there are such; otherwise a random share is held out.
+    Trained on are those of the train split, or where there is none, those of no split; never those
+    of the test split, which are the others. Where there is no test split, a random share is held
+    out: at least 2, so that there is something to tell apart, and none of fewer than 4 videos.
+
+    Raises:
+        InputError: all videos are of the test split.
     """
-    if (videos.splits == "train").any():
-        train = videos.splits == "train"
-        rest = np.flatnonzero(videos.splits == "test")
-    else:
-        order = np.random.default_rng(seed).permutation(len(videos.ids))
-        rest = np.sort(order[: int(share * len(order))])
-        train = np.ones(len(videos.ids), bool)
-        train[rest] = False
-    if len(rest) > WATCHED:
-        rest = np.sort(np.random.default_rng(seed).choice(rest, WATCHED, replace=False))
-    return videos.subset(train), videos.subset(rest)
+    test = np.flatnonzero(videos.splits == "test")
+    train = np.flatnonzero(videos.splits == "train")
+    if not len(train):
+        train = np.flatnonzero(videos.splits == "")
+    if not len(train):
+        raise InputError("every video has the split test: there is nothing to train on")
+    if not len(test) and share and len(train) >= 4:
+        order = np.random.default_rng(seed).permutation(train)
+        count = max(2, int(share * len(order)))
+        test, train = np.sort(order[:count]), np.sort(order[count:])
+    if len(test) > WATCHED:
+        test = np.sort(np.random.default_rng(seed).choice(test, WATCHED, replace=False))
+    return videos.subset(train), videos.subset(test)
+
+
+def split_line(videos: VideoSet, train: VideoSet, held_out: VideoSet) -> str:
+    """Says which videos are used for what."""
+    line = f"{len(train)} videos to train on, {len(held_out) or 'none'} held out"
+    if (train.splits == "train").any() and (videos.splits == "").any():
+        line += f", {(videos.splits == '').sum()} of no split left out"
+    if len(held_out) < 2:
+        line += " (so no recall at 1: only the loss shows how it goes)"
+    return line
 
 
 def chosen_constants(flags, videos: int) -> recipe.Recipe:
     """The recipe for that many videos, with what the flags say instead."""
-    default = recipe.recipe(videos, flags.batch_size)
+    default = recipe.recipe(videos)
     given = {field.name: flags[field.name].value for field in dataclasses.fields(default)}
     return dataclasses.replace(default, **{k: v for k, v in given.items() if v is not None})
 
@@ -173,13 +213,14 @@ def strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def set_precision(precision: str) -> None:
-    """Sets Keras' policy; the variables, the loss and the bank are float32 in any case."""
+def set_precision(precision: str) -> str:
+    """Sets Keras' policy and says which; variables, loss and bank are float32 in any case."""
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16() else "float32"
     keras.mixed_precision.set_global_policy(
         "mixed_bfloat16" if precision == "bfloat16" else "float32"
     )
+    return precision
 
 
 def has_bfloat16() -> bool:

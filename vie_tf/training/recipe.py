@@ -18,7 +18,6 @@ class Recipe:
         bank_momentum: share of the old row in eq. 1's running mean.
         bn_momentum: of batch normalisation's moving statistics.
         learning_rate: of momentum SGD.
-        warmup_steps: linear ramp of the learning rate.
     """
 
     noise_samples: int = 4096
@@ -26,10 +25,9 @@ class Recipe:
     bank_momentum: float = 0.5
     bn_momentum: float = 0.997
     learning_rate: float = 0.03
-    warmup_steps: int = 0
 
 
-def recipe(videos: int, batch_size: int) -> Recipe:
+def recipe(videos: int) -> Recipe:
     """The default constants for a number of training videos."""
     if videos >= LARGE:
         return Recipe()

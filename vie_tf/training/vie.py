@@ -16,8 +16,10 @@ class VIE(keras.Model):
     """Trains a network by Instance Recognition against a memory bank.
 
     A step: forward, loss and gradient against the bank as it was, optimizer, then the bank
-    (paper section 3). Under a strategy the loss is the mean over the global batch, batch
-    normalisation uses each replica's own statistics, and every copy of the bank is the same.
+    (paper section 3). Under a strategy batch normalisation uses each replica's own statistics,
+    every copy of the bank is the same, and the loss is the mean of the replicas' means: give
+    batches that the replicas share evenly. `compile` takes the optimizer; `run_eagerly`,
+    `steps_per_execution` and `jit_compile` have no effect.
 
     Args:
         network: from `vie_tf.models.families.build`.
@@ -85,9 +87,11 @@ class VIE(keras.Model):
             losses = self.objective(embeddings, batch["index"])
             loss = tf.reduce_mean(losses["loss"]) / replicas
         weights = self.network.trainable_weights
+        rate = self.optimizer.learning_rate  # of this step
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
         self.bank.update(batch["index"], embeddings, batch["label"])
-        return {name: tf.reduce_mean(value) for name, value in losses.items()}
+        logs = {name: tf.reduce_mean(value) for name, value in losses.items()}
+        return {**logs, "learning_rate": tf.convert_to_tensor(rate)}
 
     def make_train_function(self, force: bool = False):
         """As Keras', but the wait for each batch is timed, which tells a starved accelerator."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Callable
@@ -13,6 +12,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.errors import InputError
+from vie_tf.progress import Line, duration
 from vie_tf.training.checkpoints import Checkpoints
 
 
@@ -33,13 +33,6 @@ def keep_up_to(metrics: Path, step: int) -> None:
     whole = metrics.with_suffix(".part")
     whole.write_text("".join(kept))
     whole.replace(metrics)
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds as people read them: 1:02:03 or 2:03."""
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class Watch(keras.callbacks.Callback):
@@ -78,9 +71,8 @@ class Watch(keras.callbacks.Callback):
         keep_up_to(workdir / "metrics.jsonl", first_step)
         self._file = open(workdir / "metrics.jsonl", "a", buffering=1)
         self._board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        self._terminal = sys.stderr.isatty()
+        self.line = Line()
         self.interrupted = False  # set it to stop after the step that is under way
-        self._shown = 0.0
 
     def on_train_begin(self, logs=None) -> None:
         if self.step == 0:
@@ -93,34 +85,33 @@ class Watch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.step += 1
         last = self.step == self.last_step
-        if self.step % self.log_every == 0 or last:
-            losses = {name: float(value) for name, value in logs.items()}
+        save = self.step % self.save_every == 0 or last or self.interrupted
+        log = self.step % self.log_every == 0 or last
+        if (log or save) and not math.isfinite(logs["loss"]):
+            raise InputError(
+                f"the loss is {float(logs['loss'])} at step {self.step}: the run has diverged; "
+                "start another with a lower --learning_rate or --precision=float32"
+            )
+        if log:
+            metrics = {name: float(value) for name, value in logs.items()}
             first, start, waited = self._since
             seconds = time.perf_counter() - start
-            pace = {
-                "learning_rate": float(self.model.optimizer.learning_rate),
-                "clips_per_second": (self.step - first) * self.batch_size / seconds,
-                "data_wait": (self.model.seconds_waiting - waited) / seconds,
-            }
-            if not math.isfinite(losses["loss"]):
-                raise InputError(
-                    f"the loss is {losses['loss']} at step {self.step}: the run has "
-                    "diverged; start another with a lower --learning_rate or --precision=float32"
-                )
-            self.show(losses["loss"], pace)
-            self.record({**losses, **pace})
+            metrics["clips_per_second"] = (self.step - first) * self.batch_size / seconds
+            metrics["data_wait"] = (self.model.seconds_waiting - waited) / seconds
+            self.show(metrics, last)
+            self.record(metrics)
             self._pace_from()
         if self.step % self.evaluate_every == 0 or last:
             self.record(self.evaluated())
             self._pace_from()
-        if self.step % self.save_every == 0 or last or self.interrupted:
+        if save:
             self.checkpoints.save()
         self.model.stop_training = self.interrupted
 
     def evaluated(self) -> dict[str, float]:
         metrics = self.evaluate()
         said = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-        self.say(f"step {self.step}: {said}")
+        self.line.say(f"step {self.step}: {said}")
         return metrics
 
     def record(self, metrics: dict[str, float]) -> None:
@@ -129,26 +120,16 @@ class Watch(keras.callbacks.Callback):
             for name, value in metrics.items():
                 tf.summary.scalar(name, value)
 
-    def show(self, loss: float, pace: dict[str, float]) -> None:
-        """The progress line: redrawn on a terminal, else a line every ten seconds."""
-        left = (self.last_step - self.step) * self.batch_size / pace["clips_per_second"]
-        line = (
-            f"step {self.step}/{self.last_step}  loss {loss:.3f}  "
-            f"{pace['clips_per_second']:.0f} clips/s  waiting for data {pace['data_wait']:.0%}  "
-            f"ETA {duration(left)}"
+    def show(self, metrics: dict[str, float], last: bool) -> None:
+        left = (self.last_step - self.step) * self.batch_size / metrics["clips_per_second"]
+        self.line.show(
+            f"step {self.step}/{self.last_step}  loss {metrics['loss']:.3f}  "
+            f"{metrics['clips_per_second']:.0f} clips/s  "
+            f"waiting for data {metrics['data_wait']:.0%}  ETA {duration(left)}",
+            last,
         )
-        if self._terminal:
-            print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
-        elif time.monotonic() - self._shown > 10 or self.step == self.last_step:
-            print(line, file=sys.stderr, flush=True)
-            self._shown = time.monotonic()
-
-    def say(self, line: str) -> None:
-        """A line that stays."""
-        print(f"\r\x1b[2K{line}" if self._terminal else line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        if self._terminal:
-            print(file=sys.stderr)
+        self.line.close()
         self._file.close()
         self._board.close()

@@ -1,0 +1,61 @@
+"""How every command of the project starts and ends: flags, one-line errors, exit status."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from absl import app, flags
+
+from vie_tf.errors import InputError
+
+# What the system says of a path or a disk; any other OSError is a defect, and keeps its traceback.
+_STORAGE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EIO),
+)
+
+
+def parse(name: str, check: Callable[[], None], argv: list[str]) -> list[str]:
+    """Reads the flags from the words of a command line; one line and exit status 1 if wrong."""
+    try:
+        rest = flags.FLAGS(argv)
+        if len(rest) > 1:
+            raise InputError(f"unexpected argument {rest[1]}; flags look like --name=value")
+        check()
+    except (flags.Error, InputError) as error:
+        _fail(name, str(error))
+    return rest
+
+
+def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda: None) -> None:
+    """Parses the flags and runs a command.
+
+    Bad input (InputError, wrong flags, an unusable path, a full disk) is one line on standard error
+    and exit status 1; Ctrl-C is one line and 130.
+
+    Args:
+        name: of the command, in front of the line.
+        main: the command; it reads absl's FLAGS.
+        check: raises InputError on flags that do not go together.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app.run(lambda _: main(), flags_parser=partial(parse, name, check))
+    except InputError as error:
+        _fail(name, str(error))
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(name, f"{where}{error.strerror}; mend that, then the same command goes on")
+    except KeyboardInterrupt:
+        _fail(name, "stopped; the same command goes on", 130)
+
+
+def _fail(name: str, message: str, status: int = 1) -> None:
+    print(f"{name}:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(status)
