@@ -38,8 +38,8 @@ def folder(tmp_path):
         size=np.array([[HEIGHT, WIDTH]] * 2, np.int32),
     )
     (tmp_path / "manifest.csv").write_text(
-        "path,index,label,split,status,mood\n"
-        "a.mp4,0,cat,train,kept,calm\nbad.mp4,,,,skipped,\nb.mp4,1,,test,kept,wild\n"
+        "path,index,label,split,status,mood,source_bytes\n"
+        "a.mp4,0,cat,train,kept,calm,77\nbad.mp4,,,,skipped,,\nb.mp4,1,,test,kept,wild,78\n"
     )
     names = ("frames-00000.tfrecord", "index.npz", "manifest.csv")
     files = {name: os.path.getsize(tmp_path / name) for name in names}
