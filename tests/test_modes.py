@@ -106,9 +106,10 @@ def test_embed_and_saved_model_agree(run, data, tmp_path):
     assert list(file["ids"]) == [f"videos/{n:04}.mp4" for n in range(40)]
     assert set(file["split"]) == {"train", "test"} and set(file["labels"]) <= set("0123456789")
     from vie_tf.data import pipeline
+    from vie_tf.data.sampling import SINGLE
     from vie_tf.data.videos import open_videos
 
-    batch = next(iter(pipeline.test_batches(open_videos(str(data)), 32, clips=1)))
+    batch = next(iter(pipeline.test_batches(open_videos(str(data)), SINGLE, 32, clips=1)))
     np.save(tmp_path / "clips.npy", batch["clip"])
     script = (
         "import sys, numpy as np\n"

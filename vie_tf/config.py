@@ -50,7 +50,10 @@ flags.DEFINE_enum(
     "Of the convolutions; auto takes bfloat16 where the processor has it.",
 )
 flags.DEFINE_bool(
-    "legacy", False, "The authors' bank: rows start un-normalised, label 0 and in use."
+    "legacy",
+    False,
+    "The authors' faults: bank rows start un-normalised, label 0 and in use; clips leave out the "
+    "last frame or run over it.",
 )
 flags.DEFINE_float(
     "held_out",
@@ -59,7 +62,6 @@ flags.DEFINE_float(
     lower_bound=0,
     upper_bound=0.9,
 )
-
 flags.DEFINE_integer("clips", 5, "Clips a video in evaluation.", lower_bound=1)
 flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
 flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
@@ -71,7 +73,8 @@ flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 RUN = (
     "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
     "lr_boundaries weight_decay temperature bank_momentum bn_momentum noise_samples colour_noise "
-    "precision legacy held_out clips k data decoder log_every evaluate_every save_every keep mode"
+    "precision legacy held_out clips k data decoder log_every evaluate_every "
+    "save_every keep mode"
 ).split()
 
 NEEDS = {
