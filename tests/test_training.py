@@ -9,12 +9,14 @@ from tensorflow import keras
 
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise, colour_noise
-from vie_tf.data.sampling import SAMPLING, SINGLE
+from vie_tf.data.sampling import SAMPLING, SINGLE, binned
 from vie_tf.data.videos import VideoSet
+from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.pretrain import subset_rows
 from vie_tf.training.vie import VIE
 
 VIDEOS, SIZE = 12, 32
@@ -254,3 +256,52 @@ def test_one_crop_and_flip_for_all_frames_of_a_clip():
     batch = next(iter(pipeline.training_batches(still, SAMPLING["slow"], 10, SIZE, 0, 0, 1)))
     clip = batch["clip"].numpy()
     assert (clip == clip[:, :1]).all() and (clip[0] != clip[1]).any()
+
+
+@pytest.mark.parametrize("family", ["single", "slow"])
+def test_an_epoch_visits_every_bin_and_starts_in_it(family):
+    videos, sampling = moving_videos((250, 100, 3, 52)), SAMPLING[family]
+    bins = binned(videos, sampling, 52)
+    positions = sampling.starts(tf.constant(videos.frames)).numpy()  # single: the frames
+    assert len(bins) == sum(-(-p // 52) for p in positions)
+    assert bins.labels.tolist() == np.repeat(np.arange(4), -(-positions // 52)).tolist()
+    for row, n in enumerate(positions):  # they tile the starts
+        of_video = bins.starts[bins.labels == row]
+        assert of_video[0, 0] == 0 and of_video[-1, 1] == n
+        assert (of_video[1:, 0] == of_video[:-1, 1]).all() and np.diff(of_video).max() <= 52
+    stream = pipeline.training_batches(bins, sampling, len(bins), SIZE, 0, 0, 20)
+    for batch in stream:
+        index, start = batch["index"].numpy(), batch["clip"].numpy()[:, 0, 0, 0, 0]
+        assert sorted(index) == list(range(len(bins)))
+        assert (bins.starts[index, 0] <= start).all() and (start < bins.starts[index, 1]).all()
+        assert (batch["label"].numpy() == bins.labels[index]).all()
+
+
+def test_the_papers_bins():
+    ten_seconds = moving_videos((250,))
+    assert len(binned(ten_seconds, SINGLE, 52)) == 5 and len(binned(ten_seconds, SINGLE, 130)) == 2
+    legacy = dataclasses.replace(SAMPLING["slowfast"], legacy=True)
+    assert binned(ten_seconds, legacy, 52).starts[-1].tolist() == [156, 186]
+    with pytest.raises(InputError, match="--bin_frames"):
+        binned(ten_seconds, SAMPLING["trn"], 52)
+
+
+@pytest.mark.parametrize("share, distinct", [(0.7, 120_711), (0.3, 62_218)])
+def test_subsets_of_kinetics(share, distinct):
+    """The authors draw with replacement; what they meant is drawn without."""
+    videos = 239_888
+    theirs = subset_rows(videos, share, 5, legacy=True)
+    assert len(theirs) == int(videos * share) and len(np.unique(theirs)) == distinct
+    assert (np.diff(theirs) >= 0).all()
+    ours = subset_rows(videos, share, 5)
+    assert len(ours) == int(videos * share) and (np.diff(ours) > 0).all()
+    assert 0 <= ours[0] and ours[-1] < videos
+    np.testing.assert_array_equal(ours, subset_rows(videos, share, 5))
+    assert (ours != subset_rows(videos, share, 6)).any()
+
+
+def test_all_is_the_subset_of_share_one_and_none_is_refused():
+    for legacy in (False, True):
+        assert subset_rows(10, 1.0, 0, legacy).tolist() == list(range(10))
+        with pytest.raises(InputError, match="--subset=0.05 of 10 videos"):
+            subset_rows(10, 0.05, 0, legacy)

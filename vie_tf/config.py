@@ -53,7 +53,7 @@ flags.DEFINE_bool(
     "legacy",
     False,
     "The authors' faults: bank rows start un-normalised, label 0 and in use; clips leave out the "
-    "last frame or run over it.",
+    "last frame or run over it; --subset draws with replacement, whatever the seed.",
 )
 flags.DEFINE_float(
     "held_out",
@@ -62,6 +62,21 @@ flags.DEFINE_float(
     lower_bound=0,
     upper_bound=0.9,
 )
+flags.DEFINE_float(
+    "subset",
+    1.0,
+    "Share of the videos to train on that is used (paper: 0.7 and 0.3), drawn by the seed.",
+    lower_bound=0,
+    upper_bound=1,
+)
+flags.DEFINE_integer(
+    "bin_frames",
+    0,
+    "Cuts each video's starts of clips into bins of so many frames, each with a row of the bank of "
+    "its own (paper: 5bin is 52, 2bin 130); 0 does not.",
+    lower_bound=0,
+)
+
 flags.DEFINE_integer("clips", 5, "Clips a video in evaluation.", lower_bound=1)
 flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
 flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
@@ -73,7 +88,7 @@ flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 RUN = (
     "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
     "lr_boundaries weight_decay temperature bank_momentum bn_momentum noise_samples colour_noise "
-    "precision legacy held_out clips k data decoder log_every evaluate_every "
+    "precision legacy held_out subset bin_frames clips k data decoder log_every evaluate_every "
     "save_every keep mode"
 ).split()
 

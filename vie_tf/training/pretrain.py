@@ -19,7 +19,7 @@ from vie_tf import plots, workdir
 from vie_tf.config import RUN
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise
-from vie_tf.data.sampling import Sampling, sampling_of
+from vie_tf.data.sampling import Sampling, binned, sampling_of
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
@@ -44,6 +44,12 @@ def pretrain(flags) -> None:
     train, held_out = training_split(videos, flags.held_out, flags.seed)
     said = split_line(videos, train, held_out)
     sampling = sampling_of(flags.family, flags.legacy)
+    train = train.subset(subset_rows(len(train), flags.subset, flags.seed, flags.legacy))
+    if flags.subset < 1:
+        said += f"; {len(set(train.ids))} videos drawn to train on"
+    if flags.bin_frames:
+        train = binned(train, sampling, flags.bin_frames)
+        said += f"; {len(train)} bins"
     constants = chosen_constants(flags, len(train))
     keras.utils.set_random_seed(flags.seed)
     tf.config.experimental.enable_op_determinism()
@@ -193,6 +199,32 @@ def training_split(videos: VideoSet, share: float, seed: int) -> tuple[VideoSet,
     if len(test) > WATCHED:
         test = np.sort(np.random.default_rng(seed).choice(test, WATCHED, replace=False))
     return videos.subset(train), videos.subset(test)
+
+
+def subset_rows(videos: int, share: float, seed: int, legacy: bool = False) -> np.ndarray:
+    """Which videos are trained on (paper's "70%" and "30%" of Kinetics).
+
+    Args:
+        videos: N, how many there are.
+        share: p, in 0..1; 1 takes all, in any case.
+        seed: of the draw.
+        legacy: as the authors draw: with replacement, from a seed of their own. Of the paper's 70 %
+            half are distinct, and a video that was drawn twice has two rows of the bank.
+
+    Returns:
+        int64 [int(N p)], ascending, in 0..N-1; distinct unless `legacy`.
+
+    Raises:
+        InputError: none are left.
+    """
+    if share == 1:
+        return np.arange(videos)
+    count = int(videos * share)
+    if not count:
+        raise InputError(f"--subset={share} of {videos} videos leaves none: give a larger share")
+    if legacy:
+        return np.sort(np.random.RandomState(0).choice(videos, count))
+    return np.sort(np.random.default_rng((seed, 1)).choice(videos, count, replace=False))
 
 
 def split_line(videos: VideoSet, train: VideoSet, held_out: VideoSet) -> str:
