@@ -22,7 +22,8 @@ import av
 import numpy as np
 import tensorflow as tf
 
-from vie_tf.data import augmentation, pipeline, sampling
+from vie_tf.data import augmentation, pipeline
+from vie_tf.data.sampling import SINGLE
 from vie_tf.data.videos import VideoSet, open_videos
 
 HEIGHT, WIDTH, FRAMES = 320, 568, 250
@@ -70,7 +71,7 @@ def example_batches(path: Path, size, batch_size: int, image_size: int) -> tf.da
         seeds = tf.unstack(
             tf.random.experimental.stateless_split(tf.stack([0, tf.cast(position, tf.int32)]), 2)
         )
-        chosen = sampling.random_frame(tf.size(jpegs, tf.int64), seeds[0])[0]
+        chosen = SINGLE.random(tf.size(jpegs, tf.int64), seeds[0])[0]
         crop = augmentation.random_crop(size, image_size, seeds[1])
 
         def read(box):
@@ -126,7 +127,9 @@ def main() -> None:
         frame_bytes = statistics.mean(map(len, stored))
         size = tf.constant(videos.sizes[0])
         streams = {
-            "vie_tf": pipeline.training_batches(videos, 32, options.image_size, 0, 0, 1 << 30),
+            "vie_tf": pipeline.training_batches(
+                videos, SINGLE, 32, options.image_size, 0, 0, 1 << 30
+            ),
             "examples": example_batches(folder / "examples.tfrecord", size, 32, options.image_size),
         }
 

@@ -13,9 +13,9 @@ from matplotlib import image
 
 from data_prep import moving_digits
 from vie_tf import command, config, modes, workdir
-from vie_tf.data.videos import VideoSet
+from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
-from vie_tf.training.pretrain import training_split
+from vie_tf.training.pretrain import subset_rows, training_split
 
 TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")
 
@@ -106,9 +106,9 @@ def test_embed_and_saved_model_agree(run, data, tmp_path):
     assert list(file["ids"]) == [f"videos/{n:04}.mp4" for n in range(40)]
     assert set(file["split"]) == {"train", "test"} and set(file["labels"]) <= set("0123456789")
     from vie_tf.data import pipeline
-    from vie_tf.data.videos import open_videos
+    from vie_tf.data.sampling import SINGLE
 
-    batch = next(iter(pipeline.test_batches(open_videos(str(data)), 32, clips=1)))
+    batch = next(iter(pipeline.test_batches(open_videos(str(data)), SINGLE, 32, clips=1)))
     np.save(tmp_path / "clips.npy", batch["clip"])
     script = (
         "import sys, numpy as np\n"
@@ -282,6 +282,11 @@ def test_only_test_videos_are_refused():
         (["--data={data}", "--workdir={new}", "--image_size=16"], "too small"),
         (["--data={data}", "--workdir={new}", "--colour_noise=1,2"], "five numbers"),
         (["--data={empty}", "--workdir={new}"], "no videos"),
+        (["--data={data}", "--workdir={new}", "--family=slwo"], "--family=slwo: unknown"),
+        (["--data={data}", "--workdir={new}", "--subset=2"], "subset"),
+        (["--data={data}", "--workdir={new}", "--subset=0.01"], "leaves none"),
+        (["--data={data}", "--workdir={new}", "--family=trn", "--bin_frames=52"], "--bin_frames"),
+        (["--data={data}", "--workdir={run}", "--steps=6", *TRAIN, "--subset=0.5"], "--subset=1.0"),
     ],
 )
 def test_bad_input_is_one_line(run, data, tmp_path, capsys, words, says):
@@ -324,3 +329,22 @@ def test_without_labels_or_split_a_share_is_held_out(data, tmp_path, capsys):
     assert "36 videos to train on, 4 held out" in said.out
     first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert first["step"] == 0 and "recall_at_1" in first and "knn_top1" not in first
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_subset_in_bins_has_a_row_of_the_bank_for_each(data, tmp_path, capsys, legacy):
+    videos = open_videos(str(data))
+    train, _ = training_split(videos, 0.1, 3)
+    chosen = train.subset(subset_rows(len(train), 0.5, 3, legacy))
+    rows = sum(-(-n // 10) for n in chosen.frames.tolist())
+    words = [f"--data={data}", f"--workdir={tmp_path}", f"--legacy={legacy}"]
+    words += ["--subset=0.5", "--bin_frames=10", *TRAIN]
+    vie_tf(*words, "--steps=2")
+    said = capsys.readouterr().out
+    assert f"; {len(set(chosen.ids))} videos drawn to train on; {rows} bins; " in said
+    newest = tf.train.latest_checkpoint(tmp_path / "checkpoints")
+    shapes = [shape for name, shape in tf.train.list_variables(newest) if "bank/rows/" in name]
+    assert shapes and all(shape == [rows, 128] for shape in shapes)
+    vie_tf(*words, "--steps=3")
+    assert "going on from step 2" in capsys.readouterr().err
+    vie_tf("--mode=knn", *words[:2], "--k=5")

@@ -1,29 +1,130 @@
-"""Frame sampling against what the authors' loader draws."""
+"""Frame sampling against what the authors' loader draws, and what it should draw."""
+
+import dataclasses
+import functools
 
 import golden_rule
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from vie_tf.data import sampling
+from vie_tf.data.sampling import SAMPLING, SINGLE, HalfSeconds, Window, sampling_of
+from vie_tf.errors import InputError
 
-LENGTHS = golden_rule.load("sampling")[0]["families"]["single_frame"]
+GOLDEN = golden_rule.load("sampling")[0]["families"]
+AUTHORS = {
+    "single_frame": SINGLE,
+    "3dresnet": SAMPLING["resnet3d"],
+    "slow": SAMPLING["slow"],
+    "slowfast_a4": SAMPLING["slowfast"],
+    "tsrn_f4": SAMPLING["trn"],
+    "tsrn_f8": SAMPLING["relation"],
+    "fast": Window(32, 2, loops=False),  # their loader's default, of no family of the paper
+}
+CASES = [(family, n) for family, facts in GOLDEN.items() for n in facts if "train" in facts[n]]
 
 
-@pytest.mark.parametrize("length", [n for n in LENGTHS if n.isdigit()])
-def test_validation_frames(length):
-    for key, clips in (("val_groups5", 5), ("val_groups2", 2)):
-        if key in LENGTHS[length]:
-            ours = sampling.equally_spaced_frames(tf.constant(int(length), tf.int64), clips)
-            assert (ours.numpy()[:, 0] + 1).tolist() == LENGTHS[length][key]  # theirs count from 1
+def spaced(sampling, n, clips):
+    return sampling.spaced(tf.constant(n, tf.int64), clips).numpy()
 
 
-def test_every_frame_is_drawn_equally_often():
-    seeds = tf.stack([tf.range(3000), tf.zeros(3000, tf.int32)], axis=1)
-    draws = tf.map_fn(
-        lambda s: sampling.random_frame(tf.constant(12, tf.int64), s),
-        seeds,
-        fn_output_signature=tf.int64,
+@functools.cache
+def drawer(sampling, count):
+    seeds = tf.stack([tf.range(count), tf.fill(count, 3)], axis=1)
+    return tf.function(
+        lambda n: tf.map_fn(lambda s: sampling.random(n, s), seeds, fn_output_signature=tf.int64)
     )
-    counts = np.bincount(draws.numpy().ravel(), minlength=12)
+
+
+def draws(sampling, n, count=1000):
+    """int64 [count, F]: clips of as many seeds."""
+    return drawer(sampling, count)(tf.constant(n, tf.int64)).numpy()
+
+
+@pytest.mark.parametrize("family, length", CASES)
+def test_validation_frames_are_the_authors(family, length):
+    legacy = dataclasses.replace(AUTHORS[family], legacy=True)
+    for clips in (5, 2):
+        ours = spaced(legacy, int(length), clips).ravel() + 1  # theirs count from 1
+        assert ours.tolist() == GOLDEN[family][length][f"val_groups{clips}"]
+
+
+@pytest.mark.parametrize("family, length", CASES)
+def test_training_frames_are_the_authors(family, length):
+    """As often as 1000 draws of each can tell."""
+    theirs = GOLDEN[family][length]["train"]
+    clips = draws(dataclasses.replace(AUTHORS[family], legacy=True), int(length)) + 1
+    first, reach = clips[:, 0], theirs["first_max"] - theirs["first_min"]
+    slack = 0.02 * reach
+    assert abs(first.min() - theirs["first_min"]) <= slack
+    assert abs(first.max() - theirs["first_max"]) <= slack
+    assert abs(clips.max() - theirs["any_max"]) <= slack
+    # Standard errors of two means of 1000 uniform draws: reach / sqrt(12) * sqrt(2 / 1000).
+    assert abs(first.mean() - theirs["first_mean"]) <= 4 * 0.0129 * reach + 1e-9
+    assert np.unique(np.diff(clips)).tolist() == theirs["steps"]
+
+
+@pytest.mark.parametrize("family", SAMPLING)
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("n", [1, 3, 15, 16, 17, 48, 49, 60, 61, 65, 250])
+def test_frames_are_of_the_video_and_of_the_seed(family, legacy, n):
+    sampling = sampling_of(family, legacy)
+    drawn, tests = draws(sampling, n, 50), spaced(sampling, n, 5)
+    assert drawn.shape == (50, sampling.frames) and tests.shape == (5, sampling.frames)
+    assert drawn.dtype == tests.dtype == np.int64
+    for frames in (drawn, tests, spaced(sampling, n, 1)):
+        assert frames.min() >= 0 and frames.max() < n
+    np.testing.assert_array_equal(drawn, draws(sampling, n, 50))
+    if n == 250:
+        assert len(np.unique(drawn, axis=0)) > 30
+
+
+@pytest.mark.parametrize("family", [f for f, s in SAMPLING.items() if isinstance(s, Window)])
+def test_windows(family):
+    sampling = SAMPLING[family]
+    whole = (sampling.frames - 1) * sampling.interval + 1  # frames from a clip's first to its last
+    for n in (whole, whole + 1, whole + 5, 250):
+        for clips in (draws(sampling, n), spaced(sampling, n, 5)):
+            assert (np.diff(clips) == sampling.interval).all()
+        clips = draws(sampling, n, 3000)
+        assert clips.min() == 0 and clips.max() == n - 1
+    counts = np.bincount(draws(sampling, whole + 11, 3000)[:, 0])
     assert len(counts) == 12 and counts.min() > 180 and counts.max() < 320
+    if whole > 1:
+        clips = draws(sampling, whole - 1)
+        assert (np.diff(clips) < 0).any() and set(clips[:, 0]) == set(range(whole - 1))
+        np.testing.assert_array_equal(np.diff(clips) % (whole - 1), sampling.interval)
+
+
+def test_test_clips_are_evenly_spaced_over_all_starts():
+    assert spaced(SINGLE, 250, 5).ravel().tolist() == [25, 75, 125, 175, 225]
+    starts = spaced(SAMPLING["slowfast"], 250, 5)[:, 0]  # 190 starts
+    assert starts.tolist() == [19, 57, 95, 133, 171]
+    assert spaced(SAMPLING["resnet3d"], 250, 1)[0, 0] == 235 // 2
+
+
+@pytest.mark.parametrize("bins", [4, 8])
+def test_half_seconds(bins):
+    sampling = HalfSeconds(bins)
+    clips = draws(sampling, 250, 3000)
+    number = clips // 12
+    assert (np.diff(number) == 1).all() and set(number[:, 0]) == set(range(21 - bins + 1))
+    assert clips.min() == 0 and clips.max() == 249
+    assert set(clips[number < 20] % 12) == set(range(12))
+    tests = spaced(sampling, 250, 5)
+    assert (np.diff(tests, axis=0)[:, 0] > 0).all()
+    middles = np.where(tests // 12 == 20, 245, tests // 12 * 12 + 6)
+    np.testing.assert_array_equal(tests, middles)
+    short = draws(sampling, bins + 1)  # bins of one frame
+    assert (np.diff(short) == 1).all()
+
+
+def test_legacy_half_seconds_bunch_where_the_fixed_ones_spread():
+    legacy, fixed = (sampling_of("trn", legacy=on) for on in (True, False))
+    assert len(np.unique(spaced(legacy, 64, 5), axis=0)) == 1
+    assert len(np.unique(spaced(fixed, 64, 5), axis=0)) == 3  # all there are
+
+
+def test_an_unknown_family_is_named():
+    with pytest.raises(InputError, match="--family=slwo: unknown"):
+        sampling_of("slwo")

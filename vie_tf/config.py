@@ -50,7 +50,10 @@ flags.DEFINE_enum(
     "Of the convolutions; auto takes bfloat16 where the processor has it.",
 )
 flags.DEFINE_bool(
-    "legacy", False, "The authors' bank: rows start un-normalised, label 0 and in use."
+    "legacy",
+    False,
+    "The authors' faults: bank rows start un-normalised, label 0 and in use; clips leave out the "
+    "last frame or run over it; --subset draws with replacement, whatever the seed.",
 )
 flags.DEFINE_float(
     "held_out",
@@ -58,6 +61,20 @@ flags.DEFINE_float(
     "Share of the videos kept from training to watch it, when there is no test split.",
     lower_bound=0,
     upper_bound=0.9,
+)
+flags.DEFINE_float(
+    "subset",
+    1.0,
+    "Share of the videos to train on that is used (paper: 0.7 and 0.3), drawn by the seed.",
+    lower_bound=0,
+    upper_bound=1,
+)
+flags.DEFINE_integer(
+    "bin_frames",
+    0,
+    "Cuts each video's starts of clips into bins of so many frames, each with a row of the bank of "
+    "its own (paper: 5bin is 52, 2bin 130); 0 does not.",
+    lower_bound=0,
 )
 
 flags.DEFINE_integer("clips", 5, "Clips a video in evaluation.", lower_bound=1)
@@ -71,7 +88,8 @@ flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 RUN = (
     "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
     "lr_boundaries weight_decay temperature bank_momentum bn_momentum noise_samples colour_noise "
-    "precision legacy held_out clips k data decoder log_every evaluate_every save_every keep mode"
+    "precision legacy held_out subset bin_frames clips k data decoder log_every evaluate_every "
+    "save_every keep mode"
 ).split()
 
 NEEDS = {

@@ -42,18 +42,19 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
     from vie_tf.data.videos import open_videos
     from vie_tf.evaluation import embed
     from vie_tf.evaluation.knn import knn_accuracy
-    from vie_tf.modes import load_network
+    from vie_tf.modes import load_network, run_sampling
     from vie_tf.workdir import read_flags
 
     network = load_network(workdir)
-    size = int(read_flags(workdir)["image_size"])
+    run = read_flags(workdir)
+    sampling, size = run_sampling(run), int(run["image_size"])
     compute = embed.embedder(network)
     found, clips = {}, {}
     for column in ("label", "motion"):
         videos = open_videos(str(prepared), label_column=column)
         sets = {split: videos.subset(videos.splits == split) for split in ("train", "test")}
         for split in set(sets) - set(clips):
-            clips[split] = embed.embed_clips(compute, sets[split], size)
+            clips[split] = embed.embed_clips(compute, sets[split], sampling, size)
         found[column] = knn_accuracy(
             clips["test"],
             sets["test"].labels,
@@ -61,7 +62,7 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
             sets["train"].labels,
             len(videos.label_names),
         )
-    found["recall"] = embed.instance_recall(compute, sets["test"], size, ColourNoise())
+    found["recall"] = embed.instance_recall(compute, sets["test"], sampling, size, ColourNoise())
     return found
 
 

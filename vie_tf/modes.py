@@ -15,6 +15,7 @@ from tensorflow import keras
 from vie_tf import export as saved_model
 from vie_tf import workdir
 from vie_tf.config import RUN
+from vie_tf.data.sampling import Sampling, sampling_of
 from vie_tf.data.videos import VideoSet, open_video, open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
@@ -27,7 +28,7 @@ from vie_tf.training.pretrain import pretrain  # noqa: F401 (the mode that makes
 
 def knn(flags) -> None:
     """k-NN accuracy of the test split's videos among the train split's; the last line is JSON."""
-    network, image_size = load_run(flags)
+    network, sampling, image_size = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     if not len(videos.label_names):
         raise InputError(f"--mode=knn: {flags.data} has no labels; give a CSV with a label column")
@@ -38,8 +39,10 @@ def knn(flags) -> None:
         )
     check_neighbours(flags.k, train.labels >= 0)  # before minutes of embedding
     embed = embedding.embedder(network)
-    rows = embedding.embed_clips(embed, train, image_size, flags.clips, "training batches")
-    clips = embedding.embed_clips(embed, test, image_size, flags.clips, "test batches")
+    rows = embedding.embed_clips(
+        embed, train, sampling, image_size, flags.clips, "training batches"
+    )
+    clips = embedding.embed_clips(embed, test, sampling, image_size, flags.clips, "test batches")
     result = knn_accuracy(
         clips,
         test.labels,
@@ -58,10 +61,10 @@ def knn(flags) -> None:
 def embed(flags) -> None:
     """Writes the embedding of every video to an .npz file."""
     out = writable(flags.out)
-    network, image_size = load_run(flags)
+    network, sampling, image_size = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     clips = embedding.embed_clips(
-        embedding.embedder(network), videos, image_size, flags.clips, "batches"
+        embedding.embedder(network), videos, sampling, image_size, flags.clips, "batches"
     )
     names = np.array([*videos.label_names, ""])
     part = out.with_name(out.name + ".part")
@@ -80,18 +83,18 @@ def embed(flags) -> None:
 def retrieve(flags) -> None:
     """Finds the nearest videos of one or of all, as text and as a picture."""
     out = writable(flags.out)
-    network, image_size = load_run(flags)
+    network, sampling, image_size = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     gallery = rows_of(videos, "train")
     row = videos.find(flags.query) if flags.query else None
     compute = embedding.embedder(network)
     rows = embedding.video_embeddings(
-        embedding.embed_clips(compute, videos, image_size, flags.clips, "batches")
+        embedding.embed_clips(compute, videos, sampling, image_size, flags.clips, "batches")
     )
     if flags.query and row is None:  # a file from elsewhere
         queries = open_video(flags.query, flags.decoder)
         asked = embedding.video_embeddings(
-            embedding.embed_clips(compute, queries, image_size, flags.clips)
+            embedding.embed_clips(compute, queries, sampling, image_size, flags.clips)
         )
         itself = np.array([-1])
     else:
@@ -119,7 +122,7 @@ def export(flags) -> None:
     # What TensorFlow says while it saves is about its own insides.
     logging.set_verbosity(logging.ERROR)
     out = writable(flags.out, folder=True)
-    network, _ = load_run(flags, any_size=True)
+    network, *_ = load_run(flags, any_size=True)
     try:
         saved_model.export(network, str(out))
     except tf.errors.OpError as error:
@@ -164,8 +167,8 @@ def shown_video(
     return retrieval.Video(videos.ids[row], label, similarity, frame)
 
 
-def load_run(flags, any_size: bool = False) -> tuple[keras.Model, int]:
-    """The trained network of --workdir in float32, and its image size.
+def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]:
+    """The trained network of --workdir in float32, its clips' sampling, and its image size.
 
     Raises:
         InputError: no run there, a flag says another than the run's, or no readable checkpoint.
@@ -179,7 +182,12 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, int]:
                 f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
                 "leave the flag out"
             )
-    return load_network(folder, any_size), int(run["image_size"])
+    return load_network(folder, any_size), run_sampling(run), int(run["image_size"])
+
+
+def run_sampling(run: dict[str, str]) -> Sampling:
+    """Which frames make a clip of a run, from its flags as `workdir.read_flags` gives them."""
+    return sampling_of(run["family"], run["legacy"] == "True")
 
 
 def load_network(folder: Path, any_size: bool = False) -> keras.Model:

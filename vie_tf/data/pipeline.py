@@ -1,7 +1,8 @@
 """From a set of videos to batches of clips.
 
-A batch is a dict: `clip` uint8 [B, T, H, W, 3], `index` int64 [B] (row of the memory bank),
-`label` int64 [B] (-1 where unknown), `seed` int32 [B, 2] (of the colour noise).
+A batch is a dict: `clip` uint8 [B, T, H, W, 3] (T is the sampling's `frames`), `index` int64 [B]
+(row of the set, and of the memory bank), `label` int64 [B] (-1 where unknown), `seed` int32 [B, 2]
+(of the colour noise). Crop, flip and colour are drawn once a clip: all its frames are alike.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Callable
 
 import tensorflow as tf
 
-from vie_tf.data import augmentation, sampling
+from vie_tf.data import augmentation
+from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet
 
 EVALUATION_BATCH = 64
@@ -34,9 +36,17 @@ def epoch_order(position: tf.Tensor, videos: int, seed: int) -> tuple[tf.Tensor,
 
 
 def _clips(
-    videos: VideoSet, image_size: int, positions: tf.data.Dataset, plan: Callable
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    positions: tf.data.Dataset,
+    plan: Callable,
 ) -> tf.data.Dataset:
-    """Maps positions to clips; plan(position) is index, frame choice, crop choice, colour seed."""
+    """Maps positions, int64 [], to single clips.
+
+    plan(position) gives the row, int64 []; from a video's length its frames, int64 [] -> int64 [T];
+    from its size the crop, int32 [2] -> Crop; and the colour's seed, int32 [2].
+    """
     numbers, labels, frames, sizes = (
         tf.constant(column)
         for column in (videos.numbers, videos.labels, videos.frames, videos.sizes)
@@ -48,7 +58,7 @@ def _clips(
         pixels = augmentation.cut(
             lambda box: videos.read(numbers[index], chosen, box), sizes[index], crop, image_size
         )
-        pixels.set_shape((1, image_size, image_size, 3))
+        pixels.set_shape((sampling.frames, image_size, image_size, 3))
         return {"clip": pixels, "index": index, "label": labels[index], "seed": colour_seed}
 
     return positions.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -56,6 +66,7 @@ def _clips(
 
 def training_batches(
     videos: VideoSet,
+    sampling: Sampling,
     batch_size: int,
     image_size: int,
     seed: int,
@@ -64,84 +75,147 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches of augmented clips for steps first_step..last_step-1.
 
-    The stream runs on over epoch ends, so every video is seen equally often whatever the batch
+    The stream runs on over epoch ends, so every row is seen equally often whatever the batch
     size; a batch across an end may hold a video twice.
 
     Args:
-        videos: the training videos.
+        videos: the training videos, or their bins.
+        sampling: which frames make a clip; T is its `frames`.
         batch_size: B, the global one.
         image_size: H = W in pixels.
         seed: the run's seed.
         first_step: steps already taken.
         last_step: where the run ends.
+
+    Returns:
+        Batches as above, all of B clips.
     """
+    starts = None if videos.starts is None else tf.constant(videos.starts)
 
     def plan(position):
         epoch, index = epoch_order(position, len(videos.ids), seed)
-        return _augmented(clip_seed(seed, epoch, index), index, image_size, lambda n: n)
+
+        def choose(n, frame_seed):
+            if starts is None:
+                return sampling.random(n, frame_seed)
+            return sampling.random(n, frame_seed, tf.unstack(starts[index]))
+
+        return _augmented(clip_seed(seed, epoch, index), index, image_size, choose)
 
     positions = tf.data.Dataset.range(first_step * batch_size, last_step * batch_size)
-    clips = _clips(videos, image_size, positions, plan)
+    clips = _clips(videos, sampling, image_size, positions, plan)
     return clips.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
 def test_batches(
-    videos: VideoSet, image_size: int, clips: int = 5, batch_size: int = EVALUATION_BATCH
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    clips: int = 5,
+    batch_size: int = EVALUATION_BATCH,
 ) -> tf.data.Dataset:
-    """Batches of `clips` equally spaced plain clips of each video, in order, videos slowest.
+    """Batches of evenly spaced plain clips of each video, in order, videos slowest.
 
-    The last batch may be smaller: none is dropped.
+    Args:
+        videos: N of them.
+        sampling: which frames make a clip; T is its `frames`.
+        image_size: H = W in pixels.
+        clips: of each video.
+        batch_size: B. The last batch may be smaller: none of the N * clips is dropped.
+
+    Returns:
+        Batches as above; the seeds are 0.
     """
-    positions = tf.data.Dataset.range(len(videos.ids) * clips)
-    plan = _plain(clips, image_size, lambda n: (tf.constant(0, tf.int64), n))
-    return _clips(videos, image_size, positions, plan).batch(batch_size).prefetch(2)
+    plan = _plain(clips, image_size, lambda n: sampling.spaced(n, clips))
+    return _in_order(videos, sampling, image_size, clips, batch_size, plan)
 
 
 def first_half_batches(
-    videos: VideoSet, image_size: int, seed: int, clips: int, batch_size: int = EVALUATION_BATCH
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    seed: int,
+    clips: int,
+    batch_size: int = EVALUATION_BATCH,
 ) -> tf.data.Dataset:
-    """As `training_batches` looks, but in order, `clips` of the first half of each video."""
+    """Clips of the first half of each video, as `training_batches` looks, but in order.
+
+    Args:
+        videos: as in `test_batches`.
+        sampling: as in `test_batches`.
+        image_size: as in `test_batches`.
+        seed: of frames, crops and colour; the same one gives the same clips.
+        clips: as in `test_batches`.
+        batch_size: as in `test_batches`.
+
+    Returns:
+        Batches as above; the seeds are for the colour noise.
+    """
 
     def plan(position):
         index = position // clips
         drawn = clip_seed(seed, position % clips, index)
-        return _augmented(drawn, index, image_size, lambda n: n // 2)
+        return _augmented(drawn, index, image_size, lambda n, s: sampling.random(n // 2, s))
 
-    positions = tf.data.Dataset.range(len(videos.ids) * clips)
-    return _clips(videos, image_size, positions, plan).batch(batch_size).prefetch(2)
+    return _in_order(videos, sampling, image_size, clips, batch_size, plan)
 
 
 def second_half_batches(
-    videos: VideoSet, image_size: int, clips: int, batch_size: int = EVALUATION_BATCH
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    clips: int,
+    batch_size: int = EVALUATION_BATCH,
 ) -> tf.data.Dataset:
-    """As `test_batches`, of the second half of each video."""
+    """As `test_batches`, in arguments and results, of the second half of each video."""
+    plan = _plain(clips, image_size, lambda n: n // 2 + sampling.spaced(n - n // 2, clips))
+    return _in_order(videos, sampling, image_size, clips, batch_size, plan)
+
+
+def _in_order(
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    clips: int,
+    batch_size: int,
+    plan: Callable,
+) -> tf.data.Dataset:
+    """Batches of `clips` clips of each video, videos slowest, the last one smaller."""
     positions = tf.data.Dataset.range(len(videos.ids) * clips)
-    plan = _plain(clips, image_size, lambda n: (n // 2, n))
-    return _clips(videos, image_size, positions, plan).batch(batch_size).prefetch(2)
+    return _clips(videos, sampling, image_size, positions, plan).batch(batch_size).prefetch(2)
 
 
-def _augmented(seed, index, image_size: int, usable: Callable):
-    """A random frame of the first usable(n) of n, random crop, colour noise to come."""
+def _augmented(seed: tf.Tensor, index: tf.Tensor, image_size: int, choose: Callable) -> tuple:
+    """A plan of one clip: chosen frames, random crop, colour noise to come.
+
+    Args:
+        seed: int32 [2], of everything random in the clip.
+        index: int64 [], the row.
+        image_size: H = W in pixels.
+        choose: frames of the video int64 [], seed int32 [2] -> int64 [T].
+    """
     frame_seed, crop_seed, colour_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     return (
         index,
-        lambda n: sampling.random_frame(usable(n), frame_seed),
+        lambda n: choose(n, frame_seed),
         lambda size: augmentation.random_crop(size, image_size, crop_seed),
         colour_seed,
     )
 
 
-def _plain(clips: int, image_size: int, part: Callable):
-    """Equally spaced frames of the part [start, end) of n frames, centre crop."""
+def _plain(clips: int, image_size: int, choose: Callable) -> Callable:
+    """The plans of test clips: chosen frames, centre crop, no colour noise.
+
+    Args:
+        clips: G, of each video.
+        image_size: H = W in pixels.
+        choose: frames of the video int64 [] -> int64 [G, T].
+    """
 
     def plan(position):
-        def choose(n):
-            start, end = part(n)
-            return start + sampling.equally_spaced_frames(end - start, clips)[position % clips]
-
         return (
             position // clips,
-            choose,
+            lambda n: choose(n)[position % clips],
             lambda size: augmentation.centre_crop(size, image_size),
             tf.zeros(2, tf.int32),
         )

@@ -1,32 +1,228 @@
-"""Which frames make a clip: pure functions of a video's length (paper section 3 and appendix A)."""
+"""Which frames make a clip: functions of a video's length and a seed (paper section 3, appendix A).
+
+The strategies are frozen values with the same three members: `frames`, how many make a clip;
+`random(n, seed)`, a training clip; `spaced(n, clips)`, the clips of a test. All frame numbers count
+from 0 at 25 frames a second. Evenly spaced means in the middles of equal parts, so one test clip is
+the middle one.
+
+A video shorter than one clip goes round and round; no other does. With `legacy` the frames are
+those of the authors' loader, with its faults: most families' training clips never reach a video's
+last frame, and their test clips run over the end of ordinary videos and begin anew (SlowFast's
+fifth of ten seconds nearly repeats the first). Where that loader puts another, random video in the
+place of a short one (Slow, TRN), the video goes round instead: its label would be the other's.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Union
+
+import numpy as np
 import tensorflow as tf
 
+from vie_tf.data.videos import VideoSet
+from vie_tf.errors import InputError
 
-def random_frame(frames: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """VIE-Single in training: one frame, every frame as likely as any other.
+
+@dataclass(frozen=True)
+class Window:
+    """Frames at a constant interval.
+
+    Attributes:
+        frames: F, of a clip.
+        interval: from one frame to the next; 1 takes every frame.
+        loops: only for `legacy`: which of the authors' two loaders the family has, the one that
+            loops short videos or the plain one.
+        legacy: the authors' rules.
+    """
+
+    frames: int
+    interval: int = 1
+    loops: bool = True
+    legacy: bool = False
+
+    def starts(self, n: tf.Tensor) -> tf.Tensor:
+        """How many first frames a training clip may have, 0 and up.
+
+        Args:
+            n: int64 of any shape, frames of the videos, at least 1.
+
+        Returns:
+            int64 of that shape, at least 1. A video that goes round may start anywhere.
+        """
+        if self.legacy and self.loops:
+            # One interval too many is left for the clip, so the last frame is never reached.
+            span = self.frames * self.interval
+            return tf.where(n > span, n, n * (span // n + 1)) - span
+        reach = (self.frames - 1) * self.interval
+        return tf.where(n > reach, n - reach, n)
+
+    def random(
+        self, n: tf.Tensor, seed: tf.Tensor, within: tuple[tf.Tensor, tf.Tensor] | None = None
+    ) -> tf.Tensor:
+        """A training clip: every start as likely as any other.
+
+        Args:
+            n: int64 [], frames of the video, at least 1.
+            seed: int32 [2].
+            within: first start and end of the starts that are allowed, int64 [] each, as in
+                `VideoSet.starts`; None allows all.
+
+        Returns:
+            int64 [F], in 0..n-1.
+        """
+        first, end = (0, self.starts(n)) if within is None else within
+        return self._clip(tf.random.stateless_uniform((), seed, first, end, tf.int64), n)
+
+    def spaced(self, n: tf.Tensor, clips: int) -> tf.Tensor:
+        """The clips of a test, evenly spaced over all starts.
+
+        Args:
+            n: int64 [], frames of the video, at least 1.
+            clips: how many, at least 1.
+
+        Returns:
+            int64 [clips, F], in 0..n-1.
+        """
+        group = tf.range(clips, dtype=tf.int64)
+        if not self.legacy or self.frames == 1:  # of one frame, the authors take the same
+            start = _middles(self.starts(n), clips)
+        elif self.loops:
+            # The video counts as long enough for all clips one after the other.
+            span = self.frames * self.interval
+            start = group * (tf.maximum(n, span * clips) - span) // max(clips - 1, 1)
+        else:
+            start = (group + 1) * self.starts(n) // (clips + 1)
+        return self._clip(start[:, None], n)
+
+    def _clip(self, start: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+        return (start + self.interval * tf.range(self.frames, dtype=tf.int64)) % n
+
+
+@dataclass(frozen=True)
+class HalfSeconds:
+    """One frame of each of F half seconds that follow each other (paper's TRN bins).
+
+    In a video shorter than F of them, they are shorter too, and F still fit.
+
+    Attributes:
+        frames: F, of a clip.
+        length: of half a second in frames, at 25 a second.
+        legacy: the authors' rules; only the spacing of the test clips is another, as they round
+            it down to whole half seconds, often to none.
+    """
+
+    frames: int
+    length: int = 12
+    legacy: bool = False
+
+    def random(self, n: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """A training clip: any half second first, in each any frame.
+
+        Args:
+            n: int64 [], frames of the video, at least 1.
+            seed: int32 [2].
+
+        Returns:
+            int64 [F], in 0..n-1; ascending unless n < F.
+        """
+        start_seed, frame_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        start = tf.random.stateless_uniform((), start_seed, 0, self._starts(n), tf.int64)
+        low, high = self._limits(start, n)
+        place = tf.random.stateless_uniform((self.frames,), frame_seed, dtype=tf.float64)
+        return low + tf.cast(place * tf.cast(high - low, tf.float64), tf.int64)
+
+    def spaced(self, n: tf.Tensor, clips: int) -> tf.Tensor:
+        """The clips of a test: evenly spaced, of each half second the middle frame.
+
+        Args:
+            n: int64 [], frames of the video, at least 1.
+            clips: how many, at least 1.
+
+        Returns:
+            int64 [clips, F], in 0..n-1.
+        """
+        starts = self._starts(n)
+        if self.legacy:
+            start = tf.range(1, clips + 1, dtype=tf.int64) * (starts // (clips + 1))
+        else:
+            start = _middles(starts, clips)
+        low, high = self._limits(start[:, None], n)
+        return (low + high) // 2
+
+    def _bins(self, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Frames in a bin (the last may have fewer), and how many bins the video has."""
+        length = tf.clip_by_value(n // self.frames, 1, self.length)
+        return length, (n + length - 1) // length
+
+    def _starts(self, n: tf.Tensor) -> tf.Tensor:
+        bins = self._bins(n)[1]
+        return tf.where(bins >= self.frames, bins - self.frames + 1, bins)
+
+    def _limits(self, start: tf.Tensor, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """First frame and end of F bins from `start` on."""
+        length, bins = self._bins(n)
+        low = (start + tf.range(self.frames, dtype=tf.int64)) % bins * length
+        return low, tf.minimum(low + length, n)
+
+
+def _middles(positions: tf.Tensor, parts: int) -> tf.Tensor:
+    """The middles of equal parts of 0..positions-1, int64 [parts]."""
+    return (2 * tf.range(parts, dtype=tf.int64) + 1) * positions // (2 * parts)
+
+
+Sampling = Union[Window, HalfSeconds]
+
+SINGLE = Window(1, loops=False)
+
+# By family (paper's appendix A).
+SAMPLING: dict[str, Sampling] = {
+    "single": SINGLE,
+    "resnet3d": Window(16),
+    "vanilla3d": Window(16, 4),
+    "slow": Window(4, 16, loops=False),
+    "fast": Window(16, 4),
+    "slowfast": Window(16, 4),
+    "trn": HalfSeconds(4),
+    "relation": HalfSeconds(8),
+}
+
+
+def sampling_of(family: str, legacy: bool = False) -> Sampling:
+    """The sampling of a family.
+
+    Raises:
+        InputError: unknown family.
+    """
+    if family not in SAMPLING:
+        raise InputError(f"--family={family}: unknown; choose one of {', '.join(SAMPLING)}")
+    return replace(SAMPLING[family], legacy=legacy)
+
+
+def binned(videos: VideoSet, sampling: Sampling, bin_frames: int) -> VideoSet:
+    """Cuts videos in time: one row for each bin of each video (paper's "2bin" and "5bin").
+
+    Bins are ranges of a clip's first frame: bin q starts clips at q * bin_frames up to
+    (q + 1) * bin_frames - 1, the last bin at what is left. An epoch is a pass over all rows; the
+    authors' released loader visits only one bin of each video, with `legacy` too that is not
+    repeated.
 
     Args:
-        frames: int64 [], the video's number of frames.
-        seed: int32 [2].
+        videos: N of them.
+        sampling: a Window; it says where clips can start.
+        bin_frames: at least 1; the paper's 5bin is 52 and 2bin 130, for clips of ten seconds.
 
     Returns:
-        int64 [1], in 0..frames-1.
+        A set with `starts`, the bins of a video after each other; ids and labels repeat.
+
+    Raises:
+        InputError: HalfSeconds, whose clips start at half seconds and not at frames.
     """
-    return tf.random.stateless_uniform((1,), seed, 0, frames, tf.int64)
-
-
-def equally_spaced_frames(frames: tf.Tensor, clips: int = 5) -> tf.Tensor:
-    """VIE-Single in tests: the middle frames of `clips` equal parts.
-
-    Args:
-        frames: int64 [], the video's number of frames.
-        clips: how many.
-
-    Returns:
-        int64 [clips, 1], in 0..frames-1.
-    """
-    parts = 2 * tf.range(clips, dtype=tf.int64) + 1
-    return (parts * frames // (2 * clips))[:, None]
+    if not isinstance(sampling, Window):
+        raise InputError("--bin_frames is for families whose frames have a constant interval")
+    positions = sampling.starts(tf.constant(videos.frames, tf.int64)).numpy()
+    bins = -(-positions // bin_frames)
+    rows = np.repeat(np.arange(len(videos)), bins)
+    number = np.arange(len(rows)) - np.repeat(np.cumsum(bins) - bins, bins)
+    ends = np.minimum((number + 1) * bin_frames, positions[rows])
+    return replace(videos.subset(rows), starts=np.stack([number * bin_frames, ends], axis=1))

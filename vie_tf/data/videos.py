@@ -45,7 +45,8 @@ class VideoSet:
     """Videos that can be read.
 
     Attributes:
-        ids: relative POSIX paths, unique, in the source's order (folder: sorted).
+        ids: relative POSIX paths, in the source's order (folder: sorted); unique in what is
+            opened, repeated where a video has several rows.
         labels: int64 [N], index into `label_names`, -1 where unknown.
         label_names: sorted names.
         splits: str [N], 'train', 'test' or ''.
@@ -56,6 +57,8 @@ class VideoSet:
         read: read(number int64 [], frames int64 [T], box int32 [4] = top, left, height, width) ->
             uint8 [T, height, width, 3], RGB; to be called inside tf.data; frames may repeat and
             need no order. A frame that cannot be read raises an error that names the video.
+        starts: int64 [N, 2], first and end of the frames at which a row's training clips may
+            start, where rows are bins of videos (`sampling.binned`); None: anywhere.
     """
 
     ids: list[str]
@@ -67,6 +70,7 @@ class VideoSet:
     file_bytes: np.ndarray
     numbers: np.ndarray
     read: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+    starts: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Number of videos."""
@@ -84,6 +88,7 @@ class VideoSet:
             sizes=self.sizes[rows],
             file_bytes=self.file_bytes[rows],
             numbers=self.numbers[rows],
+            starts=None if self.starts is None else self.starts[rows],
         )
 
     def find(self, video: str) -> int | None:

@@ -10,6 +10,7 @@ from tensorflow import keras
 
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
 from vie_tf.progress import track
@@ -28,15 +29,17 @@ def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 def embed_clips(
     embed: Callable,
     videos: VideoSet,
+    sampling: Sampling,
     image_size: int,
     clips: int = 5,
     what: str = "",
 ) -> np.ndarray:
-    """Embeds equally spaced clips of every video.
+    """Embeds evenly spaced clips of every video.
 
     Args:
         embed: from `embedder`.
         videos: what to embed.
+        sampling: which frames make a clip: that of the network's family.
         image_size: side of the clips in pixels.
         clips: G, how many of each video.
         what: name of the batches in the progress line; '' shows none.
@@ -44,7 +47,7 @@ def embed_clips(
     Returns:
         float32 [N, G, D], unit rows.
     """
-    batches = pipeline.test_batches(videos, image_size, clips)
+    batches = pipeline.test_batches(videos, sampling, image_size, clips)
     if what:
         total = -(-len(videos.ids) * clips // pipeline.EVALUATION_BATCH)
         batches = track(batches, what, total)
@@ -61,6 +64,7 @@ def video_embeddings(clip_embeddings: np.ndarray) -> np.ndarray:
 def instance_recall(
     embed: Callable,
     videos: VideoSet,
+    sampling: Sampling,
     image_size: int,
     colour: ColourNoise,
     seed: int = 0,
@@ -74,6 +78,7 @@ def instance_recall(
     Args:
         embed: from `embedder`.
         videos: the gallery, and the source of the queries.
+        sampling: which frames make a clip: that of the network's family.
         image_size: side of the clips in pixels.
         colour: the augmentation's colour noise.
         seed: of the queries' augmentation; the same one gives the same queries.
@@ -85,12 +90,12 @@ def instance_recall(
     shape = (len(videos.ids), queries, -1)
     asked = [
         embed(colour_noise(batch["clip"], batch["seed"], colour)).numpy()
-        for batch in pipeline.first_half_batches(videos, image_size, seed, queries)
+        for batch in pipeline.first_half_batches(videos, sampling, image_size, seed, queries)
     ]
     asked = np.concatenate(asked).reshape(shape)
     kept = [
         embed(batch["clip"]).numpy()
-        for batch in pipeline.second_half_batches(videos, image_size, queries)
+        for batch in pipeline.second_half_batches(videos, sampling, image_size, queries)
     ]
     gallery = video_embeddings(np.concatenate(kept).reshape(shape))
     return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(queries)]))

@@ -19,6 +19,7 @@ from vie_tf import plots, workdir
 from vie_tf.config import RUN
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise
+from vie_tf.data.sampling import Sampling, binned, sampling_of
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
@@ -41,15 +42,20 @@ def pretrain(flags) -> None:
     folder = Path(flags.workdir)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     train, held_out = training_split(videos, flags.held_out, flags.seed)
+    said = split_line(videos, train, held_out)
+    sampling = sampling_of(flags.family, flags.legacy)
+    train = train.subset(subset_rows(len(train), flags.subset, flags.seed, flags.legacy))
+    if flags.subset < 1:
+        said += f"; {len(set(train.ids))} videos drawn to train on"
+    if flags.bin_frames:
+        train = binned(train, sampling, flags.bin_frames)
+        said += f"; {len(train)} bins"
     constants = chosen_constants(flags, len(train))
     keras.utils.set_random_seed(flags.seed)
     tf.config.experimental.enable_op_determinism()
     precision = set_precision(flags.precision)
     shown = {**dataclasses.asdict(constants), "precision": precision}
-    print(
-        f"{split_line(videos, train, held_out)}; "
-        + ", ".join(f"{name} {value}" for name, value in shown.items())
-    )
+    print(f"{said}; " + ", ".join(f"{name} {value}" for name, value in shown.items()))
     colour = ColourNoise(*map(float, flags.colour_noise))
     replicas = strategy()
     if flags.batch_size % replicas.num_replicas_in_sync:
@@ -88,7 +94,13 @@ def pretrain(flags) -> None:
     if step > flags.steps:
         raise InputError(f"{folder} is at step {step}, past --steps={flags.steps}: give more steps")
     evaluate = functools.partial(
-        measure, model, held_out, len(videos.label_names), flags, embedding.embedder(network)
+        measure,
+        model,
+        held_out,
+        len(videos.label_names),
+        flags,
+        sampling,
+        embedding.embedder(network),
     )
     # Only now: a request that cannot be met leaves nothing behind.
     with workdir.held(folder, settings, identity):
@@ -108,7 +120,7 @@ def pretrain(flags) -> None:
         else:
             saved.save()
         if step < flags.steps:
-            fit(model, train, flags, step, watch)
+            fit(model, train, sampling, flags, step, watch)
         elif step == 0:
             watch.record(watch.evaluated())
         watch.close()
@@ -119,10 +131,10 @@ def pretrain(flags) -> None:
     print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
 
 
-def fit(model: VIE, train: VideoSet, flags, step: int, watch: Watch) -> None:
+def fit(model: VIE, train: VideoSet, sampling: Sampling, flags, step: int, watch: Watch) -> None:
     """Trains from `step` to the end, or until SIGINT or SIGTERM."""
     batches = pipeline.training_batches(
-        train, flags.batch_size, flags.image_size, flags.seed, step, flags.steps
+        train, sampling, flags.batch_size, flags.image_size, flags.seed, step, flags.steps
     )
 
     def stop(number, frame):
@@ -139,19 +151,19 @@ def fit(model: VIE, train: VideoSet, flags, step: int, watch: Watch) -> None:
 
 
 def measure(
-    model: VIE, held_out: VideoSet, classes: int, flags, embed: Callable
+    model: VIE, held_out: VideoSet, classes: int, flags, sampling: Sampling, embed: Callable
 ) -> dict[str, float]:
     """Effective dimension of the bank, recall at 1, and k-NN accuracy where there are labels."""
     bank = model.bank
     metrics = {"effective_dimension": effective_dimension(bank.rows.numpy())}
     if len(held_out) > 1:
         metrics["recall_at_1"] = embedding.instance_recall(
-            embed, held_out, flags.image_size, model.colour
+            embed, held_out, sampling, flags.image_size, model.colour
         )
     visited = bank.visited.numpy() | flags.legacy
     usable = visited & (bank.labels.numpy() >= 0)
     if (held_out.labels >= 0).any() and usable.sum() >= flags.k:
-        clips = embedding.embed_clips(embed, held_out, flags.image_size, flags.clips)
+        clips = embedding.embed_clips(embed, held_out, sampling, flags.image_size, flags.clips)
         metrics["knn_top1"] = knn_accuracy(
             clips,
             held_out.labels,
@@ -187,6 +199,32 @@ def training_split(videos: VideoSet, share: float, seed: int) -> tuple[VideoSet,
     if len(test) > WATCHED:
         test = np.sort(np.random.default_rng(seed).choice(test, WATCHED, replace=False))
     return videos.subset(train), videos.subset(test)
+
+
+def subset_rows(videos: int, share: float, seed: int, legacy: bool = False) -> np.ndarray:
+    """Which videos are trained on (paper's "70%" and "30%" of Kinetics).
+
+    Args:
+        videos: N, how many there are.
+        share: p, in 0..1; 1 takes all, in any case.
+        seed: of the draw.
+        legacy: as the authors draw: with replacement, from a seed of their own. Of the paper's 70 %
+            half are distinct, and a video that was drawn twice has two rows of the bank.
+
+    Returns:
+        int64 [int(N p)], ascending, in 0..N-1; distinct unless `legacy`.
+
+    Raises:
+        InputError: none are left.
+    """
+    if share == 1:
+        return np.arange(videos)
+    count = int(videos * share)
+    if not count:
+        raise InputError(f"--subset={share} of {videos} videos leaves none: give a larger share")
+    if legacy:
+        return np.sort(np.random.RandomState(0).choice(videos, count))
+    return np.sort(np.random.default_rng((seed, 1)).choice(videos, count, replace=False))
 
 
 def split_line(videos: VideoSet, train: VideoSet, held_out: VideoSet) -> str:
