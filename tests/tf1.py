@@ -1,4 +1,4 @@
-"""Which TF1 variable of the authors' single-frame network is which weight of ours."""
+"""Weights by the fixtures' rule, and how close is close."""
 
 from __future__ import annotations
 
@@ -6,36 +6,12 @@ import golden_rule
 import numpy as np
 from tensorflow import keras
 
-STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
-
-
-def single_frame_names(network: keras.Model) -> dict[str, object]:
-    """TF1 name -> our variable; TF1 numbers layers in the order in which they are created."""
-
-    def numbered(kind, k):
-        return f"resnet_model/{kind}" + (f"_{k}" if k else "")
-
-    layers = {layer.name: layer for layer in network.layers}
-    blocks = sum(name.endswith("_conv1") for name in layers)
-    convs, norms = ["stem"], []
-    for block in range(1, blocks + 1):
-        wanted = (f"block{block}_{part}" for part in ("projection", "conv1", "conv2"))
-        convs += [name for name in wanted if name in layers]
-        norms += [f"block{block}_bn1", f"block{block}_bn2"]
-    names = {}
-    for k, layer in enumerate(convs):
-        names[f"{numbered('conv2d', k)}/kernel"] = layers[layer].kernel
-    for k, layer in enumerate([*norms, "final_bn"]):
-        for statistic in STATISTICS:
-            name = f"{numbered('batch_normalization', k)}/{statistic}"
-            names[name] = getattr(layers[layer], statistic)
-    names["resnet_model/dense/kernel"] = layers["embedding_raw"].kernel
-    names["resnet_model/dense/bias"] = layers["embedding_raw"].bias
-    return names
+from vie_tf.models.original import original_names
 
 
 def assign_by_rule(network: keras.Model, seed: int) -> dict[str, object]:
-    names = single_frame_names(network)
+    """Gives every variable its value by the rule; returns the variables by their TF1 names."""
+    names = original_names(network)
     for name, variable in names.items():
         variable.assign(golden_rule.variable(name, tuple(variable.shape), seed))
     return names
