@@ -1,6 +1,5 @@
 """Every family against the authors' numbers: every tap, inference and training mode, odd sizes."""
 
-import functools
 import math
 
 import golden_rule
@@ -9,30 +8,12 @@ import pytest
 import tensorflow as tf
 import tf1
 from tensorflow import keras
+from tf1 import NETWORKS, network
 
 from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.models.original import original_names
 
-# The authors' name -> the arguments that build ours.
-NETWORKS = {
-    "single_frame": {"family": "single"},
-    "single_frame_r34": {"family": "single", "depth": 34},
-    "single_frame_r50": {"family": "single", "depth": 50},
-    "3dresnet": {"family": "resnet3d"},
-    "vanilla3D": {"family": "vanilla3d"},
-    "slow": {"family": "slow"},
-    "fast": {"family": "fast", "frames": 32},
-    "fast_a4": {"family": "fast"},
-    "slowfast_a4": {"family": "slowfast"},
-    "tsrn_f4": {"family": "trn"},
-    "tsrn_slow": {"family": "trn"},
-    "tsrn_slowfast_a4": {"family": "trn", "frames": 16},
-    "trn_f4": {"family": "relation"},
-    "trn_f4_mean": {"family": "relation", "mean": True},
-    "trn_f4_tile": {"family": "relation"},  # one frame, repeated
-    "trn_f8": {"family": "relation", "frames": 8},
-}
 VARIABLES = golden_rule.load("variables")[0]
 CASES = [
     (name, case)
@@ -40,11 +21,6 @@ CASES = [
     for case, facts in golden_rule.load(f"model_{name}")[0].items()
     if isinstance(facts, dict) and "encode" in facts
 ]
-
-
-@functools.cache
-def network(name: str) -> keras.Model:
-    return families.build(**NETWORKS[name])
 
 
 def probe(name: str) -> keras.Model:
@@ -61,18 +37,6 @@ def probe(name: str) -> keras.Model:
     return keras.Model(whole.input, outputs)
 
 
-def clips(shape_and_seed: dict, frames: int) -> tf.Tensor:
-    clip = golden_rule.clip(**shape_and_seed)
-    return tf.constant(clip if clip.ndim == 5 else clip[:, None].repeat(frames, axis=1))
-
-
-def draw(name: str, facts: dict) -> None:
-    """Lets a relation network take the fixture's subsets instead of its own."""
-    frames = network(name).input.shape[1]
-    for i, rows in enumerate(facts.get("trn_tuple_draws", [])):
-        network(name).get_layer(f"relation_{frames - i}_subsets").given = rows
-
-
 def as_the_authors(tap: np.ndarray, shape: list[int]) -> np.ndarray:
     """A tap in the order of axes and with the batch axis that the authors' has."""
     if tap.ndim == 5 and len(shape) == 4:  # they keep frames in the batch
@@ -85,9 +49,9 @@ def test_matches_the_authors(name, case):
     facts, arrays = golden_rule.load(f"model_{name}")
     facts, arrays = facts[case], {k[len(case) + 1 :]: v for k, v in arrays.items() if case in k}
     names = tf1.assign_by_rule(network(name), golden_rule.set_seed())
-    draw(name, facts)
+    tf1.draw(network(name), facts)
     share = 5e-4 if facts["train"] else 1e-4
-    clip = clips(facts["input"], network(name).input.shape[1])
+    clip = tf1.clips(facts["input"], network(name).input.shape[1])
     outputs = {k: v.numpy() for k, v in probe(name)(clip, training=facts["train"]).items()}
     tf1.close(outputs["raw"], arrays["raw"], share)
     tf1.close(outputs["embedding"], arrays["emb"], share)
@@ -174,7 +138,7 @@ def test_depth_50_classifier_of_every_family(family):
     frames = families.FAMILIES[family].frames
     outputs = model(golden_rule.clip("blocks", (2, frames, 64, 64, 3), 1))
     assert outputs["logits"].shape == (2, 7) and "embedding" not in outputs
-    assert outputs["encode_18"].shape[-1] == {"fast": 256, "slowfast": 2304}.get(family, 2048)
+    assert outputs["encode_18"].shape[-1] == {"fast": 256, "slowfast": 2560}.get(family, 2048)
     assert np.isfinite(outputs["logits"]).all()
 
 

@@ -1,12 +1,53 @@
-"""Weights by the fixtures' rule, and how close is close."""
+"""Networks with weights by the fixtures' rule, their inputs, and how close is close."""
 
 from __future__ import annotations
 
+import functools
+
 import golden_rule
 import numpy as np
+import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf.models import families
 from vie_tf.models.original import original_names
+
+# The authors' name -> the arguments that build ours.
+NETWORKS = {
+    "single_frame": {"family": "single"},
+    "single_frame_r34": {"family": "single", "depth": 34},
+    "single_frame_r50": {"family": "single", "depth": 50},
+    "3dresnet": {"family": "resnet3d"},
+    "vanilla3D": {"family": "vanilla3d"},
+    "slow": {"family": "slow"},
+    "fast": {"family": "fast", "frames": 32},
+    "fast_a4": {"family": "fast"},
+    "slowfast_a4": {"family": "slowfast"},
+    "tsrn_f4": {"family": "trn"},
+    "tsrn_slow": {"family": "trn"},
+    "tsrn_slowfast_a4": {"family": "trn", "frames": 16},
+    "trn_f4": {"family": "relation"},
+    "trn_f4_mean": {"family": "relation", "mean": True},
+    "trn_f4_tile": {"family": "relation"},  # one frame, repeated
+    "trn_f8": {"family": "relation", "frames": 8},
+}
+
+
+@functools.cache
+def network(name: str) -> keras.Model:
+    return families.build(**NETWORKS[name])
+
+
+def clips(shape_and_seed: dict, frames: int) -> tf.Tensor:
+    clip = golden_rule.clip(**shape_and_seed)
+    return tf.constant(clip if clip.ndim == 5 else clip[:, None].repeat(frames, axis=1))
+
+
+def draw(network: keras.Model, facts: dict) -> None:
+    """Lets a relation network take the fixture's subsets instead of its own."""
+    frames = network.input.shape[1]
+    for i, rows in enumerate(facts.get("trn_tuple_draws", [])):
+        network.get_layer(f"relation_{frames - i}_subsets").given = rows
 
 
 def assign_by_rule(network: keras.Model, seed: int) -> dict[str, object]:

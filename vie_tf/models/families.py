@@ -93,9 +93,7 @@ def build(
     frames = FAMILIES[family].frames if frames is None else frames
     # Float input: Keras casts uint8 clips itself, and clips with colour noise are not whole.
     clip = keras.Input((frames, image_size, image_size, 3), dtype="float32", name="clip")
-    taps, features = FAMILIES[family].network(
-        clip, depth=depth, bn_momentum=bn_momentum, **options
-    )
+    taps, features = FAMILIES[family].network(clip, depth=depth, bn_momentum=bn_momentum, **options)
     if num_classes:
         head = {"logits": heads.logits(features, num_classes)}
     else:

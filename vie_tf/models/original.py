@@ -19,20 +19,19 @@ def original_names(network: keras.Model) -> dict[str, tf.Variable]:
     [h, w, in, out] here; everything else has the very shape.
 
     Args:
-        network: from `families.build` or `two_stream.two_stream`.
+        network: from `families.build`, `two_stream.two_stream` or `input_single.input_single`.
 
     Returns:
         TF1 name (no `:0`) to variable: all weights and moving statistics of the network, none of
         the bank and the optimizer.
     """
-    streams = [layer for layer in network.layers if isinstance(layer, keras.Model)]
-    if streams:
-        names = {}
-        for stream in streams:
-            scope = "resnet_model" if stream.name == "single" else "resnet_model_slow"
-            names |= _names(stream, scope)
-        return names
-    return _names(network, "resnet_model")
+    parts = [model for model in (network, *network.submodules) if isinstance(model, keras.Model)]
+    parts = [part for part in parts if not any(isinstance(x, keras.Model) for x in part.layers)]
+    names = {}
+    for part in parts:
+        single = part.name == "single" or len(parts) == 1
+        names |= _names(part, "resnet_model" if single else "resnet_model_slow")
+    return names
 
 
 def _names(network: keras.Model, scope: str) -> dict[str, tf.Variable]:
