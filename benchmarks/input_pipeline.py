@@ -23,8 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 from vie_tf.data import augmentation, pipeline
-from vie_tf.data.sampling import SINGLE
 from vie_tf.data.videos import VideoSet, open_videos
+from vie_tf.models.families import sampling_of
 
 HEIGHT, WIDTH, FRAMES = 320, 568, 250
 
@@ -71,7 +71,7 @@ def example_batches(path: Path, size, batch_size: int, image_size: int) -> tf.da
         seeds = tf.unstack(
             tf.random.experimental.stateless_split(tf.stack([0, tf.cast(position, tf.int32)]), 2)
         )
-        chosen = SINGLE.random(tf.size(jpegs, tf.int64), seeds[0])[0]
+        chosen = sampling_of("single").random(tf.size(jpegs, tf.int64), seeds[0])[0]
         crop = augmentation.random_crop(size, image_size, seeds[1])
 
         def read(box):
@@ -128,7 +128,7 @@ def main() -> None:
         size = tf.constant(videos.sizes[0])
         streams = {
             "vie_tf": pipeline.training_batches(
-                videos, SINGLE, 32, options.image_size, 0, 0, 1 << 30
+                videos, sampling_of("single"), 32, options.image_size, 0, 0, 1 << 30
             ),
             "examples": example_batches(folder / "examples.tfrecord", size, 32, options.image_size),
         }

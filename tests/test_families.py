@@ -135,9 +135,10 @@ def test_variables_are_the_authors(name):
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_depth_50_classifier_of_every_family(family):
     model = families.build(family, image_size=64, depth=50, num_classes=7)
-    frames = families.FAMILIES[family].frames
+    frames = families.FAMILIES[family].sampling.frames
     outputs = model(golden_rule.clip("blocks", (2, frames, 64, 64, 3), 1))
-    assert outputs["logits"].shape == (2, 7) and "embedding" not in outputs
+    assert outputs["logits"].shape == (2, 7)
+    np.testing.assert_allclose(np.linalg.norm(outputs["embedding"], axis=1), 1, atol=1e-5)
     assert outputs["encode_18"].shape[-1] == {"fast": 256, "slowfast": 2560}.get(family, 2048)
     assert np.isfinite(outputs["logits"]).all()
 

@@ -13,9 +13,9 @@ from matplotlib import image
 
 from data_prep import moving_digits
 from vie_tf import command, config, modes, workdir
+from vie_tf.data.splits import subset_rows, training_split
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
-from vie_tf.training.pretrain import subset_rows, training_split
 
 TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")
 
@@ -106,9 +106,11 @@ def test_embed_and_saved_model_agree(run, data, tmp_path):
     assert list(file["ids"]) == [f"videos/{n:04}.mp4" for n in range(40)]
     assert set(file["split"]) == {"train", "test"} and set(file["labels"]) <= set("0123456789")
     from vie_tf.data import pipeline
-    from vie_tf.data.sampling import SINGLE
+    from vie_tf.models.families import sampling_of
 
-    batch = next(iter(pipeline.test_batches(open_videos(str(data)), SINGLE, 32, clips=1)))
+    batch = next(
+        iter(pipeline.test_batches(open_videos(str(data)), sampling_of("single"), 32, clips=1))
+    )
     np.save(tmp_path / "clips.npy", batch["clip"])
     script = (
         "import sys, numpy as np\n"

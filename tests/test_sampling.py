@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vie_tf.data.sampling import SAMPLING, SINGLE, HalfSeconds, Window, sampling_of
+from vie_tf.data.sampling import HalfSeconds, Window
 from vie_tf.errors import InputError
+from vie_tf.models.families import FAMILIES, sampling_of
 
+SAMPLING = {name: sampling_of(name) for name in FAMILIES}
+SINGLE = SAMPLING["single"]
 GOLDEN = golden_rule.load("sampling")[0]["families"]
 AUTHORS = {
     "single_frame": SINGLE,

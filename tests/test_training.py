@@ -9,17 +9,19 @@ from tensorflow import keras
 
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise, colour_noise
-from vie_tf.data.sampling import SAMPLING, SINGLE, binned
+from vie_tf.data.sampling import binned
+from vie_tf.data.splits import subset_rows
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.optimizer import Momentum, PiecewiseRate
-from vie_tf.training.pretrain import subset_rows
 from vie_tf.training.vie import VIE
 
 VIDEOS, SIZE = 12, 32
+SAMPLING = {name: families.sampling_of(name) for name in families.FAMILIES}
+SINGLE = SAMPLING["single"]
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,12 @@ NETWORKS = {
     "fast_a4": {"family": "fast"},
     "slowfast_a4": {"family": "slowfast"},
     "tsrn_f4": {"family": "trn"},
-    "tsrn_slow": {"family": "trn"},
-    "tsrn_slowfast_a4": {"family": "trn", "frames": 16},
-    "trn_f4": {"family": "relation"},
-    "trn_f4_mean": {"family": "relation", "mean": True},
-    "trn_f4_tile": {"family": "relation"},  # one frame, repeated
-    "trn_f8": {"family": "relation", "frames": 8},
+    "tsrn_slow": {"family": "trn_slow"},
+    "tsrn_slowfast_a4": {"family": "trn_slowfast"},
+    "trn_f4": {"family": "relation4"},
+    "trn_f4_mean": {"family": "relation4_mean"},
+    "trn_f4_tile": {"family": "relation4"},  # one frame, repeated
+    "trn_f8": {"family": "relation"},
 }
 
 

@@ -13,14 +13,29 @@ flags.DEFINE_enum("mode", "pretrain", MODES, "What to do.")
 flags.DEFINE_string("data", None, "Prepared videos, a folder of videos, or a CSV.")
 flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run in it goes on.")
 flags.DEFINE_string("out", None, "What to write: FILE.npz, PICTURE.png or DIR.")
+flags.DEFINE_string(
+    "second_workdir",
+    None,
+    "Run of a Slow or SlowFast network that makes --workdir's VIE-Single a two-stream model.",
+)
+flags.DEFINE_string(
+    "frames_of",
+    None,
+    "Family whose frames --workdir's VIE-Single sees, each by itself (the paper's Input-Single).",
+)
 flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
 flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
 flags.DEFINE_enum("decoder", "auto", ("auto", "tfio", "pyav"), "Back end that decodes raw videos.")
 
 flags.DEFINE_string("family", "single", "Network family.")
-flags.DEFINE_integer("depth", 18, "Depth of the ResNet, 18 or 34.", lower_bound=18)
-flags.DEFINE_enum("loss", "ir", ("ir",), "Objective: ir is Instance Recognition.")
-flags.DEFINE_integer("image_size", 224, "Side of the clips, pixels.", lower_bound=1)
+flags.DEFINE_integer("depth", 18, "Depth of the ResNet: 18, 34 or 50.", lower_bound=18)
+flags.DEFINE_enum(
+    "loss",
+    "ir",
+    ("ir", "supervised"),
+    "Objective: Instance Recognition, or the supervised twin, which learns the labels.",
+)
+flags.DEFINE_integer("image_size", None, "Side of the clips, pixels. Default: the family's.", 1)
 flags.DEFINE_integer("batch_size", 64, "Clips a step, over all replicas.", lower_bound=1)
 flags.DEFINE_integer("steps", 10_000, "Steps in all; 0 is the untrained network.", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1)
@@ -108,6 +123,11 @@ def check_flags() -> None:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
     if FLAGS.query and FLAGS.mode != "retrieve":
         raise InputError(f"--query is for --mode=retrieve, not --mode={FLAGS.mode}")
+    for name in ("second_workdir", "frames_of"):
+        if FLAGS[name].value and FLAGS.mode == "pretrain":
+            raise InputError(f"--{name} is for networks that are trained, not --mode=pretrain")
+    if FLAGS.second_workdir and FLAGS.frames_of:
+        raise InputError("--second_workdir and --frames_of exclude each other: give one of them")
     if FLAGS.out and FLAGS.mode == "pretrain":
         raise InputError("--out is not for --mode=pretrain, which writes to --workdir")
     try:

@@ -15,13 +15,15 @@ from tensorflow import keras
 from vie_tf import export as saved_model
 from vie_tf import workdir
 from vie_tf.config import RUN
-from vie_tf.data.sampling import Sampling, sampling_of
+from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import retrieval
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy, nearest
 from vie_tf.models import families
+from vie_tf.models.input_single import input_single
+from vie_tf.models.two_stream import two_stream
 from vie_tf.training import checkpoints
 from vie_tf.training.pretrain import pretrain  # noqa: F401 (the mode that makes them)
 
@@ -170,8 +172,11 @@ def shown_video(
 def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]:
     """The trained network of --workdir in float32, its clips' sampling, and its image size.
 
+    With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
+
     Raises:
-        InputError: no run there, a flag says another than the run's, or no readable checkpoint.
+        InputError: no run there, a flag says another than the run's, no readable checkpoint, or
+            networks that do not go together.
     """
     folder = Path(flags.workdir)
     run = workdir.read_flags(folder)
@@ -182,19 +187,40 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]
                 f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
                 "leave the flag out"
             )
-    return load_network(folder, any_size), run_sampling(run), int(run["image_size"])
-
-
-def run_sampling(run: dict[str, str]) -> Sampling:
-    """Which frames make a clip of a run, from its flags as `workdir.read_flags` gives them."""
-    return sampling_of(run["family"], run["legacy"] == "True")
+    image_size = None if any_size else int(run["image_size"])
+    network = load_network(folder, any_size)
+    legacy = run["legacy"] == "True"
+    sampling = families.sampling_of(run["family"], legacy)
+    if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
+        raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
+    if flags.frames_of:
+        sampling = families.sampling_of(flags.frames_of, legacy)
+        network = input_single(network, sampling.frames)
+    elif flags.second_workdir:
+        second = Path(flags.second_workdir)
+        other = workdir.read_flags(second)
+        for name in ("image_size", "depth", "loss"):
+            if run[name] != other[name]:
+                raise InputError(
+                    f"{second} was trained with --{name}={other[name]}, {folder} with "
+                    f"--{name}={run[name]}: both streams take the same clips"
+                )
+        sampling = families.sampling_of(other["family"], legacy)
+        if sampling.frames == 1:
+            raise InputError(f"--second_workdir={second} holds a network of single frames too")
+        network = two_stream(network, load_network(second, any_size))
+    return network, sampling, image_size
 
 
 def load_network(folder: Path, any_size: bool = False) -> keras.Model:
     """The network of a run with the weights of its newest checkpoint, in float32."""
     run = workdir.read_flags(folder)
-    image_size = None if any_size else int(run["image_size"])
-    network = families.build(run["family"], image_size, depth=int(run["depth"]))
+    network = families.build(
+        run["family"],
+        None if any_size else int(run["image_size"]),
+        depth=int(run["depth"]),
+        num_classes=len(workdir.read_labels(folder)) if run["loss"] == "supervised" else None,
+    )
     step = checkpoints.restore_network(folder / "checkpoints", network)
     print(f"{run['family']} of {folder} at step {step}", file=sys.stderr)
     return network

@@ -19,13 +19,14 @@ _VALUE, _LOSS, _SPEED = "#0072b2", "#d55e00", "#00795c"
 _PANELS = (
     ("recall_at_1", "recall at 1", _VALUE, "{:.3f}"),
     ("knn_top1", "k-NN accuracy", _VALUE, "{:.3f}"),
+    ("top1", "top-1 accuracy", _VALUE, "{:.3f}"),
     ("effective_dimension", "effective dimension", _VALUE, "{:.1f}"),
     ("loss", "loss", _LOSS, "{:.2f}"),
     ("learning_rate", "learning rate", _LOSS, "{:.2g}"),
     ("clips_per_second", "clips per second", _SPEED, "{:.0f}"),
     ("data_wait", "share of time waiting for data", _SPEED, "{:.0%}"),
 )
-_EVALUATED = ("recall_at_1", "knn_top1", "effective_dimension")
+_EVALUATED = ("recall_at_1", "knn_top1", "top1", "effective_dimension")
 
 
 def learning_curves(metrics_jsonl_path: str, png_path: str) -> None:

@@ -101,6 +101,11 @@ def read_flags(workdir: Path) -> dict[str, str]:
     return dict(line[2:].split("=", 1) for line in lines)
 
 
+def read_labels(workdir: Path) -> list[str]:
+    """The names of the labels of the run's data, in the order of their numbers."""
+    return json.loads((workdir / "data.json").read_text())["label_names"]
+
+
 def text(value) -> str:
     """A flag's value as it stands in flags.txt; '' for None."""
     if value is None:

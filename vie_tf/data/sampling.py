@@ -173,31 +173,6 @@ def _middles(positions: tf.Tensor, parts: int) -> tf.Tensor:
 
 Sampling = Union[Window, HalfSeconds]
 
-SINGLE = Window(1, loops=False)
-
-# By family (paper's appendix A).
-SAMPLING: dict[str, Sampling] = {
-    "single": SINGLE,
-    "resnet3d": Window(16),
-    "vanilla3d": Window(16, 4),
-    "slow": Window(4, 16, loops=False),
-    "fast": Window(16, 4),
-    "slowfast": Window(16, 4),
-    "trn": HalfSeconds(4),
-    "relation": HalfSeconds(8),
-}
-
-
-def sampling_of(family: str, legacy: bool = False) -> Sampling:
-    """The sampling of a family.
-
-    Raises:
-        InputError: unknown family.
-    """
-    if family not in SAMPLING:
-        raise InputError(f"--family={family}: unknown; choose one of {', '.join(SAMPLING)}")
-    return replace(SAMPLING[family], legacy=legacy)
-
 
 def binned(videos: VideoSet, sampling: Sampling, bin_frames: int) -> VideoSet:
     """Cuts videos in time: one row for each bin of each video (paper's "2bin" and "5bin").

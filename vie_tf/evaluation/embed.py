@@ -26,6 +26,16 @@ def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     return embed
 
 
+def classifier(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The supervised network's probabilities in inference mode: clips -> float32 [B, classes]."""
+
+    @tf.function(reduce_retracing=True)
+    def classify(clip):
+        return tf.nn.softmax(network(clip, training=False)["logits"])
+
+    return classify
+
+
 def embed_clips(
     embed: Callable,
     videos: VideoSet,
@@ -37,7 +47,7 @@ def embed_clips(
     """Embeds evenly spaced clips of every video.
 
     Args:
-        embed: from `embedder`.
+        embed: from `embedder`, or `classifier`: then the rows are probabilities.
         videos: what to embed.
         sampling: which frames make a clip: that of the network's family.
         image_size: side of the clips in pixels.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Callable
 
 from tensorflow import keras
 
+from vie_tf.data.sampling import HalfSeconds, Sampling, Window
 from vie_tf.errors import InputError
 from vie_tf.models import heads
 from vie_tf.models.fast import fast
@@ -25,28 +27,53 @@ class Family:
 
     Attributes:
         network: from a clip, `depth` and `bn_momentum` to the taps and the pooled features.
-        frames: of a clip.
+        sampling: which frames make its clips (paper's appendix A).
         image_size: side of a clip in the paper's runs, pixels.
     """
 
     network: Callable
-    frames: int
+    sampling: Sampling
     image_size: int
 
 
 FAMILIES = {
-    "single": Family(single, frames=1, image_size=224),
-    "resnet3d": Family(resnet3d, frames=16, image_size=112),
-    "vanilla3d": Family(resnet3d, frames=16, image_size=224),
-    "slow": Family(slow, frames=4, image_size=224),
-    "fast": Family(fast, frames=16, image_size=224),
-    "slowfast": Family(slowfast, frames=16, image_size=224),
-    "trn": Family(trn, frames=4, image_size=224),
-    "relation": Family(relation, frames=4, image_size=224),
+    "single": Family(single, Window(1, loops=False), 224),
+    "resnet3d": Family(resnet3d, Window(16), 112),
+    "vanilla3d": Family(resnet3d, Window(16, 4), 224),
+    "slow": Family(slow, Window(4, 16, loops=False), 224),
+    "fast": Family(fast, Window(16, 4), 224),
+    "slowfast": Family(slowfast, Window(16, 4), 224),
+    "trn": Family(trn, HalfSeconds(4), 224),
+    "trn_slow": Family(trn, Window(4, 16, loops=False), 224),
+    "trn_slowfast": Family(trn, Window(16, 4), 224),
+    "relation": Family(relation, HalfSeconds(8), 224),
+    "relation_mean": Family(functools.partial(relation, mean=True), HalfSeconds(8), 224),
+    "relation4": Family(relation, HalfSeconds(4), 224),
+    "relation4_mean": Family(functools.partial(relation, mean=True), HalfSeconds(4), 224),
 }
 
 # Below this the last feature map would be a fraction of one pixel wide.
 SMALLEST_IMAGE = 32
+
+
+def family_of(name: str) -> Family:
+    """The family of that name.
+
+    Raises:
+        InputError: unknown.
+    """
+    if name not in FAMILIES:
+        raise InputError(f"--family={name}: unknown; choose one of {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def sampling_of(name: str, legacy: bool = False) -> Sampling:
+    """Which frames make a clip of a family; `legacy`: by the authors' rules.
+
+    Raises:
+        InputError: unknown family.
+    """
+    return dataclasses.replace(family_of(name).sampling, legacy=legacy)
 
 
 def build(
@@ -73,15 +100,15 @@ def build(
 
     Returns:
         A model from clips [B, T, H, W, 3], pixel values in 0..255 of any number type, to a dict:
-        `embedding` float32 [B, dimension] of unit norm (or `logits` float32 [B, num_classes]) and
-        the taps `encode_1`.., channels last.
+        `embedding` float32 [B, dimension] of unit norm and the taps `encode_1`.., channels last.
+        With `num_classes` also `logits` float32 [B, num_classes], and the embedding is the pooled
+        features brought to unit norm.
 
     Raises:
         InputError: unknown family or depth, an image too small for five halvings, or a number of
             frames that the family cannot take.
     """
-    if family not in FAMILIES:
-        raise InputError(f"--family={family}: unknown; choose one of {', '.join(FAMILIES)}")
+    kind = family_of(family)
     if depth not in BLOCKS_PER_STAGE:
         raise InputError(
             f"--depth={depth}: unknown; choose one of {', '.join(map(str, BLOCKS_PER_STAGE))}"
@@ -90,12 +117,15 @@ def build(
         raise InputError(
             f"--image_size={image_size}: too small for the network; use {SMALLEST_IMAGE} or more"
         )
-    frames = FAMILIES[family].frames if frames is None else frames
+    frames = kind.sampling.frames if frames is None else frames
     # Float input: Keras casts uint8 clips itself, and clips with colour noise are not whole.
     clip = keras.Input((frames, image_size, image_size, 3), dtype="float32", name="clip")
-    taps, features = FAMILIES[family].network(clip, depth=depth, bn_momentum=bn_momentum, **options)
+    taps, features = kind.network(clip, depth=depth, bn_momentum=bn_momentum, **options)
     if num_classes:
-        head = {"logits": heads.logits(features, num_classes)}
+        head = {
+            "logits": heads.logits(features, num_classes),
+            "embedding": heads.UnitNorm(name="embedding")(features),
+        }
     else:
         head = {"embedding": heads.embedding(features, dimension)}
     return keras.Model(clip, {**head, **taps}, name=family)

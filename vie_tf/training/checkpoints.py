@@ -32,7 +32,8 @@ class Checkpoints:
         for part in Path(folder).glob("ckpt-*temp*"):  # of a save that was killed
             shutil.rmtree(part) if part.is_dir() else part.unlink()
         self._checkpoint = tf.train.Checkpoint(
-            network=model.network, optimizer=model.optimizer, bank=model.bank
+            optimizer=model.optimizer,
+            **{name: part for name in ("network", "bank") if (part := getattr(model, name, None))},
         )
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), keep)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Callable
 
 import tensorflow as tf
 from tensorflow import keras
@@ -87,28 +88,37 @@ class VIE(keras.Model):
             losses = self.objective(embeddings, batch["index"])
             loss = tf.reduce_mean(losses["loss"]) / replicas
         weights = self.network.trainable_weights
-        rate = self.optimizer.learning_rate  # of this step
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # of this step
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
         self.bank.update(batch["index"], embeddings, batch["label"])
         logs = {name: tf.reduce_mean(value) for name, value in losses.items()}
-        return {**logs, "learning_rate": tf.convert_to_tensor(rate)}
+        return {**logs, "learning_rate": rate}
 
     def make_train_function(self, force: bool = False):
-        """As Keras', but the wait for each batch is timed, which tells a starved accelerator."""
-        if self.train_function is not None and not force:
-            return self.train_function
-        strategy = self.distribute_strategy
+        return timed_train_function(self, force)
 
-        @tf.function
-        def step(batch):
-            logs = strategy.run(self.train_step, (batch,))
-            return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
 
-        def train_function(iterator):
-            start = time.perf_counter()
-            batch = next(iterator)
-            self.seconds_waiting += time.perf_counter() - start
-            return step(batch)
+def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
+    """As Keras', but the wait for each batch is timed, which tells a starved accelerator.
 
-        self.train_function = train_function
-        return train_function
+    Args:
+        model: with a `train_step`, and `seconds_waiting`, which is added to.
+        force: makes it anew although the model has one.
+    """
+    if model.train_function is not None and not force:
+        return model.train_function
+    strategy = model.distribute_strategy
+
+    @tf.function
+    def step(batch):
+        logs = strategy.run(model.train_step, (batch,))
+        return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
+
+    def train_function(iterator):
+        start = time.perf_counter()
+        batch = next(iterator)
+        model.seconds_waiting += time.perf_counter() - start
+        return step(batch)
+
+    model.train_function = train_function
+    return train_function

@@ -1,0 +1,72 @@
+"""Which videos are trained on, and which ones the training is watched with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vie_tf.data.videos import VideoSet
+from vie_tf.errors import InputError
+
+# Evaluations during training look at no more held-out videos than this.
+WATCHED = 1000
+
+
+def training_split(videos: VideoSet, share: float, seed: int) -> tuple[VideoSet, VideoSet]:
+    """Videos to train on, and others to watch the training with.
+
+    Trained on are those of the train split, or where there is none, those of no split; never those
+    of the test split, which are the others. Where there is no test split, a random share is held
+    out: at least 2, so that there is something to tell apart, and none of fewer than 4 videos.
+
+    Raises:
+        InputError: all videos are of the test split.
+    """
+    test = np.flatnonzero(videos.splits == "test")
+    train = np.flatnonzero(videos.splits == "train")
+    if not len(train):
+        train = np.flatnonzero(videos.splits == "")
+    if not len(train):
+        raise InputError("every video has the split test: there is nothing to train on")
+    if not len(test) and share and len(train) >= 4:
+        order = np.random.default_rng(seed).permutation(train)
+        count = max(2, int(share * len(order)))
+        test, train = np.sort(order[:count]), np.sort(order[count:])
+    if len(test) > WATCHED:
+        test = np.sort(np.random.default_rng(seed).choice(test, WATCHED, replace=False))
+    return videos.subset(train), videos.subset(test)
+
+
+def subset_rows(videos: int, share: float, seed: int, legacy: bool = False) -> np.ndarray:
+    """Which videos are trained on (paper's "70%" and "30%" of Kinetics).
+
+    Args:
+        videos: N, how many there are.
+        share: p, in 0..1; 1 takes all, in any case.
+        seed: of the draw.
+        legacy: as the authors draw: with replacement, from a seed of their own. Of the paper's 70 %
+            half are distinct, and a video that was drawn twice has two rows of the bank.
+
+    Returns:
+        int64 [int(N p)], ascending, in 0..N-1; distinct unless `legacy`.
+
+    Raises:
+        InputError: none are left.
+    """
+    if share == 1:
+        return np.arange(videos)
+    count = int(videos * share)
+    if not count:
+        raise InputError(f"--subset={share} of {videos} videos leaves none: give a larger share")
+    if legacy:
+        return np.sort(np.random.RandomState(0).choice(videos, count))
+    return np.sort(np.random.default_rng((seed, 1)).choice(videos, count, replace=False))
+
+
+def split_line(videos: VideoSet, train: VideoSet, held_out: VideoSet) -> str:
+    """Says which videos are used for what."""
+    line = f"{len(train)} videos to train on, {len(held_out) or 'none'} held out"
+    if (train.splits == "train").any() and (videos.splits == "").any():
+        line += f", {(videos.splits == '').sum()} of no split left out"
+    if len(held_out) < 2:
+        line += " (so no recall at 1: only the loss shows how it goes)"
+    return line

@@ -1,0 +1,41 @@
+"""The supervised twin of a family: the same network, trained to name the label."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
+from vie_tf.training.vie import timed_train_function
+
+
+class Supervised(keras.Model):
+    """Trains a network with softmax cross-entropy, on the clips and with the steps of `VIE`.
+
+    Args:
+        network: from `vie_tf.models.families.build` with `num_classes`.
+        colour: what `colour_noise` does to the clips.
+    """
+
+    def __init__(self, network: keras.Model, colour: ColourNoise = PAPER_COLOUR_NOISE):
+        super().__init__(name="supervised")
+        self.network, self.colour = network, colour
+        self.seconds_waiting = 0.0  # for data, since the start of `fit`
+
+    def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        return self.network(clip, training=training)
+
+    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        clip = colour_noise(batch["clip"], batch["seed"], self.colour)
+        with tf.GradientTape() as tape:
+            logits = self.network(clip, training=True)["logits"]
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
+            loss = tf.reduce_mean(losses) / replicas
+        weights = self.network.trainable_weights
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # of this step
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
+        return {"loss": tf.reduce_mean(losses), "learning_rate": rate}
+
+    def make_train_function(self, force: bool = False):
+        return timed_train_function(self, force)
