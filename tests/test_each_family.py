@@ -1,0 +1,117 @@
+"""Every family through the command: trains, goes on bit for bit, exports, searches."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_modes import float32, vie_tf  # noqa: F401 (float32 is a fixture)
+
+from data_prep import moving_digits
+from vie_tf.data import pipeline
+from vie_tf.data.videos import open_videos
+from vie_tf.errors import InputError
+from vie_tf.models import families
+
+# The others share these ones' code; `pytest -m slow` runs them too.
+USUAL = ("resnet3d", "slowfast", "relation4")
+NAMES = [
+    pytest.param(name, marks=() if name in USUAL else pytest.mark.slow)
+    for name in families.FAMILIES
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    moving_digits.make(str(folder), seed=0, limit=16)
+    return folder / "videos.csv"
+
+
+def train(data, workdir, **flags):
+    given = dict(
+        image_size=32, batch_size=4, seed=3, precision="float32", log_every=1, save_every=2
+    )
+    given = {**given, **flags}
+    vie_tf(
+        "--mode=pretrain",
+        f"--data={data}",
+        f"--workdir={workdir}",
+        *(f"--{name}={value}" for name, value in given.items()),
+    )
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_trains_goes_on_and_exports(data, tmp_path, family):
+    whole = train(data, tmp_path / "run", family=family, steps=4)
+    assert len(whole) == 4 and np.isfinite(whole).all()
+    train(data, tmp_path / "parts", family=family, steps=2)
+    assert train(data, tmp_path / "parts", family=family, steps=4) == whole
+    vie_tf("--mode=export", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'model'}")
+    out = tmp_path / "e.npz"
+    vie_tf(
+        "--mode=embed",
+        f"--data={data}",
+        f"--workdir={tmp_path / 'run'}",
+        f"--out={out}",
+        "--clips=1",
+    )
+    sampling = families.sampling_of(family)
+    batch = next(iter(pipeline.test_batches(open_videos(str(data)), sampling, 32, clips=1)))
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    found = served(clip=batch["clip"])
+    np.testing.assert_allclose(found["embedding"], np.load(out)["embeddings"], atol=1e-5)
+    assert {"encode_1", "encode_10"} <= set(found)
+
+
+def test_two_streams_and_input_single(data, tmp_path):
+    for family in ("single", "slow", "slowfast"):
+        train(data, tmp_path / family, family=family, steps=0)
+    shared = ("--mode=embed", f"--data={data}", f"--workdir={tmp_path / 'single'}", "--clips=2")
+    for second, size in (("slow", 256), ("slowfast", 256)):
+        out = tmp_path / f"{second}.npz"
+        vie_tf(*shared, f"--out={out}", f"--second_workdir={tmp_path / second}")
+        rows = np.load(out)["embeddings"]
+        assert rows.shape == (16, size)
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    vie_tf(*shared, f"--out={tmp_path / 'frames.npz'}", "--frames_of=slow")
+    vie_tf(*shared, f"--out={tmp_path / 'plain.npz'}")
+    frames, plain = (np.load(tmp_path / f"{n}.npz")["embeddings"] for n in ("frames", "plain"))
+    assert frames.shape == plain.shape and np.abs(frames - plain).max() > 1e-4
+    vie_tf(
+        *("--mode=export", f"--workdir={tmp_path / 'single'}", f"--out={tmp_path / 'model'}"),
+        f"--second_workdir={tmp_path / 'slow'}",
+    )
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    clip = tf.zeros((1, 4, 64, 64, 3), tf.uint8)
+    assert served(clip=clip)["encode_10"].shape[-1] == 1024
+    shutil.copytree(tmp_path / "single", tmp_path / "other")
+    with pytest.raises(InputError, match="single frames too"):
+        vie_tf(*shared, "--out=x", f"--second_workdir={tmp_path / 'other'}")
+    with pytest.raises(InputError, match="not single"):
+        vie_tf(
+            *("--mode=export", f"--workdir={tmp_path / 'slow'}", f"--out={tmp_path / 'model'}"),
+            "--frames_of=slow",
+        )
+
+
+def test_supervised_twin(data, tmp_path, capsys):
+    flags = dict(family="single", loss="supervised", steps=3)
+    losses = train(data, tmp_path / "run", **flags)
+    assert len(losses) == 3 and np.isfinite(losses).all()
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert '"top1"' in metrics and '"recall_at_1"' in metrics
+    assert train(data, tmp_path / "run", **{**flags, "steps": 4})[:3] == losses
+    vie_tf("--mode=knn", f"--data={data}", f"--workdir={tmp_path / 'run'}", "--k=3")
+    assert "top1" in capsys.readouterr().out.splitlines()[-1]
+    vie_tf("--mode=export", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'model'}")
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    labels = open_videos(str(data)).label_names
+    assert served(clip=tf.zeros((1, 1, 64, 64, 3), tf.uint8))["logits"].shape == (1, len(labels))
+    plain = tmp_path / "plain"
+    shutil.copytree(data.parent / "videos", plain)
+    with pytest.raises(InputError, match="have no label"):
+        train(plain, tmp_path / "new", **flags)
