@@ -1,41 +1,58 @@
-"""Which TF1 variable of the authors' single-frame network is which weight of ours."""
+"""Networks with weights by the fixtures' rule, their inputs, and how close is close."""
 
 from __future__ import annotations
 
+import functools
+
 import golden_rule
 import numpy as np
+import tensorflow as tf
 from tensorflow import keras
 
-STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
+from vie_tf.models import families
+from vie_tf.models.original import original_names
+
+# The authors' name -> the arguments that build ours.
+NETWORKS = {
+    "single_frame": {"family": "single"},
+    "single_frame_r34": {"family": "single", "depth": 34},
+    "single_frame_r50": {"family": "single", "depth": 50},
+    "3dresnet": {"family": "resnet3d"},
+    "vanilla3D": {"family": "vanilla3d"},
+    "slow": {"family": "slow"},
+    "fast": {"family": "fast", "frames": 32},
+    "fast_a4": {"family": "fast"},
+    "slowfast_a4": {"family": "slowfast"},
+    "tsrn_f4": {"family": "trn"},
+    "tsrn_slow": {"family": "trn"},
+    "tsrn_slowfast_a4": {"family": "trn", "frames": 16},
+    "trn_f4": {"family": "relation"},
+    "trn_f4_mean": {"family": "relation", "mean": True},
+    "trn_f4_tile": {"family": "relation"},  # one frame, repeated
+    "trn_f8": {"family": "relation", "frames": 8},
+}
 
 
-def single_frame_names(network: keras.Model) -> dict[str, object]:
-    """TF1 name -> our variable; TF1 numbers layers in the order in which they are created."""
+@functools.cache
+def network(name: str) -> keras.Model:
+    return families.build(**NETWORKS[name])
 
-    def numbered(kind, k):
-        return f"resnet_model/{kind}" + (f"_{k}" if k else "")
 
-    layers = {layer.name: layer for layer in network.layers}
-    blocks = sum(name.endswith("_conv1") for name in layers)
-    convs, norms = ["stem"], []
-    for block in range(1, blocks + 1):
-        wanted = (f"block{block}_{part}" for part in ("projection", "conv1", "conv2"))
-        convs += [name for name in wanted if name in layers]
-        norms += [f"block{block}_bn1", f"block{block}_bn2"]
-    names = {}
-    for k, layer in enumerate(convs):
-        names[f"{numbered('conv2d', k)}/kernel"] = layers[layer].kernel
-    for k, layer in enumerate([*norms, "final_bn"]):
-        for statistic in STATISTICS:
-            name = f"{numbered('batch_normalization', k)}/{statistic}"
-            names[name] = getattr(layers[layer], statistic)
-    names["resnet_model/dense/kernel"] = layers["embedding_raw"].kernel
-    names["resnet_model/dense/bias"] = layers["embedding_raw"].bias
-    return names
+def clips(shape_and_seed: dict, frames: int) -> tf.Tensor:
+    clip = golden_rule.clip(**shape_and_seed)
+    return tf.constant(clip if clip.ndim == 5 else clip[:, None].repeat(frames, axis=1))
+
+
+def draw(network: keras.Model, facts: dict) -> None:
+    """Lets a relation network take the fixture's subsets instead of its own."""
+    frames = network.input.shape[1]
+    for i, rows in enumerate(facts.get("trn_tuple_draws", [])):
+        network.get_layer(f"relation_{frames - i}_subsets").given = rows
 
 
 def assign_by_rule(network: keras.Model, seed: int) -> dict[str, object]:
-    names = single_frame_names(network)
+    """Gives every variable its value by the rule; returns the variables by their TF1 names."""
+    names = original_names(network)
     for name, variable in names.items():
         variable.assign(golden_rule.variable(name, tuple(variable.shape), seed))
     return names

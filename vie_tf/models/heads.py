@@ -18,10 +18,27 @@ class UnitNorm(keras.layers.Layer):
         return tf.math.l2_normalize(rows, axis=-1)
 
 
-def embedding(features, dimension: int):
-    """Pooled features [B, C] to a point on the sphere: one linear layer, then the unit norm.
+def pool(maps, name: str = "pool"):
+    """Mean over time and space, [B, T, h, w, C] to float32 [B, C]."""
+    return keras.layers.GlobalAveragePooling3D(name=name, dtype="float32")(maps)
 
-    No hidden layer and no dropout (paper section 3, "embedding function").
+
+def pool_frames(maps, name: str = "pool"):
+    """Mean over space, [B, T, h, w, C] to float32 [B, T, C]."""
+    return keras.layers.Lambda(
+        lambda x: tf.reduce_mean(x, axis=(2, 3)), name=name, dtype="float32"
+    )(maps)
+
+
+def embedding(features, dimension: int):
+    """Pooled features [B, C] to points on the sphere, float32 [B, dimension].
+
+    One linear layer, no hidden layer and no dropout (paper section 3, "embedding function").
     """
     raw = keras.layers.Dense(dimension, dtype="float32", name="embedding_raw")(features)
     return UnitNorm(name="embedding")(raw)
+
+
+def logits(features, num_classes: int):
+    """Pooled features [B, C] to float32 [B, num_classes]."""
+    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)

@@ -4,9 +4,15 @@ Differences from the ResNets in `keras.applications`, all of them needed to load
 authors' weights: no normalisation after the stem, a projection in the first block of *every*
 stage (the first one too), strided convolutions that pad both sides alike, and batch
 normalisation with momentum 0.997.
+
+Inside, time is folded into the batch, [B * T, h, w, C], so that all that looks at one frame runs
+as 2D; a convolution over several frames unfolds its input, which costs nothing.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from typing import Callable
 
 import tensorflow as tf
 from tensorflow import keras
@@ -15,8 +21,25 @@ from tensorflow import keras
 RGB_MEAN = (0.485, 0.456, 0.406)
 RGB_STD = (0.229, 0.224, 0.225)
 
-BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+BOTTLENECK_FROM = 50  # depth from which a block is 1x1, 3x3, 1x1 with four times the width
 STAGE_WIDTHS = (64, 128, 256, 512)
+
+
+@dataclasses.dataclass(frozen=True)
+class Time:
+    """What a network does along time; the default treats every frame alone.
+
+    Attributes:
+        stem: frames that the kernel of the first convolution spans.
+        first: frames that the first convolution of each block spans, by stage.
+        as_space: 3x3 convolutions are 3x3x3, and what halves height and width, except the stem,
+            halves time too.
+    """
+
+    stem: int = 1
+    first: tuple[int, int, int, int] = (1, 1, 1, 1)
+    as_space: bool = False
 
 
 @keras.utils.register_keras_serializable("vie_tf")
@@ -38,19 +61,55 @@ class NormaliseRGB(keras.layers.Layer):
         return tf.ensure_shape(tf.reshape(rows, shape), pixels.shape)
 
 
-def _conv(x, filters: int, size: int, stride: int, name: str):
-    if stride > 1 and size > 1:
-        before = (size - 1) // 2
-        x = keras.layers.ZeroPadding2D(((before, size - 1 - before),) * 2, name=f"{name}_pad")(x)
-    return keras.layers.Conv2D(
-        filters,
-        size,
-        stride,
-        padding="same" if stride == 1 else "valid",
-        use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(1.0, "fan_in"),
-        name=name,
-    )(x)
+def fold(clips):
+    """[B, T, ...] to [B * T, ...], without a copy."""
+
+    def reshape(x):
+        rows = tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], axis=0))
+        return tf.ensure_shape(rows, [None, *x.shape[2:]])
+
+    return keras.layers.Lambda(reshape)(clips)
+
+
+def unfold(maps, frames: int):
+    """[B * frames, ...] to [B, frames, ...], without a copy."""
+
+    def reshape(x):
+        rows = tf.reshape(x, tf.concat([[-1, frames], tf.shape(x)[1:]], axis=0))
+        return tf.ensure_shape(rows, [None, frames, *x.shape[1:]])
+
+    return keras.layers.Lambda(reshape)(maps)
+
+
+def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
+    """A convolution without bias of folded maps; `size` and `stride` are (frames, pixels)."""
+    options = {
+        "use_bias": False,
+        "kernel_initializer": keras.initializers.VarianceScaling(1.0, "fan_in"),
+        "name": name,
+    }
+    if size == (1, 1):
+        # Not left to the convolution: in some strided 1x1 convolutions the filter gradient of
+        # TensorFlow 2.15 with oneDNN crashes.
+        return keras.layers.Conv2D(filters, 1, **options)(every(x, frames, stride))
+    flat = size[0] == 1
+    kernel, strides = ((n[0], n[1], n[1])[flat:] for n in (size, stride))
+    padding, layers = "same", keras.layers
+    x = x if flat else unfold(x, frames)
+    if max(strides) > 1:
+        margins = tuple(((k - 1) // 2, k - 1 - (k - 1) // 2) for k in kernel)
+        pad = layers.ZeroPadding2D if flat else layers.ZeroPadding3D
+        x, padding = pad(margins, name=f"{name}_pad")(x), "valid"
+    kind = layers.Conv2D if flat else layers.Conv3D
+    x = kind(filters, kernel, strides, padding, **options)(x)
+    return x if flat else fold(x)
+
+
+def every(x, frames: int, stride: tuple):
+    """Every n-th frame and pixel of folded maps; `stride` is (frames, pixels)."""
+    if stride[0] > 1:
+        x = fold(unfold(x, frames)[:, :: stride[0]])
+    return x[:, :: stride[1], :: stride[1]] if stride[1] > 1 else x
 
 
 def _bn_relu(x, momentum: float, name: str):
@@ -58,34 +117,76 @@ def _bn_relu(x, momentum: float, name: str):
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
-def resnet(images, depth: int, bn_momentum: float) -> dict[str, tf.Tensor]:
+def _pool(x, frames: int, time: Time, name: str):
+    if not time.as_space:
+        return keras.layers.MaxPool2D(3, 2, padding="same", name=name)(x)
+    return fold(keras.layers.MaxPool3D(3, 2, padding="same", name=name)(unfold(x, frames)))
+
+
+def _sizes(depth: int, first: int, time: Time) -> list[tuple[int, int]]:
+    """Kernels (frames, pixels) of a block's convolutions; the first 3x3 one is the strided one."""
+    cube = (3, 3) if time.as_space else (1, 3)
+    if depth >= BOTTLENECK_FROM:
+        return [(first, 1), cube, (1, 1)]
+    return [(max(first, cube[0]), 3), cube]
+
+
+def resnet(
+    clip,
+    depth: int,
+    bn_momentum: float,
+    widths: tuple[int, ...] = STAGE_WIDTHS,
+    time: Time = Time(),
+    prefix: str = "",
+    joint: Callable = lambda x, frames: x,
+) -> dict[str, tf.Tensor]:
     """The convolutional part, from pixels to the last feature map.
 
     Args:
-        images: Keras tensor [B, H, W, 3] of pixel values in 0..255.
-        depth: 18 or 34.
+        clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255; T is known.
+        depth: 18, 34 or 50.
         bn_momentum: of the moving statistics of batch normalisation.
+        widths: channels of the stages (of the inner convolutions where blocks are bottlenecks);
+            the stem has those of the first.
+        time: what happens along time.
+        prefix: of the layers' names.
+        joint: called with the folded maps [B * T, h, w, C] and their T after the first pooling and
+            after each stage; what it returns goes on.
 
     Returns:
-        The taps, channels last: `encode_1` after the first pooling, `encode_2`.. the normalised
+        The taps [B, T, h, w, C]: `encode_1` after the first pooling, `encode_2`.. the normalised
         and rectified input of each residual block, the last one after the final ReLU.
     """
-    x = NormaliseRGB(name="normalise_rgb")(images)
-    x = _conv(x, 64, 7, 2, "stem")
-    x = keras.layers.MaxPool2D(3, 2, padding="same", name="stem_pool")(x)
-    taps = {"encode_1": x}
-    block = 0
-    for stage, (blocks, width) in enumerate(zip(BLOCKS_PER_STAGE[depth], STAGE_WIDTHS)):
-        for first in [True] + [False] * (blocks - 1):
-            block += 1
-            name = f"block{block}"
-            stride = 2 if first and stage > 0 else 1
-            activated = _bn_relu(x, bn_momentum, f"{name}_bn1")
-            taps[f"encode_{block + 1}"] = activated
-            shortcut = _conv(activated, width, 1, stride, f"{name}_projection") if first else x
-            y = _conv(activated, width, 3, stride, f"{name}_conv1")
-            y = _bn_relu(y, bn_momentum, f"{name}_bn2")
-            y = _conv(y, width, 3, 1, f"{name}_conv2")
-            x = keras.layers.Add(name=name)([shortcut, y])
-    taps[f"encode_{block + 2}"] = _bn_relu(x, bn_momentum, "final_bn")
-    return taps
+    frames, halve = clip.shape[1], 2 if time.as_space else 1
+    x = fold(NormaliseRGB(name=f"{prefix}normalise_rgb")(clip))
+    x = conv(x, frames, widths[0], (time.stem, 7), (1, 2), f"{prefix}stem")
+    x = _pool(x, frames, time, f"{prefix}stem_pool")
+    frames = -(-frames // halve)
+    x = joint(x, frames)
+    taps = [unfold(x, frames)]
+    for stage, (blocks, width) in enumerate(zip(BLOCKS_PER_STAGE[depth], widths)):
+        sizes = _sizes(depth, time.first[stage], time)
+        out = width * 4 if depth >= BOTTLENECK_FROM else width
+        for block in range(blocks):
+            name = f"{prefix}block{len(taps)}"
+            stride = (halve, 2) if block == 0 and stage > 0 else (1, 1)
+            y = _bn_relu(x, bn_momentum, f"{name}_bn1")
+            taps.append(unfold(y, frames))
+            if block == 0:
+                x = conv(y, frames, out, (1, 1), stride, f"{name}_projection")
+            for i, size in enumerate(sizes):
+                if i:
+                    y = _bn_relu(y, bn_momentum, f"{name}_bn{i + 1}")
+                last = i == len(sizes) - 1
+                step = stride if i == len(sizes) - 2 else (1, 1)
+                y = conv(y, frames, out if last else width, size, step, f"{name}_conv{i + 1}")
+                frames = -(-frames // step[0])
+            x = keras.layers.Add(name=name)([x, y])
+        x = joint(x, frames)
+    taps.append(unfold(_bn_relu(x, bn_momentum, f"{prefix}final_bn"), frames))
+    return {f"encode_{i + 1}": tap for i, tap in enumerate(taps)}
+
+
+def last_tap(taps: dict[str, tf.Tensor]) -> tf.Tensor:
+    """The feature map after the final ReLU."""
+    return taps[f"encode_{len(taps)}"]

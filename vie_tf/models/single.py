@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from tensorflow import keras
-
+from vie_tf.errors import InputError
 from vie_tf.models import heads, resnet
 
 
-def single(
-    image_size: int | None = 224,
-    depth: int = 18,
-    dimension: int = 128,
-    bn_momentum: float = 0.997,
-) -> keras.Model:
-    """Builds VIE-Single (paper section 3, "Single-frame ResNets").
+def single(clip, depth: int, bn_momentum: float):
+    """The network of paper section 3, "Single-frame ResNets".
 
     Args:
-        image_size: height and width of a frame in pixels; None accepts any size.
-        depth: 18 or 34.
-        dimension: of the embedding.
-        bn_momentum: of batch normalisation's moving statistics; 0.997 in the paper's runs.
+        clip: Keras tensor [B, 1, H, W, 3] of pixel values in 0..255.
+        depth: 18, 34 or 50.
+        bn_momentum: of batch normalisation's moving statistics.
 
     Returns:
-        A model from clips [B, 1, H, W, 3], pixel values in 0..255 of any number type, to a dict:
-        `embedding` float32 [B, dimension] of unit norm and the taps `encode_1`.. [B, h, w, C].
+        The taps [B, h, w, C] by name, and the pooled features, float32 [B, C].
+
+    Raises:
+        InputError: clips of more than one frame.
     """
-    # Float input: Keras casts uint8 clips itself, and clips with colour noise are not whole.
-    clip = keras.Input((1, image_size, image_size, 3), dtype="float32", name="clip")
-    frame = keras.layers.Lambda(lambda x: x[:, 0], name="frame")(clip)
-    taps = resnet.resnet(frame, depth, bn_momentum)
-    features = keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")(
-        taps[f"encode_{len(taps)}"]
-    )
-    return keras.Model(
-        clip, {"embedding": heads.embedding(features, dimension), **taps}, name="single"
-    )
+    if clip.shape[1] != 1:
+        raise InputError(f"--family=single takes clips of 1 frame, not {clip.shape[1]}")
+    taps = resnet.resnet(clip, depth, bn_momentum)
+    return {k: x[:, 0] for k, x in taps.items()}, heads.pool(resnet.last_tap(taps))

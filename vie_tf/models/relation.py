@@ -1,0 +1,101 @@
+"""Multi-scale relation network: random subsets of the frames, of every size, through MLPs."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf.errors import InputError
+from vie_tf.models import heads, resnet
+
+SUBSETS = 8  # at most, of each size
+WIDTH = 512
+
+
+@keras.utils.register_keras_serializable("vie_tf")
+class FrameSubsets(keras.layers.Layer):
+    """Picks subsets of the frames, [B, T, C] to [B, n, size * C], frames in the order of time.
+
+    n is the number of all subsets, at most 8. In training they are drawn anew each step, with
+    replacement, and the same for the whole batch; else they are equally spaced in the
+    lexicographic list of all subsets (all of them, where there are no more than 8).
+
+    Args:
+        size: frames in a subset.
+        seed: of the draws, which follow from it and the number of training steps so far.
+
+    Attributes:
+        given: None, or rows of the lexicographic list to take instead.
+    """
+
+    def __init__(self, size: int, seed: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.size, self.seed, self.given = size, seed, None
+
+    def build(self, shape):
+        frames = range(shape[1])
+        self.all = np.array(list(itertools.combinations(frames, self.size)), np.int32)
+        self.steps = self.add_weight(
+            "steps",
+            dtype=tf.int64,
+            initializer="zeros",
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+
+    def rows(self, training) -> tf.Tensor | np.ndarray:
+        """Rows of the list of all subsets, int [n]."""
+        if self.given is not None:
+            return self.given
+        count = min(SUBSETS, len(self.all))
+        if not training:
+            return np.linspace(0, len(self.all) - 1, count).astype(np.int32)
+        step = self.steps.assign_add(1)
+        seed = [tf.constant(self.seed + self.size, tf.int64), step]
+        return tf.random.stateless_uniform([count], seed, 0, len(self.all), tf.int32)
+
+    def call(self, frames: tf.Tensor, training=None) -> tf.Tensor:
+        subsets = tf.gather(self.all, self.rows(training))
+        picked = tf.gather(frames, subsets, axis=1)
+        shape = tf.shape(picked)
+        picked = tf.reshape(picked, [shape[0], shape[1], self.size * frames.shape[2]])
+        return tf.ensure_shape(picked, [None, None, self.size * frames.shape[2]])
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size, "seed": self.seed}
+
+
+def relation(clip, depth: int, bn_momentum: float, mean: bool = False, seed: int = 0):
+    """The relation network (the authors' code calls it trn; Zhou et al. 2018).
+
+    Args:
+        clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255; T at least 2.
+        depth: 18, 34 or 50.
+        bn_momentum: of batch normalisation's moving statistics.
+        mean: whether the relations are averaged, not summed.
+        seed: of the subsets drawn in training.
+
+    Returns:
+        The taps [B, T, h, w, C] by name, the last (`encode_11` at depth 18) the relations, float32
+        [B, 512], which are also the features.
+
+    Raises:
+        InputError: clips of one frame.
+    """
+    frames = clip.shape[1]
+    if frames < 2:
+        raise InputError(f"--family=relation takes clips of 2 frames or more, not {frames}")
+    taps = resnet.resnet(clip, depth, bn_momentum)
+    features = heads.pool_frames(resnet.last_tap(taps))
+    relations = []
+    for size in range(frames, 1, -1):
+        name = f"relation_{size}"
+        x = FrameSubsets(size, seed, name=f"{name}_subsets", dtype="float32")(features)
+        x = keras.layers.Dense(WIDTH, "relu", dtype="float32", name=f"{name}_hidden")(x)
+        relations.append(keras.layers.Dense(WIDTH, dtype="float32", name=f"{name}_out")(x))
+    x = tf.concat(relations, axis=1)
+    x = tf.reduce_mean(x, axis=1) if mean else tf.reduce_sum(x, axis=1)
+    return {**taps, f"encode_{len(taps) + 1}": x}, x

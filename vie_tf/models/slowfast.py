@@ -1,0 +1,46 @@
+"""VIE-SlowFast: a Slow path that sees every fourth frame and is fed by a Fast path."""
+
+from __future__ import annotations
+
+from tensorflow import keras
+
+from vie_tf.models import fast, heads, resnet, slow
+
+ALPHA = 4  # the Fast path sees so many times the frames of the Slow path
+
+
+def slowfast(clip, depth: int, bn_momentum: float):
+    """The network of paper section 3, "SlowFast".
+
+    The Fast maps join the Slow path after the first pooling and after every stage, the last one
+    too (the authors' code).
+
+    Args:
+        clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255.
+        depth: 18, 34 or 50.
+        bn_momentum: of batch normalisation's moving statistics.
+
+    Returns:
+        The taps by name, and the pooled features of Slow and Fast path, float32 [B, C]. Taps are
+        the Slow path's, [B, ceil(T / 4), h, w, C], with what has joined it; `fast_encode_10` (at
+        depth 18) is the last of the Fast path, [B, T, h, w, C].
+    """
+    laterals = []
+
+    def leave(x, frames):
+        name = f"lateral{len(laterals) + 1}"
+        laterals.append(resnet.conv(x, frames, 2 * x.shape[-1], (5, 1), (ALPHA, 1), name))
+        return x
+
+    def join(x, frames):
+        return keras.layers.Concatenate()([x, laterals.pop(0)])
+
+    fast_taps = resnet.resnet(
+        clip, depth, bn_momentum, fast.WIDTHS, fast.TIME, prefix="fast_", joint=leave
+    )
+    taps = resnet.resnet(
+        clip[:, ::ALPHA], depth, bn_momentum, time=slow.TIME, prefix="slow_", joint=join
+    )
+    last = resnet.last_tap(fast_taps)
+    pooled = [heads.pool(resnet.last_tap(taps), "slow_pool"), heads.pool(last, "fast_pool")]
+    return {**taps, f"fast_encode_{len(taps)}": last}, keras.layers.Concatenate()(pooled)
