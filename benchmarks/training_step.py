@@ -47,7 +47,13 @@ TOLERANCE = 1.05
 
 
 class Worker:
-    """A system in its process, idle except in `step`."""
+    """A system in its process, idle except in `step`.
+
+    Attributes:
+        parameters: that it trains.
+        steps: taken, without those of the warm-up.
+        lost: the first of them whose loss was not finite, or 0.
+    """
 
     def __init__(self, python: str, *arguments):
         self.name = f"{arguments[0]} of {arguments[1]}"
@@ -61,7 +67,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.parameters = int(self.read()[1])
+        self.parameters, self.steps, self.lost = int(self.read()[1]), 0, 0
 
     def read(self) -> list[str]:
         line = self.process.stdout.readline()
@@ -74,8 +80,9 @@ class Worker:
         start, busy = time.perf_counter(), busy_seconds()
         print("go", file=self.process.stdin, flush=True)
         seconds, own, loss = map(float, self.read())
-        if not math.isfinite(loss):
-            sys.exit(f"{self.name}: the loss is {loss}")
+        self.steps += 1
+        if not math.isfinite(loss) and not self.lost:
+            self.lost = self.steps
         other = busy_seconds() - busy - own
         return seconds, own, max(0.0, other / (time.perf_counter() - start))
 
@@ -181,10 +188,13 @@ def main() -> None:
         if options.bfloat16:
             for _ in range(BFLOAT16_STEPS - options.rounds):
                 workers["bfloat16"].step()
-            say(f"  {BFLOAT16_STEPS} steps in bfloat16: every loss finite")
         elif ratios[min(others, key=medians.get)][0] > TOLERANCE:
             slower.append(family)
-        for worker in workers.values():
+        for name, worker in workers.items():
+            if worker.lost:
+                say(f"  {name}: the loss of step {worker.lost} is not finite")
+            elif worker.steps >= BFLOAT16_STEPS:
+                say(f"  {name}: the loss of all {worker.steps} steps is finite")
             worker.close()
     if not options.bfloat16:
         say(f"more than 5 % slower than the faster twin: {', '.join(slower) or 'none'}")
