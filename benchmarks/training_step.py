@@ -1,124 +1,203 @@
-"""The training step against the plainest Keras step of the same network shapes, in one run.
+"""Every family's training step against the plainest Keras and PyTorch steps of the same network.
 
-    python benchmarks/training_step.py --image_size=224 --batch_size=32
+    python benchmarks/training_step.py --families=single,slow --out=benchmarks/results/step.txt
+    python benchmarks/training_step.py --bfloat16
 
-The peer is a pre-activation ResNet-18 with 'same' padding and a 128-d head in stock Keras layers,
-softmax cross-entropy, `keras.optimizers.SGD` with momentum, no weight decay, one `tf.function`.
-Ours does all of VIE on top: colour noise, 4,096 noise samples from a bank of 240,000 rows, L2
-penalty, bank update. The two take turns; the figure is the median of the rounds' ratios.
+PyTorch (CPU) lives in an environment of its own; where it is missing, its column is left out:
+
+    python -m venv build/torch && build/torch/bin/pip install torch==2.13.0 numpy
+
+The twins (keras_twins.py, torch_twins.py) classify random clips: softmax cross-entropy on a 128-d
+head, momentum, weight decay. Ours (vie_step.py) does all of VIE on top. Each system is a process;
+they take turns, one step at a time with the others idle, and the figure is the median of the
+rounds' ratios of seconds, below 1 where ours is faster. Seconds mean something only on a machine
+that does nothing else: `other` is the number of cores that everything else kept busy meanwhile.
+Ratios of CPU seconds of all threads bear more.
+
+--bfloat16 compares our own float32 and bfloat16 steps instead and takes 200 steps in bfloat16.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-from tensorflow import keras
+ROOT = Path(__file__).resolve().parent.parent
 
-from vie_tf.models import families
-from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.training.optimizer import Momentum
-from vie_tf.training.vie import VIE
-
-BANK = 240_000
-
-
-def plain_resnet18(image_size: int) -> keras.Model:
-    """Pre-activation ResNet-18 as one would write it in Keras."""
-    layers = keras.layers
-    image = keras.Input((image_size, image_size, 3))
-    x = layers.Rescaling(1 / 255.0)(image)
-    x = layers.Conv2D(64, 7, 2, padding="same", use_bias=False)(x)
-    x = layers.MaxPool2D(3, 2, padding="same")(x)
-    for stage, width in enumerate((64, 128, 256, 512)):
-        for first in (True, False):
-            stride = 2 if first and stage else 1
-            y = layers.ReLU()(layers.BatchNormalization()(x))
-            if first:
-                x = layers.Conv2D(width, 1, stride, use_bias=False)(y)
-            y = layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(y)
-            y = layers.ReLU()(layers.BatchNormalization()(y))
-            y = layers.Conv2D(width, 3, padding="same", use_bias=False)(y)
-            x = layers.Add()([x, y])
-    x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
-    return keras.Model(image, layers.Dense(128, dtype="float32")(x))
+# Frames, image size and batch size.
+FAMILIES = {
+    "single": (1, 224, 32),
+    "resnet3d": (16, 112, 8),
+    "vanilla3d": (16, 224, 4),
+    "slow": (4, 224, 8),
+    "fast": (16, 224, 8),
+    "slowfast": (16, 224, 4),
+    "trn": (4, 224, 8),
+    "relation": (4, 224, 8),
+}
+BFLOAT16_FAMILIES = ("single", "resnet3d", "slow")
+BFLOAT16_STEPS = 200
+TOLERANCE = 1.05
 
 
-def plain_step(image_size: int, batch_size: int, rng: np.random.Generator):
-    """One step of the peer on fixed data, as a function without arguments."""
-    model = plain_resnet18(image_size)
-    optimizer = keras.optimizers.SGD(0.03, 0.9)
-    images = tf.constant(rng.integers(0, 256, (batch_size, image_size, image_size, 3)), tf.uint8)
-    labels = tf.constant(rng.integers(0, 128, batch_size))
+class Worker:
+    """A system in its process, idle except in `step`.
 
-    @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        weights = model.trainable_weights
-        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
-        return loss
+    Attributes:
+        parameters: that it trains.
+        steps: taken, without those of the warm-up.
+        lost: the first of them whose loss was not finite, or 0.
+    """
 
-    return step
+    def __init__(self, python: str, *arguments):
+        self.name = f"{arguments[0]} of {arguments[1]}"
+        # Waiting threads of PyTorch sleep instead of taking the cores from the next system.
+        quiet = {"OMP_WAIT_POLICY": "PASSIVE", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        self.process = subprocess.Popen(
+            [python, "-m", "benchmarks.worker", *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, **quiet},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.parameters, self.steps, self.lost = int(self.read()[1]), 0, 0
+
+    def read(self) -> list[str]:
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name}: the process ended with {self.process.wait()}")
+        return line.split()
+
+    def step(self) -> tuple[float, float, float]:
+        """Seconds, CPU seconds, and how many cores were busy with something else meanwhile."""
+        start, busy = time.perf_counter(), busy_seconds()
+        print("go", file=self.process.stdin, flush=True)
+        seconds, own, loss = map(float, self.read())
+        self.steps += 1
+        if not math.isfinite(loss) and not self.lost:
+            self.lost = self.steps
+        other = busy_seconds() - busy - own
+        return seconds, own, max(0.0, other / (time.perf_counter() - start))
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def vie_step(image_size: int, batch_size: int, rng: np.random.Generator):
-    """One step of ours on fixed data, as a function without arguments."""
-    model = VIE(families.build("single", image_size=image_size), MemoryBank(BANK))
-    model.compile(Momentum(0.03, l2=1e-4))
-    shape = (batch_size, 1, image_size, image_size, 3)
-    batch = {
-        "clip": tf.constant(rng.integers(0, 256, shape), tf.uint8),
-        "index": tf.constant(rng.permutation(BANK)[:batch_size]),
-        "label": tf.zeros(batch_size, tf.int64),
-        "seed": tf.constant(rng.integers(0, 1 << 30, (batch_size, 2)), tf.int32),
-    }
+def busy_seconds() -> float:
+    """CPU seconds of the whole machine since it started; nan where Linux does not tell."""
+    try:
+        ticks = list(map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9]))
+    except OSError:
+        return math.nan
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # less idle and iowait
 
-    @tf.function
-    def step():
-        return model.train_step(batch)["loss"]
 
-    return step
+def take_turns(workers: dict[str, Worker], rounds: int) -> dict[str, list[tuple]]:
+    """What `Worker.step` returns, of each system's steps."""
+    steps = {name: [] for name in workers}
+    for turn in range(rounds):
+        # Everybody follows everybody else, and is first, equally often.
+        names = list(workers)[turn % len(workers) :] + list(workers)[: turn % len(workers)]
+        for name in names[:: 1 if turn // len(workers) % 2 else -1]:
+            steps[name].append(workers[name].step())
+    return steps
+
+
+def ratio(ours: list[tuple], peer: list[tuple]) -> tuple[float, str]:
+    """Median ratio of seconds; with its quartiles and the median ratio of CPU seconds as text."""
+    wall = [a[0] / b[0] for a, b in zip(ours, peer)]
+    cpu = statistics.median(a[1] / b[1] for a, b in zip(ours, peer))
+    low, median, high = statistics.quantiles(wall, n=4, method="inclusive")
+    return median, f"{median:.2f} ({low:.2f} to {high:.2f}), {cpu:.2f}"
 
 
 def main() -> None:
-    """Prints both speeds and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--image_size", type=int, default=224)
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--bfloat16", action="store_true")
-    options = parser.parse_args()
-    if options.bfloat16:
-        keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    rng = np.random.default_rng(0)
-    steps = {
-        name: make(options.image_size, options.batch_size, rng)
-        for name, make in (("keras", plain_step), ("vie_tf", vie_step))
-    }
-    for step in steps.values():  # trace and warm up
-        step(), step()
-    seconds = {name: [] for name in steps}
-    for turn in range(options.rounds):
-        # The order alternates, so that neither always follows the other.
-        for name in list(steps)[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
-            steps[name]().numpy()
-            seconds[name].append(time.perf_counter() - start)
-    for name, times in seconds.items():
-        print(
-            f"{name:8} {options.batch_size / statistics.median(times):8.1f} clips/s "
-            f"(median of {options.rounds}, {options.image_size} px, batch {options.batch_size})"
-        )
-    ratios = [ours / peer for ours, peer in zip(seconds["vie_tf"], seconds["keras"])]
-    print(
-        f"step time vie_tf / keras: {statistics.median(ratios):.3f} "
-        f"(quartiles {np.quantile(ratios, 0.25):.3f} to {np.quantile(ratios, 0.75):.3f})"
+    """Prints a row for each family."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--families", help="comma-separated; default all")
+    parser.add_argument("--image_size", type=int, help="default: the family's own")
+    parser.add_argument("--batch_size", type=int, help="default: 4 to 32, by family")
+    parser.add_argument("--rounds", type=int, default=15, help="2 or more")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--torch_python", default=str(ROOT / "build/torch/bin/python"))
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--out", help="file for the table and every step's seconds")
+    options = parser.parse_args()
+    lines = []
+
+    def say(line: str, show: bool = True) -> None:
+        lines.append(line)
+        if show:
+            print(line, flush=True)
+        if options.out:
+            Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+            Path(options.out).write_text("\n".join(lines) + "\n")
+
+    # Name to interpreter, module and what else its make_step takes; ours is first.
+    ours = (sys.executable, "vie_step")
+    if options.bfloat16:
+        systems = {"float32": (*ours, "float32"), "bfloat16": (*ours, "bfloat16")}
+    else:
+        systems = {"vie_tf": ours, "keras": (sys.executable, "keras_twins")}
+        if Path(options.torch_python).exists():
+            systems["torch"] = (options.torch_python, "torch_twins")
+        else:
+            say(f"no {options.torch_python}: without PyTorch (--help says how to install it)")
+    first, *others = systems
+    say(
+        f"{options.threads} threads, {options.rounds} rounds; medians of clips a second, "
+        "and of ratios of seconds (quartiles), of CPU seconds"
+    )
+    heading = "".join(f"{name:>9}" for name in systems)
+    heading += "".join(f"{f'{first} / {name}':>28}" for name in others)
+    say(f"{'family':9}{'pixels':>7}{'batch':>6}{heading}{'other':>7}")
+    default = BFLOAT16_FAMILIES if options.bfloat16 else FAMILIES
+    slower = []
+    for family in options.families.split(",") if options.families else default:
+        if family not in FAMILIES:
+            sys.exit(f"--families={family}: unknown; choose from {', '.join(FAMILIES)}")
+        frames, image_size, batch_size = FAMILIES[family]
+        image_size = options.image_size or image_size
+        batch_size = options.batch_size or batch_size
+        workers = {}
+        for name, (python, module, *more) in systems.items():
+            sizes = (family, frames, image_size, batch_size, options.threads)
+            workers[name] = Worker(python, module, *sizes, *more)
+        counts = {name: worker.parameters for name, worker in workers.items()}
+        if len(set(counts.values())) > 1:
+            sys.exit(f"{family}: not the same network: parameters {counts}")
+        steps = take_turns(workers, options.rounds)
+        medians = {name: statistics.median(s[0] for s in steps[name]) for name in systems}
+        ratios = {name: ratio(steps[first], steps[name]) for name in others}
+        other = statistics.median(s[2] for name in systems for s in steps[name])
+        row = "".join(f"{batch_size / medians[name]:9.2f}" for name in systems)
+        row += "".join(f"{ratios[name][1]:>28}" for name in others)
+        say(f"{family:9}{image_size:7}{batch_size:6}{row}{other:7.2f}")
+        for name in systems:
+            say(f"  {name}: {' '.join(f'{s[0]:.4f}' for s in steps[name])}", show=False)
+        if options.bfloat16:
+            for _ in range(BFLOAT16_STEPS - options.rounds):
+                workers["bfloat16"].step()
+        elif ratios[min(others, key=medians.get)][0] > TOLERANCE:
+            slower.append(family)
+        for name, worker in workers.items():
+            if worker.lost:
+                say(f"  {name}: the loss of step {worker.lost} is not finite")
+            elif worker.steps >= BFLOAT16_STEPS:
+                say(f"  {name}: the loss of all {worker.steps} steps is finite")
+            worker.close()
+    if not options.bfloat16:
+        say(f"more than 5 % slower than the faster twin: {', '.join(slower) or 'none'}")
 
 
 if __name__ == "__main__":
