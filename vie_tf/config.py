@@ -18,7 +18,7 @@ flags.DEFINE_string("label_column", "label", "The CSV's column that is the label
 flags.DEFINE_enum("decoder", "auto", ("auto", "tfio", "pyav"), "Back end that decodes raw videos.")
 
 flags.DEFINE_string("family", "single", "Network family.")
-flags.DEFINE_integer("depth", 18, "Depth of the ResNet, 18 or 34.", lower_bound=18)
+flags.DEFINE_integer("depth", 18, "Depth of the ResNet: 18, 34 or 50.", lower_bound=18)
 flags.DEFINE_enum("loss", "ir", ("ir",), "Objective: ir is Instance Recognition.")
 flags.DEFINE_integer("image_size", 224, "Side of the clips, pixels.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Clips a step, over all replicas.", lower_bound=1)
