@@ -83,7 +83,7 @@ def statistic(name: str, variable: tf.Variable, facts: dict, frames: int) -> np.
     values = variable.numpy().astype(np.float64)
     if not name.endswith("moving_variance"):
         return values
-    # Layer k sees maps of the size of the next tap; see test_order_of_normalisations.
+    # With two layers a block, layer k sees maps of the size of this tap.
     k = int((name.split("/")[1].split("_") + ["0"])[2])
     path = "resnet_model_fast:" if name.startswith("resnet_model_fast") else ""
     taps = [tap for tap in facts["encode"] if tap.startswith(path + "encode")]
