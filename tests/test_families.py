@@ -11,7 +11,7 @@ from tensorflow import keras
 from tf1 import NETWORKS, network
 
 from vie_tf.errors import InputError
-from vie_tf.models import families
+from vie_tf.models import families, resnet
 from vie_tf.models.original import original_names
 
 VARIABLES = golden_rule.load("variables")[0]
@@ -83,7 +83,7 @@ def statistic(name: str, variable: tf.Variable, facts: dict, frames: int) -> np.
     values = variable.numpy().astype(np.float64)
     if not name.endswith("moving_variance"):
         return values
-    # Layer k sees maps of the size of the next tap; see test_order_of_normalisations.
+    # With two layers a block, layer k sees maps of the size of this tap.
     k = int((name.split("/")[1].split("_") + ["0"])[2])
     path = "resnet_model_fast:" if name.startswith("resnet_model_fast") else ""
     taps = [tap for tap in facts["encode"] if tap.startswith(path + "encode")]
@@ -134,13 +134,29 @@ def test_variables_are_the_authors(name):
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_depth_50_classifier_of_every_family(family):
-    model = families.build(family, image_size=64, depth=50, num_classes=7)
-    frames = families.FAMILIES[family].sampling.frames
-    outputs = model(golden_rule.clip("blocks", (2, frames, 64, 64, 3), 1))
+    frames = min(4, families.FAMILIES[family].sampling.frames)
+    model = families.build(family, image_size=32, depth=50, num_classes=7, frames=frames)
+    outputs = model(golden_rule.clip("blocks", (2, frames, 32, 32, 3), 1))
     assert outputs["logits"].shape == (2, 7)
     np.testing.assert_allclose(np.linalg.norm(outputs["embedding"], axis=1), 1, atol=1e-5)
     assert outputs["encode_18"].shape[-1] == {"fast": 256, "slowfast": 2560}.get(family, 2048)
     assert np.isfinite(outputs["logits"]).all()
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_bfloat16_gradient_of_few_frames(kernel):
+    clip = tf.random.stateless_normal([8, 4, 4, 16], [1, 2])  # 4 clips of 2 frames
+    gradients = {}
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.mixed_precision.set_global_policy(policy)
+        maps = keras.Input((4, 4, 16))
+        model = keras.Model(maps, resnet.conv(maps, 2, 16, (kernel, 3), (1, 1), "conv"))
+        keras.mixed_precision.set_global_policy("float32")
+        model.set_weights([tf.random.stateless_normal(w.shape, [3, 4]) for w in model.weights])
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(model(clip), tf.float32) ** 2)
+        gradients[policy] = tape.gradient(loss, model.weights[0])
+    tf1.close(gradients["mixed_bfloat16"], gradients["float32"], 0.02)
 
 
 def test_embedding_has_unit_norm_and_float_and_bytes_agree():
