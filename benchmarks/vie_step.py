@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise
 from vie_tf.models import families
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.optimizer import Momentum
@@ -24,14 +25,19 @@ def make_step(
     batch_size: int,
     threads: int,
     precision: str = "float32",
+    colour: str = "noise",
 ):
-    """Trainable parameters, and a step on fixed random data: a function that returns the loss."""
+    """Trainable parameters, and a step on fixed random data: a function that returns the loss.
+
+    Without colour noise ("plain") it takes the clips as the twins do, as they are.
+    """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     if precision == "bfloat16":
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     rng = np.random.default_rng(0)
     network = families.build(family, image_size=image_size)
-    model = VIE(network, MemoryBank(BANK))
+    strength = PAPER_COLOUR_NOISE if colour == "noise" else ColourNoise(0, 0, 0, 0, 0)
+    model = VIE(network, MemoryBank(BANK), colour=strength)
     model.compile(Momentum(0.03, l2=1e-4))
     size = (batch_size, frames, image_size, image_size, 3)
     batch = {

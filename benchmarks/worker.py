@@ -1,6 +1,6 @@
 """One system of the training-step benchmark in a process of its own: a timed step for each line.
 
-    python -m benchmarks.worker MODULE FAMILY FRAMES IMAGE_SIZE BATCH_SIZE THREADS [PRECISION]
+    python -m benchmarks.worker MODULE FAMILY FRAMES IMAGE_SIZE BATCH_SIZE THREADS [OPTION ...]
 
 Prints `ready` and the number of parameters after the warm-up, then, for each line of standard
 input, seconds, CPU seconds and loss of a step.
@@ -17,8 +17,7 @@ WARM_UP = 3  # steps: the first ones trace, choose kernels and take memory
 
 def main(module: str, family: str, *arguments: str) -> None:
     """Serves until standard input ends."""
-    *numbers, last = arguments
-    options = [int(n) for n in numbers] + [int(last) if last.isdigit() else last]
+    options = [int(word) if word.isdigit() else word for word in arguments]
     parameters, step = importlib.import_module(f"benchmarks.{module}").make_step(family, *options)
     for _ in range(WARM_UP):
         float(step())

@@ -12,6 +12,7 @@ as 2D; a convolution over several frames unfolds its input, which costs nothing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Callable
 
 import tensorflow as tf
@@ -100,11 +101,18 @@ def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
     # computes a wrong filter gradient in bfloat16, up to NaN, where the convolution itself pads.
     if max(strides) > 1 or 1 < frames < size[0]:
         margins = tuple(((k - 1) // 2, k - 1 - (k - 1) // 2) for k in kernel)
-        pad = layers.ZeroPadding2D if flat else layers.ZeroPadding3D
-        x, padding = pad(margins, name=f"{name}_pad")(x), "valid"
+        pad_3d = functools.partial(_pad, margins)
+        x = layers.ZeroPadding2D(margins)(x) if flat else layers.Lambda(pad_3d)(x)
+        padding = "valid"
     kind = layers.Conv2D if flat else layers.Conv3D
     x = kind(filters, kernel, strides, padding, **options)(x)
     return x if flat else fold(x)
+
+
+def _pad(margins: tuple, x: tf.Tensor) -> tf.Tensor:
+    """Zeros around [B, T, H, W, C]. Not tf.pad: TensorFlow 2.15 fails to fuse it, and logs that."""
+    zero = tf.zeros((), x.dtype)
+    return tf.raw_ops.PadV2(input=x, paddings=((0, 0), *margins, (0, 0)), constant_values=zero)
 
 
 def every(x, frames: int, stride: tuple):
