@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
-TWO_DIMENSIONAL = ("single", "trn", "relation")  # their convolutions are called conv2d
+TWO_DIMENSIONAL = ("single", "trn", "relation")  # and trn_slow..: their convolutions are conv2d
 
 
 def original_names(network: keras.Model) -> dict[str, tf.Variable]:
@@ -36,7 +36,7 @@ def original_names(network: keras.Model) -> dict[str, tf.Variable]:
 
 def _names(network: keras.Model, scope: str) -> dict[str, tf.Variable]:
     layers = {layer.name: layer for layer in network.layers}
-    kind = "conv2d" if network.name in TWO_DIMENSIONAL else "conv3d"
+    kind = "conv2d" if network.name.startswith(TWO_DIMENSIONAL) else "conv3d"
     names = {}
     if network.name == "slowfast":
         names |= _path(layers, "fast_", "resnet_model_fast", kind, laterals=False)
