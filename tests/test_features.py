@@ -93,12 +93,12 @@ def test_input_single_averages_its_frames(head):
         if name != "embedding":
             mean = np.mean([frame[name] for frame in frames], axis=0)
             np.testing.assert_allclose(value, mean, rtol=1e-4, atol=1e-4)
+    raw = np.asarray(averaged["encode_10"]).mean((1, 2))
     if not head:
-        features = np.asarray(averaged["encode_10"]).mean((1, 2))
         kernel, bias = single.get_layer("embedding_raw").get_weights()
-        raw = features @ kernel + bias
-        expected = raw / np.linalg.norm(raw, axis=1, keepdims=True)
-        np.testing.assert_allclose(averaged["embedding"], expected, atol=1e-5)
+        raw = raw @ kernel + bias
+    expected = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    np.testing.assert_allclose(averaged["embedding"], expected, atol=1e-5)
 
 
 def test_large_maps_are_pooled():
