@@ -24,6 +24,7 @@ from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.recall import effective_dimension
 from vie_tf.models import families
+from vie_tf.models.relation import FrameSubsets
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training import recipe
 from vie_tf.training.checkpoints import Checkpoints
@@ -140,6 +141,9 @@ def build(flags, train: VideoSet) -> Model:
         num_classes=len(train.label_names) if supervised else None,
         bn_momentum=flags.bn_momentum,
     )
+    for layer in network.layers:
+        if isinstance(layer, FrameSubsets):
+            layer.seed = flags.seed
     colour = ColourNoise(*map(float, flags.colour_noise))
     if supervised:
         model = Supervised(network, colour)
