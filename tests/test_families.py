@@ -1,6 +1,7 @@
 """Every family against the authors' numbers: every tap, inference and training mode, odd sizes."""
 
 import math
+from pathlib import Path
 
 import golden_rule
 import numpy as np
@@ -141,6 +142,20 @@ def test_depth_50_classifier_of_every_family(family):
     np.testing.assert_allclose(np.linalg.norm(outputs["embedding"], axis=1), 1, atol=1e-5)
     assert outputs["encode_18"].shape[-1] == {"fast": 256, "slowfast": 2560}.get(family, 2048)
     assert np.isfinite(outputs["logits"]).all()
+
+
+def test_documented_table_is_what_is_printed():
+    """All parameters; multiply-adds of two families, as each takes seconds."""
+    text = (Path(__file__).parent.parent / "docs" / "families.md").read_text()
+    table = [line.split(" | ") for line in text.splitlines() if " G | " in line]
+    documented = {row[0].strip("|` "): row[1] for row in table}
+    assert list(documented) == list(families.FAMILIES)
+    built = {NETWORKS[name]["family"]: network(name) for name in NETWORKS if "_r" not in name}
+    built["relation_mean"] = built["relation"]
+    printed = {name: f"{families.parameters(model):,}" for name, model in built.items()}
+    assert documented == printed
+    for name in ("single", "resnet3d"):
+        assert families.row(name) in text.splitlines()
 
 
 def test_embedding_has_unit_norm_and_float_and_bytes_agree():
