@@ -17,6 +17,7 @@ from vie_tf.errors import InputError
 from vie_tf.models.original import original_names
 
 VARIABLES = golden_rule.load("variables")[0]
+SAME = ("fast", "trn_f4_tile", "trn_f4_mean", "single_frame_r34")
 ROWS, STEP = 20, 1_450_000
 
 
@@ -70,10 +71,9 @@ def saved(run: Path, name: str) -> np.ndarray:
     return tf.train.load_variable(newest, f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
 
 
-# Not `fast`, which is `fast_a4` for more frames than the family takes, nor the twins of others.
-@pytest.mark.parametrize(
-    "name", [name for name in tf1.NETWORKS if name not in ("fast", "trn_f4_tile", "trn_f4_mean")]
-)
+# Not `fast`, which is `fast_a4` for more frames than the family takes, nor the twins of others, nor
+# a second depth.
+@pytest.mark.parametrize("name", [name for name in tf1.NETWORKS if name not in SAME])
 def test_every_family(name, tmp_path, capsys):
     """The run's network gives the authors' embedding, and its bank theirs."""
     arguments = {"depth": 18, **tf1.NETWORKS[name]}
@@ -117,7 +117,7 @@ def test_an_imported_run_in_use(slow, tmp_path, capsys):
     embedding = model(clip=tf1.clips(facts["small_eval"]["input"], 4))["embedding"]
     tf1.close(embedding, arrays["small_eval/emb"], 1e-4)
     with pytest.raises(InputError, match="another data set .20 videos of the imported checkpoint"):
-        vie_tf(data, run, "--family=slow", "--image_size=64")
+        vie_tf(data, run, "--family=slow", "--image_size=64", "--precision=float32")
     with pytest.raises(InputError, match="holds a run already"):
         vie_tf(*flags_of(slow, tmp_path / "run", family="slow"))
 

@@ -154,7 +154,7 @@ def differences(values: Values, network: keras.Model) -> list[str]:
         name
         for name in theirs.keys() | ours.keys()
         # A 3D kernel over one frame is a 2D one here.
-        if theirs.get(name) not in (ours.get(name, ()), (1, *ours.get(name, ())))
+        if theirs.get(name) not in (ours.get(name), (1, *ours.get(name, (0,))))
     )
 
 
@@ -214,12 +214,11 @@ def identity(path: str, bank: MemoryBank, step: int) -> dict:
 def report(path: str, values: Values, used: list[str], flags) -> str:
     """What was imported and what not, in lines."""
     slots = sum(name.endswith("/Momentum") for name in used)
-    trained = len(weights(values))
     unused = sorted(values.keys() - set(used))
     return "\n".join(
         [
             f"{flags.family} of depth {flags.depth} from {path}, step {flags.steps}",
-            f"used: all {trained} variables of the network, none is missing; "
+            f"used: all {len(weights(values))} variables of the network, none is missing; "
             f"{slots} momentum slots; the bank's {len(values[BANK])} rows and labels; the step",
             f"not used: {listed(unused) if unused else 'none'}",
             "not in a checkpoint: the names of the labels (their numbers stand for them), and the "
