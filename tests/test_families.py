@@ -1,6 +1,7 @@
 """Every family against the authors' numbers: every tap, inference and training mode, odd sizes."""
 
 import math
+from pathlib import Path
 
 import golden_rule
 import numpy as np
@@ -157,6 +158,20 @@ def test_bfloat16_gradient_of_few_frames(kernel):
             loss = tf.reduce_sum(tf.cast(model(clip), tf.float32) ** 2)
         gradients[policy] = tape.gradient(loss, model.weights[0])
     tf1.close(gradients["mixed_bfloat16"], gradients["float32"], 0.02)
+
+
+def test_documented_table_is_what_is_printed():
+    """All parameters; multiply-adds of two families, as each takes seconds."""
+    text = (Path(__file__).parent.parent / "docs" / "families.md").read_text()
+    table = [line.split(" | ") for line in text.splitlines() if " G | " in line]
+    documented = {row[0].strip("|` "): row[1] for row in table}
+    assert list(documented) == list(families.FAMILIES)
+    built = {NETWORKS[name]["family"]: network(name) for name in NETWORKS if "_r" not in name}
+    built["relation_mean"] = built["relation"]
+    printed = {name: f"{families.parameters(model):,}" for name, model in built.items()}
+    assert documented == printed
+    for name in ("single", "resnet3d"):
+        assert families.row(name) in text.splitlines()
 
 
 def test_embedding_has_unit_norm_and_float_and_bytes_agree():

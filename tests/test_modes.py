@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 from matplotlib import image
+from words import vie_tf
 
 from data_prep import moving_digits
-from vie_tf import command, config, modes, workdir
+from vie_tf import modes, workdir
 from vie_tf.data.splits import subset_rows, training_split
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
@@ -24,20 +24,6 @@ TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")
 def float32():
     yield
     tf.keras.mixed_precision.set_global_policy("float32")
-
-
-def parse(*words):
-    """Reads flags as a new process would: none is left over from the test before."""
-    flags.FLAGS.unparse_flags()
-    for name in [*config.RUN, "workdir", "out", "query"]:
-        flags.FLAGS[name].unparse()
-    command.parse("vie_tf", config.check_flags, ["vie_tf", *words])
-
-
-def vie_tf(*words):
-    """Runs the command in this process, as `vie_tf` would."""
-    parse(*words)
-    return getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from absl import flags
 
 from vie_tf.errors import InputError
 
-MODES = ("pretrain", "knn", "embed", "retrieve", "export")
+MODES = ("pretrain", "knn", "embed", "retrieve", "export", "import_checkpoint")
 FLAGS = flags.FLAGS
 
 flags.DEFINE_enum("mode", "pretrain", MODES, "What to do.")
@@ -22,6 +22,9 @@ flags.DEFINE_string(
     "frames_of",
     None,
     "Family whose frames --workdir's VIE-Single sees, each by itself (the paper's Input-Single).",
+)
+flags.DEFINE_string(
+    "checkpoint", None, "import_checkpoint: prefix or folder of a checkpoint of the authors' code."
 )
 flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
 flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
@@ -113,6 +116,7 @@ NEEDS = {
     "embed": ("data", "workdir", "out"),
     "retrieve": ("data", "workdir", "out"),
     "export": ("workdir", "out"),
+    "import_checkpoint": ("checkpoint", "workdir"),
 }
 
 
@@ -121,15 +125,19 @@ def check_flags() -> None:
     for name in NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
-    if FLAGS.query and FLAGS.mode != "retrieve":
-        raise InputError(f"--query is for --mode=retrieve, not --mode={FLAGS.mode}")
+    for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
+        if FLAGS[name].value and FLAGS.mode != mode:
+            raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
+    makes_run = FLAGS.mode in ("pretrain", "import_checkpoint")
     for name in ("second_workdir", "frames_of"):
-        if FLAGS[name].value and FLAGS.mode == "pretrain":
-            raise InputError(f"--{name} is for networks that are trained, not --mode=pretrain")
+        if FLAGS[name].value and makes_run:
+            raise InputError(f"--{name} is for networks that are trained, not --mode={FLAGS.mode}")
     if FLAGS.second_workdir and FLAGS.frames_of:
         raise InputError("--second_workdir and --frames_of exclude each other: give one of them")
-    if FLAGS.out and FLAGS.mode == "pretrain":
-        raise InputError("--out is not for --mode=pretrain, which writes to --workdir")
+    if FLAGS.out and makes_run:
+        raise InputError(f"--out is not for --mode={FLAGS.mode}, which writes to --workdir")
+    if FLAGS.mode == "import_checkpoint" and FLAGS.loss != "ir":
+        raise InputError("--mode=import_checkpoint takes runs of --loss=ir, those with a bank")
     try:
         noise = [float(x) for x in FLAGS.colour_noise]
         [int(x) for x in FLAGS.lr_boundaries]

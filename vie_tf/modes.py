@@ -1,4 +1,4 @@
-"""The modes that use a trained network: knn, embed, retrieve, export."""
+"""The modes that use a trained network, knn, embed, retrieve, export; others are imported."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import retrieval
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy, nearest
+from vie_tf.import_checkpoint import import_checkpoint  # noqa: F401 (as pretrain)
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream

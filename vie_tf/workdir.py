@@ -36,6 +36,12 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
     """
     if not (workdir / "flags.txt").exists():
         return
+    known = json.loads((workdir / "data.json").read_text())
+    if known["fingerprint"] != data["fingerprint"]:
+        raise InputError(
+            f"{workdir} holds a run on another data set ({known['videos']} videos of "
+            f"{known['data']}): give that --data, or use another --workdir"
+        )
     before = read_flags(workdir)
     for name in sorted(set(before) | set(flags)):
         old, new = before.get(name, ""), text(flags.get(name))
@@ -44,12 +50,6 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
                 f"{workdir} holds a run with --{name}={old}, not {new or 'the default'}: "
                 "repeat that flag, or use another --workdir"
             )
-    known = json.loads((workdir / "data.json").read_text())
-    if known["fingerprint"] != data["fingerprint"]:
-        raise InputError(
-            f"{workdir} holds a run on another data set ({known['videos']} videos of "
-            f"{known['data']}): give that --data, or use another --workdir"
-        )
 
 
 @contextlib.contextmanager

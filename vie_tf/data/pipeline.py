@@ -12,7 +12,7 @@ from typing import Callable
 import tensorflow as tf
 
 from vie_tf.data import augmentation
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.sampling import TEST_CLIPS, Sampling
 from vie_tf.data.videos import VideoSet
 
 EVALUATION_BATCH = 64
@@ -111,7 +111,7 @@ def test_batches(
     videos: VideoSet,
     sampling: Sampling,
     image_size: int,
-    clips: int = 5,
+    clips: int = TEST_CLIPS,
     batch_size: int = EVALUATION_BATCH,
 ) -> tf.data.Dataset:
     """Batches of evenly spaced plain clips of each video, in order, videos slowest.

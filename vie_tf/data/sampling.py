@@ -24,6 +24,9 @@ from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 
 
+TEST_CLIPS = 5  # of a video, in the paper's tests
+
+
 @dataclass(frozen=True)
 class Window:
     """Frames at a constant interval.

@@ -10,7 +10,7 @@ from tensorflow import keras
 
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import ColourNoise, colour_noise
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.sampling import TEST_CLIPS, Sampling
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
 from vie_tf.progress import track
@@ -41,7 +41,7 @@ def embed_clips(
     videos: VideoSet,
     sampling: Sampling,
     image_size: int,
-    clips: int = 5,
+    clips: int = TEST_CLIPS,
     what: str = "",
 ) -> np.ndarray:
     """Embeds evenly spaced clips of every video.

@@ -1,4 +1,4 @@
-"""One way to build any family, by its name."""
+"""One way to build any family, by its name; `python -m vie_tf.models.families` lists them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import dataclasses
 import functools
 from typing import Callable
 
+import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf.data.sampling import HalfSeconds, Sampling, Window
+from vie_tf.data.sampling import TEST_CLIPS, HalfSeconds, Sampling, Window
 from vie_tf.errors import InputError
 from vie_tf.models import heads
 from vie_tf.models.fast import fast
@@ -129,3 +130,59 @@ def build(
     else:
         head = {"embedding": heads.embedding(features, dimension)}
     return keras.Model(clip, {**head, **taps}, name=family)
+
+
+def parameters(network: keras.Model) -> int:
+    """How many numbers of a network are trained."""
+    return sum(weight.shape.num_elements() for weight in network.trainable_weights)
+
+
+def multiply_adds(network: keras.Model) -> int:
+    """How many multiplications, each with an addition, a clip takes.
+
+    Counted are convolutions and dense layers; padding counts as if it were pixels.
+
+    Args:
+        network: built for a known image size.
+    """
+    clip = tf.TensorSpec((1, *network.input.shape[1:]))
+    graph = tf.function(network, autograph=False).get_concrete_function(clip, training=False).graph
+    # Of the graph, not of the layers: their maps have time in the batch, whose size they know not.
+    return sum(
+        op.inputs[1].shape.num_elements() * op.outputs[0].shape[:-1].num_elements()
+        for op in graph.get_operations()
+        if op.type in ("Conv2D", "Conv3D", "MatMul")
+    )
+
+
+def frames_in_words(sampling: Sampling) -> str:
+    """Which frames make a clip."""
+    if isinstance(sampling, HalfSeconds):
+        return "one of each of as many half-seconds"
+    if sampling.frames == 1:
+        return "any"
+    return "consecutive" if sampling.interval == 1 else f"every {sampling.interval}th"
+
+
+def row(name: str) -> str:
+    """A family's row of the table, in Markdown."""
+    kind = family_of(name)
+    network = build(name, kind.image_size)
+    side, frames = kind.image_size, kind.sampling.frames
+    return (
+        f"| `{name}` | {parameters(network):,} | {multiply_adds(network) / 1e9:.2f} G "
+        f"| {frames} x {side} x {side} | {frames_in_words(kind.sampling)} "
+        f"| {TEST_CLIPS}, evenly spaced |"
+    )
+
+
+def main() -> None:
+    """Prints the table of families."""
+    print("| `--family` | parameters | multiply-adds | clip | its frames | test clips |")
+    print("|---|---|---|---|---|---|")
+    for name in FAMILIES:
+        print(row(name), flush=True)
+
+
+if __name__ == "__main__":
+    main()

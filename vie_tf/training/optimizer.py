@@ -46,8 +46,12 @@ class Momentum(keras.optimizers.Optimizer):
         self._built = True
         self.accumulators = [self.add_variable_from_reference(v, "accumulator") for v in var_list]
 
+    def accumulator(self, variable: tf.Variable) -> tf.Variable:
+        """The accumulator of a variable that the optimizer was built for."""
+        return self.accumulators[self._index_dict[self._var_key(variable)]]
+
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        accumulator = self.accumulators[self._index_dict[self._var_key(variable)]]
+        accumulator = self.accumulator(variable)
         if self.l2 and decays(variable):
             # Before the momentum multiplies it, hence divided by it.
             tf.raw_ops.ResourceApplyGradientDescent(

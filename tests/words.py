@@ -1,0 +1,19 @@
+"""The command, run in the test's process."""
+
+from absl import flags
+
+from vie_tf import command, config, modes
+
+
+def parse(*words: str) -> None:
+    """Reads flags as a new process would: none is left over from the test before."""
+    flags.FLAGS.unparse_flags()
+    for name in [*config.RUN, "workdir", "out", "query", "checkpoint"]:
+        flags.FLAGS[name].unparse()
+    command.parse("vie_tf", config.check_flags, ["vie_tf", *words])
+
+
+def vie_tf(*words: str) -> None:
+    """Runs the command in this process, as `vie_tf` would."""
+    parse(*words)
+    getattr(modes, flags.FLAGS.mode)(flags.FLAGS)

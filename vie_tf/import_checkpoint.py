@@ -1,0 +1,234 @@
+"""--mode=import_checkpoint: a TensorFlow 1 checkpoint of the authors becomes a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf import workdir
+from vie_tf.config import RUN
+from vie_tf.errors import InputError
+from vie_tf.models import families, original
+from vie_tf.models.resnet import BLOCKS_PER_STAGE, BOTTLENECK_FROM
+from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.pretrain import settle
+from vie_tf.training.vie import VIE
+
+BANK, LABELS, STEP = "instance/memory_bank", "instance/all_labels", "global_step"
+WEIGHTS = ("kernel", "bias", *original.STATISTICS)
+Values = dict[str, np.ndarray]  # a checkpoint's variables by name
+
+
+def import_checkpoint(flags) -> None:
+    """Writes a run of the network, bank, labels, momentum and step of --checkpoint to --workdir.
+
+    Raises:
+        InputError: the checkpoint cannot be read or is of another network than the flags say, or
+            --workdir holds a run.
+    """
+    folder = Path(flags.workdir)
+    if (folder / "flags.txt").exists():
+        raise InputError(f"{folder} holds a run already: use another --workdir")
+    families.family_of(flags.family)
+    path = prefix(flags.checkpoint)
+    values = read(path)
+    check_kind(path, values)
+    settle(flags, len(values[BANK]))
+    network = families.build(
+        flags.family, flags.image_size, depth=flags.depth, bn_momentum=flags.bn_momentum
+    )
+    check_network(path, values, network, flags)
+    bank = MemoryBank(*values[BANK].shape, momentum=flags.bank_momentum, legacy=flags.legacy)
+    model = VIE(network, bank, flags.noise_samples, flags.temperature, seed=flags.seed)
+    rate = PiecewiseRate(flags.learning_rate, flags.lr_boundaries, flags.warmup_steps)
+    model.compile(Momentum(rate, l2=flags.weight_decay))
+    saved = Checkpoints(folder / "checkpoints", model, flags.keep)
+    used = variables(model, values)
+    for name, variable in used.items():
+        variable.assign(values[name].reshape(variable.shape))
+    bank.visited.assign(tf.ones_like(bank.visited))
+    flags.steps = int(model.optimizer.iterations)
+    settings = {name: flags[name].value for name in RUN}
+    with workdir.held(folder, settings, identity(path, bank, flags.steps)):
+        saved.save()
+    print(report(path, values, list(used), flags))
+
+
+def prefix(given: str) -> str:
+    """The prefix of a checkpoint's files, from itself or from the folder they lie in.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = tf.train.latest_checkpoint(given) if Path(given).is_dir() else given
+    if path is None or not Path(f"{path}.index").exists():
+        raise InputError(
+            f"--checkpoint={given}: no checkpoint there; give what its files' names begin with, "
+            "up to .index, or a folder with a file called checkpoint"
+        )
+    return path
+
+
+def read(path: str) -> Values:
+    """All variables of a checkpoint.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        reader = tf.train.load_checkpoint(path)
+        names = reader.get_variable_to_shape_map()
+        return {name: np.asarray(reader.get_tensor(name)) for name in names}
+    except (tf.errors.OpError, ValueError, IndexError) as error:
+        reason = str(getattr(error, "message", error)).splitlines()[0]
+        raise InputError(f"--checkpoint={path} cannot be read: {reason}; is it whole?") from error
+
+
+def check_kind(path: str, values: Values) -> None:
+    """Checks that a checkpoint is of one network's pre-training.
+
+    Raises:
+        InputError: it is of two streams, or has no bank.
+    """
+    if {"resnet_model", "resnet_model_slow"} <= {name.split("/")[0] for name in weights(values)}:
+        raise InputError(
+            f"{path} is a two-stream checkpoint: import each stream from its own checkpoint, then "
+            "give the second run as --second_workdir"
+        )
+    lacking = [name for name in (BANK, LABELS, STEP) if name not in values]
+    if lacking:
+        raise InputError(f"{path} lacks {listed(lacking)}: it is not of a pre-training run")
+
+
+def check_network(path: str, values: Values, network: keras.Model, flags) -> None:
+    """Checks that a checkpoint holds the weights of a network, all of them and no others.
+
+    Args:
+        path: of the checkpoint.
+        values: its content.
+        network: what the flags have built.
+        flags: with `family`, `depth` and `image_size`.
+
+    Raises:
+        InputError: it does not; where it is of another family or depth, says which.
+    """
+    wrong = differences(values, network)
+    if not wrong:
+        return
+    found = family_and_depth(values, flags)
+    if found is None:
+        raise InputError(
+            f"{path} is a checkpoint of no family here: {listed(wrong)} missing, or not as in "
+            f"{flags.family}"
+        )
+    family, depth = found
+    if depth == flags.depth:
+        raise InputError(
+            f"{path} is a checkpoint of {family}, not {flags.family}: give --family={family}"
+        )
+    raise InputError(
+        f"{path} is a checkpoint of {family} of depth {depth}, not of {flags.family} of depth "
+        f"{flags.depth}: give --family={family} --depth={depth}"
+    )
+
+
+def weights(values: Values) -> dict[str, tuple[int, ...]]:
+    """Shapes of the network's variables in a checkpoint: neither bank nor slots nor step."""
+    return {
+        name: value.shape
+        for name, value in values.items()
+        if name.startswith("resnet_model") and name.split("/")[-1] in WEIGHTS
+    }
+
+
+def differences(values: Values, network: keras.Model) -> list[str]:
+    """Names that only one of checkpoint and network has, or whose shapes differ, sorted."""
+    theirs = weights(values)
+    ours = {name: tuple(v.shape) for name, v in original.original_names(network).items()}
+    return sorted(
+        name
+        for name in theirs.keys() | ours.keys()
+        # A 3D kernel over one frame is a 2D one here.
+        if theirs.get(name) not in (ours.get(name), (1, *ours.get(name, (0,))))
+    )
+
+
+def family_and_depth(values: Values, flags) -> tuple[str, int] | None:
+    """Which network's weights a checkpoint holds; None if no family's."""
+    depth = depth_of(values)
+    if depth is None:
+        return None
+    built = set()
+    for name in sorted(families.FAMILIES, key=lambda name: name != flags.family):
+        kind = families.family_of(name)
+        variables = (kind.network, kind.sampling.frames)  # all that decides on them
+        if variables in built:
+            continue
+        built.add(variables)
+        if not differences(values, families.build(name, depth=depth)):
+            return name, depth
+    return None
+
+
+def depth_of(values: Values) -> int | None:
+    """The depth that has as many normalisations as one path of the checkpoint's network."""
+    scopes = [name.split("/")[0] for name in weights(values) if name.endswith("/gamma")]
+    count = max(map(scopes.count, scopes), default=0)
+    for depth, blocks in BLOCKS_PER_STAGE.items():
+        if count == sum(blocks) * (3 if depth >= BOTTLENECK_FROM else 2) + 1:
+            return depth
+    return None
+
+
+def variables(model: VIE, values: Values) -> dict[str, tf.Variable]:
+    """The variables of a model and its optimizer by the checkpoint's name for them.
+
+    A momentum slot that the checkpoint lacks is left out, and stays zero.
+    """
+    names = original.original_names(model.network)
+    trained = {id(v) for v in model.network.trainable_weights}
+    slots = {
+        f"{name}/Momentum": model.optimizer.accumulator(variable)
+        for name, variable in names.items()
+        if id(variable) in trained and f"{name}/Momentum" in values
+    }
+    rest = {BANK: model.bank.rows, LABELS: model.bank.labels, STEP: model.optimizer.iterations}
+    return {**names, **slots, **rest}
+
+
+def identity(path: str, bank: MemoryBank, step: int) -> dict:
+    """The run's data.json: its videos are known by their number and the numbers of their labels."""
+    return {
+        "data": f"the imported checkpoint {path}",
+        "videos": bank.size,
+        "fingerprint": f"imported at step {step}",
+        "label_names": [str(n) for n in range(int(bank.labels.numpy().max()) + 1)],
+    }
+
+
+def report(path: str, values: Values, used: list[str], flags) -> str:
+    """What was imported and what not, in lines."""
+    slots = sum(name.endswith("/Momentum") for name in used)
+    unused = sorted(values.keys() - set(used))
+    return "\n".join(
+        [
+            f"{flags.family} of depth {flags.depth} from {path}, step {flags.steps}",
+            f"used: all {len(weights(values))} variables of the network, none is missing; "
+            f"{slots} momentum slots; the bank's {len(values[BANK])} rows and labels; the step",
+            f"not used: {listed(unused) if unused else 'none'}",
+            "not in a checkpoint: the names of the labels (their numbers stand for them), and the "
+            f"momentum of batch normalisation ({flags.bn_momentum} is written down)",
+            f"run: {flags.workdir}",
+        ]
+    )
+
+
+def listed(names: list[str], most: int = 4) -> str:
+    """The first of the names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
