@@ -23,7 +23,6 @@ import tensorflow as tf
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 
-
 TEST_CLIPS = 5  # of a video, in the paper's tests
 
 
