@@ -8,8 +8,8 @@ from vie_tf import command, config, modes
 def parse(*words: str) -> None:
     """Reads flags as a new process would: none is left over from the test before."""
     flags.FLAGS.unparse_flags()
-    for name in [*config.RUN, "workdir", "out", "query", "checkpoint"]:
-        flags.FLAGS[name].unparse()
+    for flag in flags.FLAGS.flags_by_module_dict()[config.__name__]:
+        flag.unparse()
     command.parse("vie_tf", config.check_flags, ["vie_tf", *words])
 
 
