@@ -56,7 +56,8 @@ def draw(runs: list[Path], path: str) -> None:
 
 def main() -> None:
     """Runs what is missing, prints the table, and draws the picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    # --seed is not short for --seeds.
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--data", required=True)
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--seeds", type=int, default=3)

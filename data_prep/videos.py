@@ -127,7 +127,8 @@ def _write_videos(journal: Journal, source: list[videos.SourceVideo], decoder: s
 
 def main() -> None:
     """The command."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is off in a shell's background
+        signal.signal(number, signal.default_int_handler)
     logging.getLogger().setLevel(logging.INFO)
     print(prepare())
 

@@ -186,12 +186,12 @@ def test_damaged_checkpoints(run, data, tmp_path, capsys):
 
 def test_one_process_at_a_time(run, data, tmp_path):
     shutil.copytree(run, tmp_path / "run")
-    with workdir.held(tmp_path / "run", {}, {}):
-        shutil.copy(run / "flags.txt", tmp_path / "run")
-        shutil.copy(run / "data.json", tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "ckpt-7_temp").mkdir()  # of a save under way
+    with workdir.held(tmp_path / "run"):
         words = (f"--workdir={tmp_path / 'run'}", f"--data={data}", "--steps=8")
         with pytest.raises(InputError, match="another process"):
             vie_tf("--mode=pretrain", *words, *TRAIN)
+    assert (tmp_path / "run" / "checkpoints" / "ckpt-7_temp").exists()
 
 
 def test_a_diverged_network_is_never_saved(data, tmp_path):
@@ -262,6 +262,12 @@ def test_only_test_videos_are_refused():
             "cannot write --out",
         ),
         (["--data={data}", "--workdir={new}", "--temperature=0.001"], "temperature"),
+        (["--data={data}", "--workdir={new}", "--lr_boundaries=9,5"], "ascending"),
+        (["--loss=supervised", "--data=x", "--workdir=y", "--temperature=1"], "not --loss=super"),
+        (["--mode=knn", "--data={data}", "--workdir={run}", "--out=x"], "--out is not for"),
+        (["--mode=export", "--workdir={run}", "--out={home}"], "holds other files"),
+        (["--mode=export", "--workdir={run}", "--out={new}", "--frames_of=x"], "--frames_of=x"),
+        (["--mode=export", "--workdir={broken}", "--out={new}"], "damaged"),
         (["--data={data}", "--workdir={new}", "--save_every=0"], "save_every"),
         (["--data={data}", "--workdir={run}", "--steps=6", *TRAIN, "--seed=4"], "--seed=3"),
         (["--data={other}", "--workdir={run}", "--steps=6", *TRAIN], "another data set"),
@@ -282,7 +288,11 @@ def test_bad_input_is_one_line(run, data, tmp_path, capsys, words, says):
     other = tmp_path / "other.csv"
     rows = data.read_text().splitlines()[:21]
     other.write_text("\n".join(rows).replace("videos/", f"{data.parent}/videos/"))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "flags.txt").write_text("--family=single\n--depth")
     places = {
+        "home": tmp_path,
+        "broken": tmp_path / "broken",
         "run": run,
         "data": data,
         "new": tmp_path / "new",
@@ -296,6 +306,13 @@ def test_bad_input_is_one_line(run, data, tmp_path, capsys, words, says):
     assert says in line
     if error.type is SystemExit:
         assert error.value.code == 1 and said.count("\n") == 1
+
+
+def test_help_lists_the_flags():
+    run = subprocess.run(
+        [sys.executable, "-m", "vie_tf.main", "--help"], capture_output=True, text=True
+    )
+    assert "--[no]legacy" in run.stdout and "--bank_momentum" in run.stdout
 
 
 def test_the_command_prints_one_line_and_exits_1(tmp_path):
@@ -319,7 +336,7 @@ def test_without_labels_or_split_a_share_is_held_out(data, tmp_path, capsys):
     assert first["step"] == 0 and "recall_at_1" in first and "knn_top1" not in first
 
 
-@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("legacy", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_subset_in_bins_has_a_row_of_the_bank_for_each(data, tmp_path, capsys, legacy):
     videos = open_videos(str(data))
     train, _ = training_split(videos, 0.1, 3)

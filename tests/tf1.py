@@ -33,7 +33,7 @@ NETWORKS = {
 }
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)  # they are large
 def network(name: str) -> keras.Model:
     return families.build(**NETWORKS[name])
 

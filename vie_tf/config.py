@@ -125,6 +125,10 @@ def check_flags() -> None:
     for name in NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
+    if FLAGS.loss == "supervised":
+        for name in ("noise_samples", "temperature", "bank_momentum"):
+            if FLAGS[name].present:
+                raise InputError(f"--{name} is for --loss=ir, not --loss=supervised")
     for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
         if FLAGS[name].value and FLAGS.mode != mode:
             raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
@@ -134,15 +138,17 @@ def check_flags() -> None:
             raise InputError(f"--{name} is for networks that are trained, not --mode={FLAGS.mode}")
     if FLAGS.second_workdir and FLAGS.frames_of:
         raise InputError("--second_workdir and --frames_of exclude each other: give one of them")
-    if FLAGS.out and makes_run:
-        raise InputError(f"--out is not for --mode={FLAGS.mode}, which writes to --workdir")
+    if FLAGS.out and "out" not in NEEDS[FLAGS.mode]:
+        raise InputError(f"--out is not for --mode={FLAGS.mode}: leave it out")
     if FLAGS.mode == "import_checkpoint" and FLAGS.loss != "ir":
         raise InputError("--mode=import_checkpoint takes runs of --loss=ir, those with a bank")
     try:
         noise = [float(x) for x in FLAGS.colour_noise]
-        [int(x) for x in FLAGS.lr_boundaries]
+        drops = [int(x) for x in FLAGS.lr_boundaries]
     except ValueError as error:
         raise InputError(f"--colour_noise and --lr_boundaries take numbers: {error}") from error
+    if drops != sorted(drops) or min(drops, default=0) < 0:
+        raise InputError("--lr_boundaries takes steps in ascending order, such as 800,1000")
     if len(noise) != 5 or not all(0 <= x <= 1 for x in noise) or noise[3] > 0.5:
         raise InputError(
             "--colour_noise takes five numbers: brightness, contrast, saturation in 0..1, hue in "

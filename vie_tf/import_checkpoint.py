@@ -54,7 +54,8 @@ def import_checkpoint(flags) -> None:
     bank.visited.assign(tf.ones_like(bank.visited))
     flags.steps = int(model.optimizer.iterations)
     settings = {name: flags[name].value for name in RUN}
-    with workdir.held(folder, settings, identity(path, bank, flags.steps)):
+    with workdir.held(folder):
+        workdir.write_run(folder, settings, identity(path, bank, flags.steps))
         saved.save()
     print(report(path, values, list(used), flags))
 
@@ -103,6 +104,11 @@ def check_kind(path: str, values: Values) -> None:
     lacking = [name for name in (BANK, LABELS, STEP) if name not in values]
     if lacking:
         raise InputError(f"{path} lacks {listed(lacking)}: it is not of a pre-training run")
+    if values[BANK].ndim != 2 or values[LABELS].shape != values[BANK].shape[:1]:
+        raise InputError(
+            f"{path}: {BANK} {list(values[BANK].shape)} and {LABELS} {list(values[LABELS].shape)} "
+            "do not go together: it is not of a pre-training run"
+        )
 
 
 def check_network(path: str, values: Values, network: keras.Model, flags) -> None:

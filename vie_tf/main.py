@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from absl import flags
 
@@ -29,6 +30,8 @@ def main() -> None:
 
 def run() -> None:
     """Entry point."""
+    for flag in flags.FLAGS.flags_by_module_dict()[config.__name__]:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # for --help
     command.run("vie_tf", main, config.check_flags)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +44,10 @@ def knn(flags) -> None:
         raise InputError(
             f"--mode=knn: {flags.data} has no train and test split; give a CSV with a split column"
         )
-    check_neighbours(flags.k, train.labels >= 0)  # before minutes of embedding
+    # Before minutes of embedding.
+    check_neighbours(flags.k, train.labels >= 0)
+    if not (test.labels >= 0).any():
+        raise InputError(f"--mode=knn: no test video of {flags.data} has a label")
     embed = embedding.embedder(network)
     rows = embedding.embed_clips(
         embed, train, sampling, image_size, flags.clips, "training batches"
@@ -70,16 +77,16 @@ def embed(flags) -> None:
         embedding.embedder(network), videos, sampling, image_size, flags.clips, "batches"
     )
     names = np.array([*videos.label_names, ""])
-    part = out.with_name(out.name + ".part")
-    with open(part, "wb") as file:
-        np.savez(
-            file,
-            ids=np.array(videos.ids),
-            embeddings=embedding.video_embeddings(clips),
-            labels=names[videos.labels],
-            split=videos.splits,
-        )
-    part.replace(out)
+    content = io.BytesIO()
+    np.savez(
+        content,
+        ids=np.array(videos.ids),
+        embeddings=embedding.video_embeddings(clips),
+        labels=names[videos.labels],
+        split=videos.splits,
+    )
+    with whole(out) as part:
+        part.write_bytes(content.getbuffer())
     print(f"{len(videos)} videos: {out}")
 
 
@@ -88,27 +95,28 @@ def retrieve(flags) -> None:
     out = writable(flags.out)
     network, sampling, image_size = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
-    gallery = rows_of(videos, "train")
-    row = videos.find(flags.query) if flags.query else None
     compute = embedding.embedder(network)
-    rows = embedding.video_embeddings(
-        embedding.embed_clips(compute, videos, sampling, image_size, flags.clips, "batches")
-    )
+
+    def embedded(part: VideoSet, what: str = "") -> np.ndarray:
+        clips = embedding.embed_clips(compute, part, sampling, image_size, flags.clips, what)
+        return embedding.video_embeddings(clips)
+
+    gallery, itself = rows_of(videos, "train"), None
+    row = videos.find(flags.query) if flags.query else None
     if flags.query and row is None:  # a file from elsewhere
         queries = open_video(flags.query, flags.decoder)
-        asked = embedding.video_embeddings(
-            embedding.embed_clips(compute, queries, sampling, image_size, flags.clips)
-        )
-        itself = np.array([-1])
     else:
         wanted = np.array([row]) if flags.query else rows_of(videos, "test")
-        queries, asked = videos.subset(wanted), rows[wanted]
+        queries = videos.subset(wanted)
         place = {row: i for i, row in enumerate(gallery)}
         itself = np.array([place.get(row, -1) for row in wanted])
-    others = len(gallery) - int((itself >= 0).any())
+    others = len(gallery) - int(itself is not None and (itself >= 0).any())
     if not others:
         raise InputError(f"--mode=retrieve: {flags.data} has no other video to find")
-    found, similarities = nearest(asked, rows[gallery], min(3, others), itself)
+    # The queries first: one that cannot be read is known before hours of embedding.
+    asked = embedded(queries, "query batches")
+    rows = embedded(videos.subset(gallery), "batches")
+    found, similarities = nearest(asked, rows, min(3, others), itself)
     # Drawn from all over the set: neighbouring files are often alike.
     drawn = set(np.linspace(0, len(queries) - 1, retrieval.MAX_ROWS).astype(int).tolist())
     table = []
@@ -116,7 +124,8 @@ def retrieve(flags) -> None:
         neighbours = [shown_video(videos, row, s, i in drawn) for row, s in zip(*near)]
         table.append((shown_video(queries, i, None, i in drawn), neighbours))
     print("\n".join(retrieval.retrieval_table(table)))
-    retrieval.retrieval_picture(str(out), [table[i] for i in sorted(drawn)])
+    with whole(out) as part:
+        retrieval.retrieval_picture(str(part), [table[i] for i in sorted(drawn)])
     print(f"picture: {out}")
 
 
@@ -124,31 +133,52 @@ def export(flags) -> None:
     """Writes the network as a SavedModel."""
     # What TensorFlow says while it saves is about its own insides.
     logging.set_verbosity(logging.ERROR)
-    out = writable(flags.out, folder=True)
+    out = writable(flags.out, "saved_model.pb")
     network, *_ = load_run(flags, any_size=True)
     try:
-        saved_model.export(network, str(out))
+        with whole(out) as part:
+            saved_model.export(network, str(part))
     except tf.errors.OpError as error:
         raise InputError(f"cannot write --out={out}: {error.message.splitlines()[0]}") from error
     print(f"SavedModel: {out}")
 
 
-def writable(out: str, folder: bool = False) -> Path:
+def writable(out: str, marker: str = "") -> Path:
     """The path of --out, once it is sure that it can be written: before hours of work.
 
+    Args:
+        out: a file to be; or a folder, where there is a `marker`.
+        marker: a file that every such folder has; a folder of other things is not replaced.
+
     Raises:
-        InputError: it cannot.
+        InputError: it cannot be written, or is something else.
     """
     path = Path(out)
     try:
-        if path.exists() and path.is_dir() != folder:
-            kind = "file" if folder else "folder"
-            raise InputError(f"--out={out} is a {kind}; give another path")
+        if path.exists() and path.is_dir() != bool(marker):
+            raise InputError(f"--out={out} is a {'file' if marker else 'folder'}; give another")
+        if marker and path.is_dir() and any(path.iterdir()) and not (path / marker).exists():
+            raise InputError(f"--out={out} holds other files; give a new or empty folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent):
+        with tempfile.TemporaryFile(dir=path.parent):
             return path
     except OSError as error:
         raise InputError(f"cannot write --out={out}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `out` when all is written, or is removed."""
+    part = out.with_name(f"{out.name}.part")
+    try:
+        yield part
+        if out.is_dir():
+            shutil.rmtree(out)
+        part.replace(out)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part)
+        part.unlink(missing_ok=True)
 
 
 def rows_of(videos: VideoSet, split: str) -> np.ndarray:
@@ -181,9 +211,11 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]
     """
     folder = Path(flags.workdir)
     run = workdir.read_flags(folder)
-    for name in set(RUN) - {*workdir.FREE, "label_column"}:
+    if flags.frames_of:
+        families.family_of(flags.frames_of, "frames_of")
+    for name in sorted(set(RUN) - {*workdir.FREE, "label_column"}):
         given = workdir.text(flags[name].value)
-        if flags[name].present and given != run.get(name, ""):
+        if flags[name].present and given not in ("auto", run.get(name, "")):
             raise InputError(
                 f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
                 "leave the flag out"
@@ -220,7 +252,9 @@ def load_network(folder: Path, any_size: bool = False) -> keras.Model:
         run["family"],
         None if any_size else int(run["image_size"]),
         depth=int(run["depth"]),
-        num_classes=len(workdir.read_labels(folder)) if run["loss"] == "supervised" else None,
+        num_classes=len(workdir.read_data(folder)["label_names"])
+        if run["loss"] == "supervised"
+        else None,
     )
     step = checkpoints.restore_network(folder / "checkpoints", network)
     print(f"{run['family']} of {folder} at step {step}", file=sys.stderr)

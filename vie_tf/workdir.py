@@ -36,7 +36,7 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
     """
     if not (workdir / "flags.txt").exists():
         return
-    known = json.loads((workdir / "data.json").read_text())
+    known = read_data(workdir)
     if known["fingerprint"] != data["fingerprint"]:
         raise InputError(
             f"{workdir} holds a run on another data set ({known['videos']} videos of "
@@ -53,44 +53,56 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
 
 
 @contextlib.contextmanager
-def held(workdir: Path, flags: dict, data: dict) -> Iterator[None]:
-    """Writes `flags.txt`, a flagfile that repeats the run, and `data.json`; keeps others out.
+def held(workdir: Path) -> Iterator[None]:
+    """Makes the folder if need be, and keeps other processes from training there.
+
+    A folder that is still empty at the end is removed: a request that cannot be met leaves nothing.
+
+    Raises:
+        InputError: it cannot be made, or another process is at work there.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        folder = os.open(workdir, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"cannot write --workdir={workdir}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"--workdir={workdir}: another process is training there; wait, or use another"
+            ) from error
+        yield
+    finally:
+        os.close(folder)  # which lets the lock go
+        with contextlib.suppress(OSError):
+            workdir.rmdir()
+
+
+def write_run(workdir: Path, flags: dict, data: dict) -> None:
+    """Writes `flags.txt`, a flagfile that repeats the run, and `data.json`.
 
     Arguments as `check_run`.
 
     Raises:
-        InputError: they cannot be written, or another process is at work there.
+        InputError: they cannot be written.
     """
     lines = [
         f"--{name}={text(value)}\n" for name, value in sorted(flags.items()) if value is not None
     ]
-    folder = None
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        folder = os.open(workdir, os.O_RDONLY)
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         write(workdir / "data.json", json.dumps(data) + "\n")
         write(workdir / "flags.txt", "".join(lines))
-    except BlockingIOError as error:
-        os.close(folder)
-        raise InputError(
-            f"--workdir={workdir}: another process is training there; wait, or use another"
-        ) from error
     except OSError as error:
-        if folder is not None:
-            os.close(folder)
         raise InputError(f"cannot write --workdir={workdir}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        os.close(folder)  # which lets the lock go
 
 
 def read_flags(workdir: Path) -> dict[str, str]:
     """The flags of the run in a folder, as text.
 
     Raises:
-        InputError: there is no run.
+        InputError: there is no run, or its file is damaged.
     """
     try:
         lines = (workdir / "flags.txt").read_text().splitlines()
@@ -98,12 +110,26 @@ def read_flags(workdir: Path) -> dict[str, str]:
         raise InputError(
             f"--workdir={workdir} holds no run; make one with --mode=pretrain"
         ) from error
-    return dict(line[2:].split("=", 1) for line in lines)
+    flags = dict(line[2:].split("=", 1) for line in lines if "=" in line)
+    if not {"family", "depth", "image_size", "loss", "legacy"} <= flags.keys():
+        raise InputError(
+            f"{workdir}/flags.txt is damaged, or of another version; use another --workdir"
+        )
+    return flags
 
 
-def read_labels(workdir: Path) -> list[str]:
-    """The names of the labels of the run's data, in the order of their numbers."""
-    return json.loads((workdir / "data.json").read_text())["label_names"]
+def read_data(workdir: Path) -> dict:
+    """What the run in a folder was made with: `data`, `videos`, `fingerprint`, `label_names`.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        return json.loads((workdir / "data.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{workdir}/data.json is missing or damaged; use another --workdir"
+        ) from error
 
 
 def text(value) -> str:

@@ -57,14 +57,14 @@ FAMILIES = {
 SMALLEST_IMAGE = 32
 
 
-def family_of(name: str) -> Family:
-    """The family of that name.
+def family_of(name: str, flag: str = "family") -> Family:
+    """The family of that name, as given by a flag.
 
     Raises:
         InputError: unknown.
     """
     if name not in FAMILIES:
-        raise InputError(f"--family={name}: unknown; choose one of {', '.join(FAMILIES)}")
+        raise InputError(f"--{flag}={name}: unknown; choose one of {', '.join(FAMILIES)}")
     return FAMILIES[name]
 
 

@@ -49,6 +49,8 @@ def pretrain(flags) -> None:
     if flags.bin_frames:
         train = binned(train, sampling, flags.bin_frames)
         said += f"; {len(train)} bins"
+    if flags.loss == "ir" and 0 < (train.labels >= 0).sum() < flags.k:
+        said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
     keras.utils.set_random_seed(flags.seed)
     tf.config.experimental.enable_op_determinism()
@@ -67,15 +69,18 @@ def pretrain(flags) -> None:
         "fingerprint": videos.fingerprint,
         "label_names": videos.label_names,
     }
-    with replicas.scope():
-        model = build(flags, train)
-        workdir.check_run(folder, settings, identity)
-        saved = Checkpoints(folder / "checkpoints", model, flags.keep)
-        step = saved.restore()
-    if step > flags.steps:
-        raise InputError(f"{folder} is at step {step}, past --steps={flags.steps}: give more steps")
-    # Only now: a request that cannot be met leaves nothing behind.
-    with workdir.held(folder, settings, identity):
+    # Held before anything in it is touched, and left as it was where the request cannot be met.
+    with workdir.held(folder):
+        with replicas.scope():
+            model = build(flags, train)
+            workdir.check_run(folder, settings, identity)
+            saved = Checkpoints(folder / "checkpoints", model, flags.keep)
+            step = saved.restore()
+        if step > flags.steps:
+            raise InputError(
+                f"{folder} is at step {step}, past --steps={flags.steps}: give more steps"
+            )
+        workdir.write_run(folder, settings, identity)
         watch = Watch(
             folder,
             saved,
@@ -87,15 +92,15 @@ def pretrain(flags) -> None:
             evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
             save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
         )
-        if step:
-            watch.line.say(f"going on from step {step}")
-        else:
-            saved.save()
-        if step < flags.steps:
-            fit(model, train, sampling, flags, step, watch)
-        elif step == 0:
-            watch.record(watch.evaluated())
-        watch.close()
+        with contextlib.closing(watch):
+            if step:
+                watch.line.say(f"going on from step {step}")
+            else:
+                saved.save()
+            if step < flags.steps:
+                fit(model, train, sampling, flags, step, watch)
+            elif step == 0:
+                watch.record(watch.evaluated())
         if watch.step < flags.steps:
             print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
             sys.exit(130)

@@ -20,7 +20,7 @@ class Supervised(keras.Model):
     def __init__(self, network: keras.Model, colour: ColourNoise = PAPER_COLOUR_NOISE):
         super().__init__(name="supervised")
         self.network, self.colour = network, colour
-        self.seconds_waiting = 0.0  # for data, since the start of `fit`
+        self.seconds_waiting = 0.0  # for data, in all
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)

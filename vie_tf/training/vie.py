@@ -44,7 +44,7 @@ class VIE(keras.Model):
         self.network, self.bank = network, bank
         self.noise_samples, self.temperature = noise_samples, temperature
         self.colour, self.seed = colour, seed
-        self.seconds_waiting = 0.0  # for data, since the start of `fit`
+        self.seconds_waiting = 0.0  # for data, in all
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
