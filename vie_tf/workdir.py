@@ -81,7 +81,7 @@ def held(workdir: Path) -> Iterator[None]:
 
 
 def write_run(workdir: Path, flags: dict, data: dict) -> None:
-    """Writes `flags.txt`, a flagfile that repeats the run, and `data.json`.
+    """Writes `flags.txt`, a flagfile that repeats a run that was trained, and `data.json`.
 
     Arguments as `check_run`.
 
