@@ -62,14 +62,15 @@ def learning_curves(metrics_jsonl_path: str, png_path: str) -> None:
         axes.set_title(text.format(last), loc="right", fontsize=10, color=color, fontweight="bold")
         if name in _EVALUATED and steps[0] == 0:
             axes.axhline(values[0], color="#707070", linestyle="--", linewidth=1)
+            top = values[0] == values.max()  # then there is room below the line only
             axes.annotate(
                 f"untrained {text.format(values[0])}",
                 (1, values[0]),
-                (-2, 3),
+                (-2, -3 if top else 3),
                 axes.get_yaxis_transform(),
                 "offset points",
                 ha="right",
-                va="bottom",
+                va="top" if top else "bottom",
                 fontsize=8,
                 color="#505050",
             )
