@@ -73,7 +73,18 @@ def saved(run: Path, name: str) -> np.ndarray:
 
 # Not `fast`, which is `fast_a4` for more frames than the family takes, nor the twins of others, nor
 # a second depth.
-@pytest.mark.parametrize("name", [name for name in tf1.NETWORKS if name not in SAME])
+# A 2D network, a 3D one, two paths, and dense layers of their own; `pytest -m slow` has the others.
+USUAL = ("single_frame", "3dresnet", "slowfast_a4", "trn_f4")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in USUAL else pytest.mark.slow)
+        for name in tf1.NETWORKS
+        if name not in SAME
+    ],
+)
 def test_every_family(name, tmp_path, capsys):
     """The run's network gives the authors' embedding, and its bank theirs."""
     arguments = {"depth": 18, **tf1.NETWORKS[name]}
