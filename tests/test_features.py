@@ -76,8 +76,9 @@ def test_two_streams_have_the_authors_variables(name):
 
 def test_two_streams_embed_on_the_sphere_from_both():
     clip = golden_rule.clip("blocks", (2, 4, 64, 64, 3), 5)
-    both = model("slowsingle")(clip)["embedding"].numpy()
-    parts = [network("single_frame")(clip[:, :1]), network("slow")(clip)]
+    single, slow = families.build("single"), families.build("slow")
+    both = two_stream(single, slow, average=False)(clip)["embedding"].numpy()
+    parts = [single(clip[:, :1]), slow(clip)]
     expected = np.concatenate([part["embedding"] for part in parts], axis=1) / np.sqrt(2)
     np.testing.assert_allclose(both, expected, atol=1e-6)
 
