@@ -122,3 +122,13 @@ def test_colour_noise_is_one_draw_a_clip_and_follows_its_seed():
     assert 0.1 < np.mean(spread < 1e-3) < 0.5  # about 0.3 lost their colour
     plain = augmentation.colour_noise(clips, seeds, ColourNoise(0, 0, 0, 0, 0))
     assert (plain.numpy() == clips.numpy()).all()
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_colour_noise_of_a_small_batch_in_a_graph(clips):
+    clip = tf.constant(np.random.default_rng(0).integers(0, 256, (clips, 2, 24, 32, 3)), tf.uint8)
+    seed = tf.constant([[1, 2], [3, 4]][:clips])
+    whole = augmentation.colour_noise(clip, seed, ColourNoise())
+    graph = tf.function(lambda *x: augmentation.colour_noise(*x, ColourNoise()))(clip, seed)
+    np.testing.assert_allclose(graph, whole, atol=1e-3)
+    assert np.abs(whole - tf.cast(clip, tf.float32)).max() > 10

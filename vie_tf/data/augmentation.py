@@ -158,7 +158,9 @@ def jitter(
         flat = tf.reshape(clip, pixels)
         # Rows first, then columns: TensorFlow is slow at reducing two axes around three channels.
         mean = tf.reduce_mean(tf.reduce_mean(clip, axis=2), axis=2)[:, :, None] @ luma
-        flat = flat @ matrix[:, None] + contrast[:, None, None, None] * mean
+        # A difference, since TensorFlow 2.15 with oneDNN takes product + constant * [1, 1, 1, 1]
+        # for something else, and gives one value.
+        flat = flat @ matrix[:, None] - (-contrast)[:, None, None, None] * mean
         # One kernel; tf.clip_by_value is two.
         flat = tf.raw_ops.ClipByValue(t=flat, clip_value_min=0.0, clip_value_max=255.0)
         clip = tf.reshape(flat, shape)
