@@ -8,9 +8,9 @@ PyTorch (CPU) lives in an environment of its own; where it is missing, its colum
     python -m venv build/torch && build/torch/bin/pip install torch==2.13.0 numpy
 
 The twins (keras_twins.py, torch_twins.py) classify random clips: softmax cross-entropy on a 128-d
-head, momentum, weight decay. Ours (vie_step.py) does all of VIE on top: noise samples, bank, L2. As
-colour noise is part of our step, but of most people's data loader, ours is there twice: with it
-(`augmented`), and on clips as they are (`vie_tf`), which is what the twins do.
+head, momentum, weight decay. Ours (vie_step.py) does all of VIE on top: colour noise, noise samples,
+bank, L2. As colour noise is in our step, but in most people's data loader, ours is there twice: whole
+(`vie_tf`, which is judged), and on clips as they are (`plain`), as the twins take them.
 
 Each system is a process; they take turns, one step at a time with the others idle, and the figure
 is the median of the rounds' ratios of seconds, below 1 where ours is faster. Seconds mean something
@@ -151,12 +151,12 @@ def main() -> None:
     if options.bfloat16:
         systems = {"float32": (*ours, "float32"), "bfloat16": (*ours, "bfloat16")}
     else:
-        systems = {"vie_tf": (*ours, "float32", "plain"), "keras": (sys.executable, "keras_twins")}
+        systems = {"vie_tf": (*ours, "float32"), "keras": (sys.executable, "keras_twins")}
         if Path(options.torch_python).exists():
             systems["torch"] = (options.torch_python, "torch_twins")
         else:
             say(f"no {options.torch_python}: without PyTorch (--help says how to install it)")
-        systems["augmented"] = (*ours, "float32", "noise")
+        systems["plain"] = (*ours, "float32", "plain")
     first, *others = systems
     say(
         f"{options.threads} threads, {options.rounds} rounds; medians of clips a second, "
@@ -192,7 +192,7 @@ def main() -> None:
         if options.bfloat16:
             for _ in range(BFLOAT16_STEPS - options.rounds):
                 workers["bfloat16"].step()
-        elif ratios[min(set(others) - {"augmented"}, key=medians.get)][0] > TOLERANCE:
+        elif ratios[min(set(others) - {"plain"}, key=medians.get)][0] > TOLERANCE:
             slower.append(family)
         for name, worker in workers.items():
             if worker.lost:

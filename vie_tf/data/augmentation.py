@@ -120,10 +120,13 @@ PAPER_COLOUR_NOISE = ColourNoise()
 
 def shift_hue(clip: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     """Turns the colour circle: clip [B, T, H, W, 3] in 0..255 by shift [B] of a whole turn."""
-    # Hue and saturation do not depend on the scale, and value is in that of the pixels.
-    hsv = tf.image.rgb_to_hsv(clip)
-    hsv += shift[:, None, None, None, None] * tf.constant([1.0, 0.0, 0.0])
-    return tf.image.hsv_to_rgb(hsv - tf.floor(hsv) * tf.constant([1.0, 0.0, 0.0]))
+    # One kernel there and back, at any scale of the pixels, but with one shift for all it gets.
+    turned = tf.map_fn(
+        lambda one: tf.raw_ops.AdjustHue(images=one[0], delta=one[1]),
+        (clip, shift),
+        fn_output_signature=tf.float32,
+    )
+    return tf.reshape(turned, tf.shape(clip))  # of no clips map_fn forgets the shape
 
 
 def jitter(
