@@ -9,8 +9,8 @@ PyTorch (CPU) lives in an environment of its own; where it is missing, its colum
 
 The twins (keras_twins.py, torch_twins.py) classify random clips: softmax cross-entropy on a 128-d
 head, momentum, weight decay. Ours (vie_step.py) does all of VIE on top: colour noise, noise
-samples, bank, L2. As colour noise is in our step, but in most people's data loader, ours is there
-twice: whole (`vie_tf`, which is judged), and on clips as they are (`plain`), as the twins take them.
+samples, bank, L2. As colour noise is in our step, but in most people's data loader, ours is
+there twice: whole (`vie_tf`, which is judged), and on clips as they are (`plain`), as the twins do.
 
 Each system is a process; they take turns, one step at a time with the others idle, and the figure
 is the median of the rounds' ratios of seconds, below 1 where ours is faster. Seconds mean something
