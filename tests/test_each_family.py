@@ -27,12 +27,6 @@ NAMES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def float32():
-    yield
-    tf.keras.mixed_precision.set_global_policy("float32")
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     if os.environ.get("VIE_TEST_DATA"):

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from absl import flags
 from words import parse
@@ -18,15 +17,28 @@ def test_flagfile(path):
     parse("--data=videos", "--workdir=run", f"--flagfile={path}")
     given = flags.FLAGS
     assert path.read_text().startswith("# ")
+    if given.mode != "pretrain":
+        assert given.second_workdir or given.frames_of in families.FAMILIES
+        return
     drops = [int(step) for step in given.lr_boundaries]
     assert drops == sorted(drops) and all(step < given.steps for step in drops)
     if path.stem != "demo":
         # Nothing of the paper's runs is left to the defaults of another number of videos.
         assert given.image_size == families.family_of(given.family).image_size
         chosen = pretrain.settle(given, 1)
-        parse("--data=videos", "--workdir=run", f"--family={given.family}", "--precision=float32")
+        same = (f"--family={given.family}", f"--loss={given.loss}", "--precision=float32")
+        parse("--data=videos", "--workdir=run", *same)
         assert chosen == pretrain.settle(flags.FLAGS, 240_000)
-    side = families.SMALLEST_IMAGE
-    network = families.build(given.family, side, given.depth, bn_momentum=given.bn_momentum)
-    clip = np.zeros((2, *network.input.shape[1:]), np.uint8)
-    assert network(clip)["embedding"].shape == (2, 128)
+    side, classes = families.SMALLEST_IMAGE, 7 if given.loss == "supervised" else None
+    network = families.build(given.family, side, given.depth, num_classes=classes)
+    head = "logits" if classes else "embedding"
+    assert network.output_shape[head] == (None, classes or 128)
+
+
+def test_every_family_has_a_flagfile():
+    """One of each is pre-trained, and one flagfile is for each pair and control of the paper."""
+    known = set()
+    for path in FOLDER.glob("vie_*_ir.flags"):
+        parse("--data=videos", "--workdir=run", f"--flagfile={path}")
+        known.add(flags.FLAGS.family)
+    assert known == set(families.FAMILIES)

@@ -20,12 +20,6 @@ from vie_tf.errors import InputError
 TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")
 
 
-@pytest.fixture(autouse=True)
-def float32():
-    yield
-    tf.keras.mixed_precision.set_global_policy("float32")
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")

@@ -131,3 +131,12 @@ def test_legacy_half_seconds_bunch_where_the_fixed_ones_spread():
 def test_an_unknown_family_is_named():
     with pytest.raises(InputError, match="--family=slwo: unknown"):
         sampling_of("slwo")
+
+
+def test_interval_of_a_run():
+    sampling = sampling_of("slow", interval=3)
+    clips = sampling.spaced(tf.constant(20, tf.int64), 2).numpy()
+    assert (np.diff(clips) == 3).all()
+    for family in ("single", "trn"):
+        with pytest.raises(InputError, match=f"--frame_interval.*{family}"):
+            sampling_of(family, interval=3)

@@ -307,3 +307,12 @@ def test_all_is_the_subset_of_share_one_and_none_is_refused():
         assert subset_rows(10, 1.0, 0, legacy).tolist() == list(range(10))
         with pytest.raises(InputError, match="--subset=0.05 of 10 videos"):
             subset_rows(10, 0.05, 0, legacy)
+
+
+def test_without_flips_nothing_is_mirrored_and_nothing_else_changes():
+    videos = noise_videos()
+    both = (pipeline.training_batches(videos, SINGLE, 10, SIZE, 0, 0, 1, flip=f) for f in (1, 0))
+    flipped, plain = (next(iter(batches))["clip"].numpy() for batches in both)
+    mirrored = [(a == b[:, :, ::-1]).all() for a, b in zip(flipped, plain)]
+    same = [(a == b).all() for a, b in zip(flipped, plain)]
+    assert any(mirrored) and any(same) and all(np.logical_xor(mirrored, same))

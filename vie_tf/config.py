@@ -61,6 +61,13 @@ flags.DEFINE_list(
     [0.4, 0.4, 0.4, 0.4, 0.3],
     "Strength of brightness, contrast, saturation, hue; probability of grey.",
 )
+flags.DEFINE_bool("flip", True, "Mirrors half of the clips: off where left and right differ.")
+flags.DEFINE_integer(
+    "frame_interval",
+    None,
+    "From one frame of a clip to the next. Default: the family's; less for short videos.",
+    lower_bound=1,
+)
 flags.DEFINE_enum(
     "precision",
     "auto",
@@ -106,8 +113,8 @@ flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 RUN = (
     "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
     "lr_boundaries weight_decay temperature bank_momentum bn_momentum noise_samples colour_noise "
-    "precision legacy held_out subset bin_frames clips k data decoder log_every evaluate_every "
-    "save_every keep mode"
+    "flip frame_interval precision legacy held_out subset bin_frames clips k data decoder "
+    "log_every evaluate_every save_every keep mode"
 ).split()
 
 NEEDS = {

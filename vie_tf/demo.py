@@ -42,13 +42,12 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
     from vie_tf.data.videos import open_videos
     from vie_tf.evaluation import embed
     from vie_tf.evaluation.knn import knn_accuracy
-    from vie_tf.models.families import sampling_of
-    from vie_tf.modes import load_network
+    from vie_tf.modes import load_network, run_sampling
     from vie_tf.workdir import read_flags
 
     network = load_network(workdir)
     run = read_flags(workdir)
-    sampling, size = sampling_of(run["family"]), int(run["image_size"])
+    sampling, size = run_sampling(run), int(run["image_size"])
     compute = embed.embedder(network)
     found, clips = {}, {}
     for column in ("label", "motion"):

@@ -222,12 +222,11 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]
             )
     image_size = None if any_size else int(run["image_size"])
     network = load_network(folder, any_size)
-    legacy = run["legacy"] == "True"
-    sampling = families.sampling_of(run["family"], legacy)
+    sampling = run_sampling(run)
     if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
         raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
     if flags.frames_of:
-        sampling = families.sampling_of(flags.frames_of, legacy)
+        sampling = families.sampling_of(flags.frames_of, run["legacy"] == "True")
         network = input_single(network, sampling.frames)
     elif flags.second_workdir:
         second = Path(flags.second_workdir)
@@ -238,11 +237,19 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]
                     f"{second} was trained with --{name}={other[name]}, {folder} with "
                     f"--{name}={run[name]}: both streams take the same clips"
                 )
-        sampling = families.sampling_of(other["family"], legacy)
+        sampling = run_sampling(other)
         if sampling.frames == 1:
             raise InputError(f"--second_workdir={second} holds a network of single frames too")
         network = two_stream(network, load_network(second, any_size))
     return network, sampling, image_size
+
+
+def run_sampling(run: dict[str, str]) -> Sampling:
+    """Which frames make the clips of a run, from its flags."""
+    interval = run.get("frame_interval")
+    return families.sampling_of(
+        run["family"], run["legacy"] == "True", int(interval) if interval else None
+    )
 
 
 def load_network(folder: Path, any_size: bool = False) -> keras.Model:

@@ -38,13 +38,14 @@ def resized_size(size: tf.Tensor, short: tf.Tensor) -> tf.Tensor:
     return tf.cast(size * short // tf.reduce_min(size), tf.int32)
 
 
-def random_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor) -> Crop:
+def random_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
     """Training: random short side, random square, flipped half of the time (appendix).
 
     Args:
         size: int32 [2], height and width of the video in pixels.
         image_size: side of the crop; at 224 the short side is drawn from 256..319.
         seed: int32 [2].
+        flip: whether it may be flipped; the other draws are the same.
     """
     shortest = SHORTEST * image_size // PAPER_CROP
     longest = max(LONGEST * image_size // PAPER_CROP, shortest + 1)
@@ -53,7 +54,8 @@ def random_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor) -> Crop:
     resized = resized_size(size, short)
     free = tf.cast(resized - image_size + 1, tf.float32)
     corner = tf.cast(tf.random.stateless_uniform((2,), draw[1]) * free, tf.int32)
-    return Crop(resized, corner, tf.random.stateless_uniform((), draw[2]) < 0.5)
+    mirror = tf.random.stateless_uniform((), draw[2]) < 0.5
+    return Crop(resized, corner, mirror if flip else tf.constant(False))
 
 
 def centre_crop(size: tf.Tensor, image_size: int) -> Crop:

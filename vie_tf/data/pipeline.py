@@ -72,6 +72,7 @@ def training_batches(
     seed: int,
     first_step: int,
     last_step: int,
+    flip: bool = True,
 ) -> tf.data.Dataset:
     """Batches of augmented clips for steps first_step..last_step-1.
 
@@ -86,6 +87,7 @@ def training_batches(
         seed: the run's seed.
         first_step: steps already taken.
         last_step: where the run ends.
+        flip: whether half of the clips are mirrored.
 
     Returns:
         Batches as above, all of B clips.
@@ -100,7 +102,7 @@ def training_batches(
                 return sampling.random(n, frame_seed)
             return sampling.random(n, frame_seed, tf.unstack(starts[index]))
 
-        return _augmented(clip_seed(seed, epoch, index), index, image_size, choose)
+        return _augmented(clip_seed(seed, epoch, index), index, image_size, choose, flip)
 
     positions = tf.data.Dataset.range(first_step * batch_size, last_step * batch_size)
     clips = _clips(videos, sampling, image_size, positions, plan)
@@ -137,6 +139,7 @@ def first_half_batches(
     seed: int,
     clips: int,
     batch_size: int = EVALUATION_BATCH,
+    flip: bool = True,
 ) -> tf.data.Dataset:
     """Clips of the first half of each video, as `training_batches` looks, but in order.
 
@@ -147,6 +150,7 @@ def first_half_batches(
         seed: of frames, crops and colour; the same one gives the same clips.
         clips: as in `test_batches`.
         batch_size: as in `test_batches`.
+        flip: as in `training_batches`.
 
     Returns:
         Batches as above; the seeds are for the colour noise.
@@ -155,7 +159,7 @@ def first_half_batches(
     def plan(position):
         index = position // clips
         drawn = clip_seed(seed, position % clips, index)
-        return _augmented(drawn, index, image_size, lambda n, s: sampling.random(n // 2, s))
+        return _augmented(drawn, index, image_size, lambda n, s: sampling.random(n // 2, s), flip)
 
     return _in_order(videos, sampling, image_size, clips, batch_size, plan)
 
@@ -185,7 +189,9 @@ def _in_order(
     return _clips(videos, sampling, image_size, positions, plan).batch(batch_size).prefetch(2)
 
 
-def _augmented(seed: tf.Tensor, index: tf.Tensor, image_size: int, choose: Callable) -> tuple:
+def _augmented(
+    seed: tf.Tensor, index: tf.Tensor, image_size: int, choose: Callable, flip: bool
+) -> tuple:
     """A plan of one clip: chosen frames, random crop, colour noise to come.
 
     Args:
@@ -193,12 +199,13 @@ def _augmented(seed: tf.Tensor, index: tf.Tensor, image_size: int, choose: Calla
         index: int64 [], the row.
         image_size: H = W in pixels.
         choose: frames of the video int64 [], seed int32 [2] -> int64 [T].
+        flip: whether it may be mirrored.
     """
     frame_seed, crop_seed, colour_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     return (
         index,
         lambda n: choose(n, frame_seed),
-        lambda size: augmentation.random_crop(size, image_size, crop_seed),
+        lambda size: augmentation.random_crop(size, image_size, crop_seed, flip),
         colour_seed,
     )
 

@@ -79,6 +79,7 @@ def instance_recall(
     colour: ColourNoise,
     seed: int = 0,
     queries: int = 4,
+    flip: bool = True,
 ) -> float:
     """How often an augmented clip of a video's first half finds its second half among all videos.
 
@@ -93,6 +94,7 @@ def instance_recall(
         colour: the augmentation's colour noise.
         seed: of the queries' augmentation; the same one gives the same queries.
         queries: clips a video on either side.
+        flip: whether half of the queries are mirrored.
 
     Returns:
         Share in 0..1 of all queries.
@@ -100,7 +102,9 @@ def instance_recall(
     shape = (len(videos.ids), queries, -1)
     asked = [
         embed(colour_noise(batch["clip"], batch["seed"], colour)).numpy()
-        for batch in pipeline.first_half_batches(videos, sampling, image_size, seed, queries)
+        for batch in pipeline.first_half_batches(
+            videos, sampling, image_size, seed, queries, flip=flip
+        )
     ]
     asked = np.concatenate(asked).reshape(shape)
     kept = [

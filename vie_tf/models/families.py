@@ -20,6 +20,7 @@ from vie_tf.models.single import single
 from vie_tf.models.slow import slow
 from vie_tf.models.slowfast import slowfast
 from vie_tf.models.trn import trn
+from vie_tf.models.two_stream import two_stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +69,23 @@ def family_of(name: str, flag: str = "family") -> Family:
     return FAMILIES[name]
 
 
-def sampling_of(name: str, legacy: bool = False) -> Sampling:
-    """Which frames make a clip of a family; `legacy`: by the authors' rules.
+def sampling_of(name: str, legacy: bool = False, interval: int | None = None) -> Sampling:
+    """Which frames make a clip of a family.
+
+    Args:
+        name: of the family.
+        legacy: by the authors' rules.
+        interval: from one frame to the next; default the family's.
 
     Raises:
-        InputError: unknown family.
+        InputError: unknown family, or one whose frames have no constant interval.
     """
-    return dataclasses.replace(family_of(name).sampling, legacy=legacy)
+    sampling = dataclasses.replace(family_of(name).sampling, legacy=legacy)
+    if interval is None:
+        return sampling
+    if sampling.frames == 1 or not isinstance(sampling, Window):
+        raise InputError(f"--frame_interval: the frames of --family={name} have no interval")
+    return dataclasses.replace(sampling, interval=interval)
 
 
 def build(
@@ -164,13 +175,11 @@ def frames_in_words(sampling: Sampling) -> str:
     return "consecutive" if sampling.interval == 1 else f"every {sampling.interval}th"
 
 
-def row(name: str) -> str:
-    """A family's row of the table, in Markdown."""
-    kind = family_of(name)
-    network = build(name, kind.image_size)
+def row(name: str, network: keras.Model, kind: Family) -> str:
+    """A row of the table, in Markdown: a network on the clips of a family."""
     side, frames = kind.image_size, kind.sampling.frames
     return (
-        f"| `{name}` | {parameters(network):,} | {multiply_adds(network) / 1e9:.2f} G "
+        f"| {name} | {parameters(network):,} | {multiply_adds(network) / 1e9:.2f} G "
         f"| {frames} x {side} x {side} | {frames_in_words(kind.sampling)} "
         f"| {TEST_CLIPS}, evenly spaced |"
     )
@@ -180,8 +189,12 @@ def main() -> None:
     """Prints the table of families."""
     print("| `--family` | parameters | multiply-adds | clip | its frames | test clips |")
     print("|---|---|---|---|---|---|")
-    for name in FAMILIES:
-        print(row(name), flush=True)
+    for name, kind in FAMILIES.items():
+        print(row(f"`{name}`", build(name, kind.image_size), kind), flush=True)
+    for name in ("slow", "slowfast"):
+        kind = family_of(name)
+        streams = (build(stream, kind.image_size) for stream in ("single", name))
+        print(row(f"two-stream of `single` and `{name}`", two_stream(*streams), kind), flush=True)
 
 
 if __name__ == "__main__":

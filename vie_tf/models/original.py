@@ -8,7 +8,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
-TWO_DIMENSIONAL = ("single", "trn", "relation")  # and trn_slow..: their convolutions are conv2d
 
 
 def original_names(network: keras.Model) -> dict[str, tf.Variable]:
@@ -36,9 +35,11 @@ def original_names(network: keras.Model) -> dict[str, tf.Variable]:
 
 def _names(network: keras.Model, scope: str) -> dict[str, tf.Variable]:
     layers = {layer.name: layer for layer in network.layers}
-    kind = "conv2d" if network.name.startswith(TWO_DIMENSIONAL) else "conv3d"
+    # Where any kernel is over time, all of them are 3D in TF1.
+    over_time = any(isinstance(layer, keras.layers.Conv3D) for layer in network.layers)
+    kind = "conv3d" if over_time else "conv2d"
     names = {}
-    if network.name == "slowfast":
+    if "fast_stem" in layers:
         names |= _path(layers, "fast_", "resnet_model_fast", kind, laterals=False)
         scope = "resnet_model_slow"
     names |= _path(layers, "slow_" if names else "", scope, kind, laterals=bool(names))

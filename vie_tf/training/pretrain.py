@@ -42,7 +42,7 @@ def pretrain(flags) -> None:
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     train, held_out = splits.training_split(videos, flags.held_out, flags.seed)
     said = splits.split_line(videos, train, held_out)
-    sampling = families.sampling_of(flags.family, flags.legacy)
+    sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     train = train.subset(splits.subset_rows(len(train), flags.subset, flags.seed, flags.legacy))
     if flags.subset < 1:
         said += f"; {len(set(train.ids))} videos drawn to train on"
@@ -165,7 +165,14 @@ def build(flags, train: VideoSet) -> Model:
 def fit(model: Model, train: VideoSet, sampling: Sampling, flags, step: int, watch: Watch) -> None:
     """Trains from `step` to the end, or until SIGINT or SIGTERM."""
     batches = pipeline.training_batches(
-        train, sampling, flags.batch_size, flags.image_size, flags.seed, step, flags.steps
+        train,
+        sampling,
+        flags.batch_size,
+        flags.image_size,
+        flags.seed,
+        step,
+        flags.steps,
+        flags.flip,
     )
 
     def stop(number, frame):
@@ -196,7 +203,7 @@ def measurement(
         metrics = {}
         if len(held_out) > 1:
             metrics["recall_at_1"] = embedding.instance_recall(
-                embed, held_out, sampling, flags.image_size, model.colour
+                embed, held_out, sampling, flags.image_size, model.colour, flip=flags.flip
             )
         if isinstance(model, Supervised):
             if len(labelled):
