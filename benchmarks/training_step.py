@@ -46,7 +46,7 @@ FAMILIES = {
 }
 BFLOAT16_FAMILIES = ("single", "resnet3d", "slow")
 BFLOAT16_STEPS = 200
-TOLERANCE = 1.05
+TOLERANCE, GAIN = 1.05, 1.5
 
 
 class Worker:
@@ -136,6 +136,8 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--out", help="file for the table and every step's seconds")
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("--rounds: at least 2")
     lines = []
 
     def say(line: str, show: bool = True) -> None:
@@ -192,6 +194,8 @@ def main() -> None:
         if options.bfloat16:
             for _ in range(BFLOAT16_STEPS - options.rounds):
                 workers["bfloat16"].step()
+            if ratios["bfloat16"][0] < GAIN:
+                slower.append(family)
         elif ratios[min(set(others) - {"plain"}, key=medians.get)][0] > TOLERANCE:
             slower.append(family)
         for name, worker in workers.items():
@@ -200,8 +204,10 @@ def main() -> None:
             elif worker.steps >= BFLOAT16_STEPS:
                 say(f"  {name}: the loss of all {worker.steps} steps is finite")
             worker.close()
-    if not options.bfloat16:
-        say(f"more than 5 % slower than the faster twin: {', '.join(slower) or 'none'}")
+    bound = (
+        "not 1.5 times as fast" if options.bfloat16 else "more than 5 % slower than the faster twin"
+    )
+    say(f"{bound}: {', '.join(slower) or 'none'}")
 
 
 if __name__ == "__main__":
