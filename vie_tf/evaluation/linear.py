@@ -37,7 +37,7 @@ def linear_accuracy(
     kept = np.random.default_rng(seed).permutation(len(train)) < len(train) / 5
 
     def accuracy(strength: float, chosen: np.ndarray, asked: np.ndarray, labels: np.ndarray):
-        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
         rows = train[chosen]
         classifier.fit(np.concatenate(rows), np.repeat(train_labels[chosen], rows.shape[1]))
         scores = classifier.predict_proba(np.concatenate(asked)).reshape(*asked.shape[:2], -1)
