@@ -192,7 +192,12 @@ def main() -> None:
                     continue
                 folders = [out / f"{run} {state} {seed}" for run in NETWORKS[name]]
                 for run, folder in zip(NETWORKS[name], folders):
-                    train(folder, options.data, seed, [*RUN, *RUNS[run], *words, *more])
+                    train(
+                        folder,
+                        options.data,
+                        seed,
+                        [f"--family={run}", *RUN, *RUNS[run], *words, *more],
+                    )
                 keras.backend.clear_session()
                 flags = workdir.read_flags(folders[0])
                 size, flip = int(flags["image_size"]), flags["flip"] == "True"
