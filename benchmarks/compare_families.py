@@ -61,12 +61,11 @@ MEASURES = [f"{name} {way}" for name in LABELS.values() for way in ("10-NN", "li
 MEASURES.append("recall at 1")
 
 
-def train(folder: Path, data: str, seed: int, words: list[str]) -> None:
+def train(folder: Path, family: str, data: str, seed: int, words: list[str]) -> None:
     """Runs `vie_tf --mode=pretrain`, which goes on where it was, or has nothing left to do."""
-    command = [sys.executable, "-m", "vie_tf.main", "--mode=pretrain", *words]
-    subprocess.run(
-        [*command, f"--data={data}", f"--workdir={folder}", f"--seed={seed}"], check=True
-    )
+    command = [sys.executable, "-m", "vie_tf.main", "--mode=pretrain", f"--family={family}"]
+    command += [f"--data={data}", f"--workdir={folder}", f"--seed={seed}"]
+    subprocess.run([*command, *RUN, *RUNS[family], *words], check=True)
 
 
 def load(folders: list[Path]) -> tuple[keras.Model, Sampling]:
@@ -192,12 +191,7 @@ def main() -> None:
                     continue
                 folders = [out / f"{run} {state} {seed}" for run in NETWORKS[name]]
                 for run, folder in zip(NETWORKS[name], folders):
-                    train(
-                        folder,
-                        options.data,
-                        seed,
-                        [f"--family={run}", *RUN, *RUNS[run], *words, *more],
-                    )
+                    train(folder, run, options.data, seed, [*words, *more])
                 keras.backend.clear_session()
                 flags = workdir.read_flags(folders[0])
                 size, flip = int(flags["image_size"]), flags["flip"] == "True"

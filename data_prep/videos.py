@@ -89,9 +89,9 @@ def prepare() -> str:
             )
         journal.finish(source, request)
     except OSError as error:
-        again = "run the same command again to go on"
-        if error.errno == errno.ENOSPC:
-            again = f"make room, then {again}"
+        again = "give another --out"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            again = "make room, then run the same command again to go on"
         raise InputError(f"{out}: cannot be written: {error.strerror}; {again}") from error
     return (
         f"{journal.kept} videos prepared, {journal.done - journal.kept} skipped "
@@ -125,6 +125,14 @@ def _write_videos(journal: Journal, source: list[videos.SourceVideo], decoder: s
         journal.add(result, task.spool)
 
 
+def check_flags() -> None:
+    """Raises InputError on flags that are missing or do not go together."""
+    if not FLAGS.source or not FLAGS.out:
+        raise InputError("needs --source=DIR_OR_CSV and --out=PREPARED")
+    if os.path.realpath(FLAGS.source) == os.path.realpath(FLAGS.out):
+        raise InputError(f"--out={FLAGS.out} is the source itself; give another folder")
+
+
 def main() -> None:
     """The command."""
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is off in a shell's background
@@ -135,8 +143,7 @@ def main() -> None:
 
 def run() -> None:
     """Entry point."""
-    flags.mark_flags_as_required(["source", "out"])
-    command.run("data_prep.videos", main)
+    command.run("data_prep.videos", main, check_flags)
 
 
 if __name__ == "__main__":

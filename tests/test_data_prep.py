@@ -129,7 +129,7 @@ def test_interrupt_says_how_to_go_on(source, tmp_path):
         time.sleep(0.01)
     run.send_signal(signal.SIGINT)
     assert run.wait() == 130
-    assert run.stderr.read().splitlines()[-1].endswith("stopped; the same command goes on")
+    assert run.stderr.read().splitlines()[-1].endswith("stopped; run the same command again")
 
 
 def test_finished_or_other_request(source, whole, tmp_path):
@@ -169,6 +169,10 @@ def test_nothing_usable(tmp_path):
     assert code == 1 and "none of 1 files is usable (a.mp4: " in error.splitlines()[-1]
     code, _, error = prepare(tmp_path / "gone", tmp_path / "out")
     assert code == 1 and "no such folder" in error
+    code, _, error = prepare(tmp_path / "in", tmp_path / "in")
+    assert code == 1 and "is the source itself" in error
+    code, _, error = prepare(tmp_path / "in", tmp_path / "in" / "a.mp4" / "out")
+    assert code == 1 and "give another --out" in error
 
 
 @pytest.mark.parametrize("words", [["--nope"], [], ["--source=x", "--out=y", "stray"]])

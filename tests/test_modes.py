@@ -1,5 +1,6 @@
 """The whole command on small real videos: train, k-NN, embed, retrieve, export; and bad input."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from words import vie_tf
 
 from data_prep import moving_digits
 from vie_tf import modes, workdir
+from vie_tf.data import decoding
 from vie_tf.data.splits import subset_rows, training_split
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
@@ -235,6 +237,23 @@ def test_only_test_videos_are_refused():
         training_split(sets("test", "test"), 0.1, 0)
 
 
+def test_a_video_that_breaks_costs_no_step(data, tmp_path, monkeypatch):
+    read, calls = decoding.read_frames, itertools.count()
+
+    def breaks(*words):
+        if next(calls) > 400:  # of which the untrained network's evaluation takes about 100
+            raise decoding.DecodingError("gone")
+        return read(*words)
+
+    monkeypatch.setattr(decoding, "read_frames", breaks)
+    with pytest.raises(tf.errors.OpError, match="gone; restore the file"):
+        vie_tf(f"--data={data}", f"--workdir={tmp_path / 'run'}", "--steps=1000", *TRAIN)
+    saved = tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints"))
+    logged = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
+    step = int(saved.rpartition("-")[2])
+    assert step % 50 and step - json.loads(logged)["step"] in range(10)
+
+
 @pytest.mark.parametrize(
     "words, says",
     [
@@ -272,6 +291,15 @@ def test_only_test_videos_are_refused():
         (["--data={empty}", "--workdir={new}"], "no videos"),
         (["--data={data}", "--workdir={new}", "--family=slwo"], "--family=slwo: unknown"),
         (["--data={data}", "--workdir={new}", "--subset=2"], "subset"),
+        (["--data={data}", "--workdir={new}", "--nolegacy=3"], "does not take an argument"),
+        (["--data={data}", "--workdir={new}", "--temperature=nan"], "give a finite number"),
+        (["--data={data}", "--workdir={new}", "--depth=20"], "--depth=20: unknown"),
+        (["--data={data}", "--workdir={new}", "--frame_interval=2"], "have no interval"),
+        (["--data={one}", "--workdir={new}", *TRAIN], "two or more"),
+        (
+            ["--mode=retrieve", "--data={data}", "--workdir={run}", "--out={new}", "--query=x.mp4"],
+            "neither a file nor an id",
+        ),
         (["--data={data}", "--workdir={new}", "--subset=0.01"], "leaves none"),
         (["--data={data}", "--workdir={new}", "--family=trn", "--bin_frames=52"], "--bin_frames"),
         (["--data={data}", "--workdir={run}", "--steps=6", *TRAIN, "--subset=0.5"], "--subset=1.0"),
@@ -282,6 +310,8 @@ def test_bad_input_is_one_line(run, data, tmp_path, capsys, words, says):
     other = tmp_path / "other.csv"
     rows = data.read_text().splitlines()[:21]
     other.write_text("\n".join(rows).replace("videos/", f"{data.parent}/videos/"))
+    one = tmp_path / "one.csv"
+    one.write_text("\n".join([*other.read_text().splitlines()[:2], ""]))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "flags.txt").write_text("--family=single\n--depth")
     places = {
@@ -292,6 +322,7 @@ def test_bad_input_is_one_line(run, data, tmp_path, capsys, words, says):
         "new": tmp_path / "new",
         "empty": tmp_path / "empty",
         "other": other,
+        "one": one,
     }
     with pytest.raises((InputError, SystemExit)) as error:
         vie_tf(*(word.format(**places) for word in words))
@@ -306,7 +337,7 @@ def test_help_lists_the_flags():
     run = subprocess.run(
         [sys.executable, "-m", "vie_tf.main", "--help"], capture_output=True, text=True
     )
-    assert "--[no]legacy" in run.stdout and "--bank_momentum" in run.stdout
+    assert run.returncode == 0 and "--[no]legacy" in run.stdout and "--bank_momentum" in run.stdout
 
 
 def test_the_command_prints_one_line_and_exits_1(tmp_path):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from vie_tf.data import prepared
-from vie_tf.data.videos import open_videos
+from vie_tf.data.videos import damage, open_videos
 from vie_tf.errors import InputError
 
 HEIGHT, WIDTH = 40, 56
@@ -124,8 +124,10 @@ def test_damaged_frame_is_an_error_that_names_the_video(folder):
         return list(tf.data.Dataset.range(1, 2).map(lambda n: videos.read(n, frames, box)))
 
     second([0, 3])
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"damaged frame.*\[b.mp4\]"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"damaged frame.*\[b.mp4\]") as caught:
         second([0, 1])
+    said = str(damage(caught.value))
+    assert said.startswith("damaged frame in prepared video b.mp4 shard ") and "[" not in said
 
 
 def test_labels_of_any_column(folder):
@@ -145,6 +147,12 @@ def test_other_version_and_truncation_are_refused(folder):
         open_videos(folder)
     os.remove(shard)
     with pytest.raises(InputError, match="frames-00000.tfrecord is missing"):
+        open_videos(folder)
+    open(shard, "wb").write(whole)
+    manifest = os.path.join(folder, "manifest.csv")
+    rows = open(manifest).read()
+    open(manifest, "w").write(rows.replace("kept", "kepd", 1))
+    with pytest.raises(InputError, match="manifest.csv is damaged"):
         open_videos(folder)
     path = os.path.join(folder, "dataset.json")
     description = json.load(open(path))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from make_videos import number_of, rotate, write_video
 
-from vie_tf.data.videos import open_videos
+from vie_tf.data.videos import damage, open_videos
 from vie_tf.errors import InputError
 
 
@@ -78,6 +78,9 @@ def test_csv(folder, caplog):
     assert "1 of 3 files left out: gone.mp4: no such file" in caplog.text
     videos = open_videos(str(table), decoder="pyav", label_column="mood")
     assert [videos.label_names[label] for label in videos.labels] == ["calm", "wild"]
+    table.write_text("Path, Label ,Split\nb/one.mp4, y, test\n")
+    videos = open_videos(str(table), decoder="pyav")
+    assert videos.label_names == ["y"] and videos.splits.tolist() == ["test"]
     table.write_text("path\nb/one.mp4\n")
     videos = open_videos(str(table), decoder="pyav")
     assert videos.labels.tolist() == [-1] and videos.splits.tolist() == [""]
@@ -112,9 +115,21 @@ def test_bad_folder(tmp_path):
         open_videos(str(tmp_path), decoder="pyav")
     with pytest.raises(InputError, match="neither a folder nor a .csv"):
         open_videos(str(tmp_path / "a.mp4"))
+    with pytest.raises(InputError, match="label_column=mood: .* is a folder"):
+        open_videos(str(tmp_path), label_column="mood")
+    (tmp_path / "frames-00000.tfrecord").write_bytes(b"")
+    with pytest.raises(InputError, match="without its dataset.json"):
+        open_videos(str(tmp_path))
     (tmp_path / "journal.jsonl").write_text("")
     with pytest.raises(InputError, match="not finished"):
         open_videos(str(tmp_path))
+
+
+def test_prepared_videos_beside_their_source_are_none_of_it(folder):
+    (folder / "prepared").mkdir()
+    (folder / "prepared" / "dataset.json").write_text("{}")
+    (folder / "prepared" / "frames-00000.tfrecord").write_bytes(b"")
+    assert "prepared" not in " ".join(open_videos(str(folder), decoder="pyav").ids)
 
 
 def test_video_that_breaks_during_training_is_named(tmp_path):
@@ -125,5 +140,9 @@ def test_video_that_breaks_during_training_is_named(tmp_path):
     dataset = tf.data.Dataset.from_tensor_slices(videos.numbers).map(
         lambda number: videos.read(number, tf.constant([0], tf.int64), box)
     )
-    with pytest.raises(tf.errors.OpError, match="a.mp4: no such file"):
+    with pytest.raises(tf.errors.OpError, match="a.mp4: no such file") as caught:
         list(dataset)
+    assert (
+        str(damage(caught.value))
+        == f"{path}: no such file; restore the file, then the same command goes on"
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging as standard_logging
 import os
 import sys
 from collections.abc import Callable
 from functools import partial
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from vie_tf.errors import InputError
 
@@ -22,7 +23,14 @@ _STORAGE = (
 def parse(name: str, check: Callable[[], None], argv: list[str]) -> list[str]:
     """Reads the flags from the words of a command line; one line and exit status 1 if wrong."""
     try:
-        rest = flags.FLAGS(argv)
+        try:
+            rest = flags.FLAGS(argv)
+        except SystemExit:  # after --help, which absl takes for a failure
+            sys.exit(0)
+        except flags.UnrecognizedFlagError as error:
+            raise InputError(f"{error}; --help lists the flags") from error
+        except ValueError as error:
+            raise InputError(str(error)) from error
         if len(rest) > 1:
             raise InputError(f"unexpected argument {rest[1]}; flags look like --name=value")
         check()
@@ -43,6 +51,7 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         check: raises InputError on flags that do not go together.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.get_absl_handler().setFormatter(standard_logging.Formatter("%(message)s"))
     try:
         app.run(lambda _: main(), flags_parser=partial(parse, name, check))
     except InputError as error:
@@ -51,9 +60,9 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         if error.errno not in _STORAGE:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _fail(name, f"{where}{error.strerror}; mend that, then the same command goes on")
+        _fail(name, f"{where}{error.strerror}; mend that, then run the same command again")
     except KeyboardInterrupt:
-        _fail(name, "stopped; the same command goes on", 130)
+        _fail(name, "stopped; run the same command again", 130)
 
 
 def _fail(name: str, message: str, status: int = 1) -> None:

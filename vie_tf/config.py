@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from absl import flags
 
 from vie_tf.errors import InputError
@@ -132,6 +134,9 @@ def check_flags() -> None:
     for name in NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
+    for name in RUN:
+        if isinstance(FLAGS[name].value, float) and not math.isfinite(FLAGS[name].value):
+            raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")
     if FLAGS.loss == "supervised":
         for name in ("noise_samples", "temperature", "bank_momentum"):
             if FLAGS[name].present:

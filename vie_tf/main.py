@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import os
 import sys
 
 from absl import flags
 
 from vie_tf import command, config
-from vie_tf.errors import InputError
+from vie_tf.errors import InputError, reason
 
 
 def main() -> None:
@@ -17,22 +17,32 @@ def main() -> None:
     import tensorflow as tf
 
     from vie_tf import modes
+    from vie_tf.data.videos import damage
 
     try:
         getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
     except tf.errors.OpError as error:
-        # A video that turned out to be damaged while it was read, inside the graph.
-        damage = re.search(r"InputError: .*|damaged frame in prepared video[^\n]*", error.message)
-        if damage is None:
-            raise
-        raise InputError(damage.group().replace("InputError: ", "")) from error
+        if (found := damage(error)) is not None:
+            raise found from error
+        if isinstance(error, (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)):
+            raise InputError(
+                f"{reason(error)}; mend that, then run the same command again"
+            ) from error
+        raise
 
 
 def run() -> None:
     """Entry point."""
     for flag in flags.FLAGS.flags_by_module_dict()[config.__name__]:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # for --help
-    command.run("vie_tf", main, config.check_flags)
+    try:
+        command.run("vie_tf", main, config.check_flags)
+    except SystemExit as end:
+        if end.code:
+            # Python's own end waits for threads that decode videos, and they for Python.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from vie_tf import workdir
 from vie_tf.config import RUN
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
-from vie_tf.errors import InputError
+from vie_tf.errors import InputError, reason
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import retrieval
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy, nearest
@@ -103,6 +103,8 @@ def retrieve(flags) -> None:
 
     gallery, itself = rows_of(videos, "train"), None
     row = videos.find(flags.query) if flags.query else None
+    if flags.query and row is None and not Path(flags.query).is_file():
+        raise InputError(f"--query={flags.query}: neither a file nor an id of {flags.data}")
     if flags.query and row is None:  # a file from elsewhere
         queries = open_video(flags.query, flags.decoder)
     else:
@@ -139,7 +141,7 @@ def export(flags) -> None:
         with whole(out) as part:
             saved_model.export(network, str(part))
     except tf.errors.OpError as error:
-        raise InputError(f"cannot write --out={out}: {error.message.splitlines()[0]}") from error
+        raise InputError(f"cannot write --out={out}: {reason(error)}; give another") from error
     print(f"SavedModel: {out}")
 
 
@@ -163,7 +165,7 @@ def writable(out: str, marker: str = "") -> Path:
         with tempfile.TemporaryFile(dir=path.parent):
             return path
     except OSError as error:
-        raise InputError(f"cannot write --out={out}: {error.strerror}") from error
+        raise InputError(f"cannot write --out={out}: {error.strerror}; give another") from error
 
 
 @contextlib.contextmanager
@@ -175,6 +177,8 @@ def whole(out: Path) -> Iterator[Path]:
         if out.is_dir():
             shutil.rmtree(out)
         part.replace(out)
+    except OSError as error:
+        raise InputError(f"cannot write --out={out}: {reason(error)}; give another") from error
     finally:
         if part.is_dir():
             shutil.rmtree(part)

@@ -65,7 +65,9 @@ def held(workdir: Path) -> Iterator[None]:
         workdir.mkdir(parents=True, exist_ok=True)
         folder = os.open(workdir, os.O_RDONLY)
     except OSError as error:
-        raise InputError(f"cannot write --workdir={workdir}: {error.strerror}") from error
+        raise InputError(
+            f"cannot write --workdir={workdir}: {error.strerror}; mend that, or give another"
+        ) from error
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,7 +97,9 @@ def write_run(workdir: Path, flags: dict, data: dict) -> None:
         write(workdir / "data.json", json.dumps(data) + "\n")
         write(workdir / "flags.txt", "".join(lines))
     except OSError as error:
-        raise InputError(f"cannot write --workdir={workdir}: {error.strerror}") from error
+        raise InputError(
+            f"cannot write --workdir={workdir}: {error.strerror}; mend that, or give another"
+        ) from error
 
 
 def read_flags(workdir: Path) -> dict[str, str]:
@@ -108,7 +112,7 @@ def read_flags(workdir: Path) -> dict[str, str]:
         lines = (workdir / "flags.txt").read_text().splitlines()
     except OSError as error:
         raise InputError(
-            f"--workdir={workdir} holds no run; make one with --mode=pretrain"
+            f"{workdir} holds no run; make one with --mode=pretrain --workdir={workdir}"
         ) from error
     flags = dict(line[2:].split("=", 1) for line in lines if "=" in line)
     if not {"family", "depth", "image_size", "loss", "legacy"} <= flags.keys():

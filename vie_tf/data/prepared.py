@@ -50,6 +50,11 @@ def is_prepared(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, "dataset.json"))
 
 
+def is_begun(folder: str) -> bool:
+    """Whether a folder is a prepared set that is not finished."""
+    return os.path.isfile(os.path.join(folder, "journal.jsonl"))
+
+
 def read_description(folder: str) -> dict[str, Any]:
     """dataset.json of a prepared set, checked against the files beside it.
 

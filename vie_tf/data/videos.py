@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import posixpath
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 SPLITS = ("train", "test", "")
+_COLUMNS = ("path", "label", "split")  # of a CSV; others are kept with the video
 # Files that lie beside videos and are none; everything else is tried.
 _BESIDE = frozenset(
     ".csv .tsv .txt .md .rst .json .jsonl .yaml .yml .xml .html .log .py .sh .jpg .jpeg .png .bmp "
-    ".webp .pdf .npy .npz .pkl .h5 .zip .tar .gz .tgz .srt .vtt .ass .nfo .db .ini .part".split()
+    ".webp .pdf .npy .npz .pkl .h5 .tfrecord .zip .tar .gz .tgz .srt .vtt .ass .nfo .db .ini "
+    ".part".split()
 )
 
 
@@ -133,8 +136,10 @@ def open_videos(data: str, decoder: str = "auto", label_column: str = "label") -
     """
     if prepared.is_prepared(data):
         return _open_prepared(data, label_column)
-    if os.path.isfile(os.path.join(data, "journal.jsonl")):
+    if prepared.is_begun(data):
         raise InputError(f"{data}: preparation was not finished; run data_prep.videos again")
+    if os.path.isfile(os.path.join(data, prepared.shard_name(0))):
+        raise InputError(f"{data}: a prepared set without its dataset.json; copy all of it again")
     return _open_raw(list_source(data, label_column), data, decoder)
 
 
@@ -159,6 +164,8 @@ def list_source(data: str, label_column: str = "label", leave_out: str = "") -> 
         InputError: it does not exist, holds no videos, or the CSV breaks a rule.
     """
     if os.path.isdir(data):
+        if label_column != "label":
+            raise InputError(f"--label_column={label_column}: {data} is a folder; give a CSV")
         return _list_folder(data, leave_out)
     if not os.path.exists(data):
         raise InputError(f"{data}: no such folder or CSV; give a folder of videos or a CSV")
@@ -171,7 +178,8 @@ def _list_folder(folder: str, leave_out: str) -> list[SourceVideo]:
     left_out, seen, found = os.path.realpath(leave_out or os.devnull), set(), []
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
-        if real in seen or real == left_out:  # links can go in circles
+        ours = parent != folder and (prepared.is_prepared(parent) or prepared.is_begun(parent))
+        if real in seen or real == left_out or ours:  # links can go in circles
             folders.clear()
             continue
         seen.add(real)
@@ -192,11 +200,19 @@ def _list_csv(path: str, label_column: str) -> list[SourceVideo]:
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             table = csv.DictReader(file)
-            columns, rows = table.fieldnames or [], list(table)
+            names = [(name or "").strip() for name in table.fieldnames or []]
+            columns = [name.lower() if name.lower() in _COLUMNS else name for name in names]
+            table.fieldnames = columns
+            rows = list(table)
     except (OSError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error})") from error
     if "path" not in columns:
-        raise InputError(f'{path}: has no column "path" (found: {", ".join(columns) or "none"})')
+        found = f"{', '.join(columns) or 'none'}"
+        found = found if len(found) <= 80 else f"{found[:80]}…"
+        raise InputError(
+            f'{path}: has no column "path" (found: {found}); its first line names the columns, '
+            "with commas between them"
+        )
     if label_column != "label" and label_column not in columns:
         raise InputError(f'{path}: has no column "{label_column}" (found: {", ".join(columns)})')
     videos, lines = [], {}
@@ -212,8 +228,7 @@ def _list_csv(path: str, label_column: str) -> list[SourceVideo]:
         if split not in SPLITS:
             raise InputError(f"{path}: row {line}: split is {split!r}; use train, test or nothing")
         lines[name] = line
-        known = ("path", "label", "split")
-        extra = {key: row[key] or "" for key in columns if key and key not in known}
+        extra = {key: row[key] or "" for key in columns if key and key not in _COLUMNS}
         label = (row.get(label_column) or "").strip()
         where = os.path.join(os.path.dirname(path), name)
         videos.append(SourceVideo(name, where, label, split, extra))
@@ -232,13 +247,15 @@ def _labels(names: list[str]) -> tuple[np.ndarray, list[str]]:
 def _open_prepared(folder: str, label_column: str) -> VideoSet:
     prepared.read_description(folder)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
+    kept = [row for row in manifest if row.get("status") == "kept"]
+    if len(kept) != len(index["shard"]) or not {"path", "split", "source_bytes"} <= set(kept[0]):
+        raise InputError(f"{folder}: manifest.csv is damaged; copy it again, or prepare again")
     column = f"csv_{label_column}" if f"csv_{label_column}" in manifest[0] else label_column
     if column not in manifest[0]:
         raise InputError(
             f'{folder}: its manifest.csv has no column "{label_column}" '
             f"(found: {', '.join(manifest[0])})"
         )
-    kept = [row for row in manifest if row["status"] == "kept"]
     ids = [row["path"] for row in kept]
     labels, label_names = _labels([row[column] for row in kept])
     return VideoSet(
@@ -273,7 +290,10 @@ def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
     left_out = [f"{v.id}: {info}" for v, info in zip(source, probed) if isinstance(info, str)]
     videos = [(v, info) for v, info in zip(source, probed) if not isinstance(info, str)]
     if not videos:
-        raise InputError(f"{data}: none of {len(source)} files is usable ({left_out[0]})")
+        raise InputError(
+            f"{data}: none of {len(source)} files is usable ({left_out[0]}); "
+            "give videos that FFmpeg can decode"
+        )
     if left_out:
         logging.getLogger(__name__).warning(
             "%s: %d of %d files left out: %s%s",
@@ -321,3 +341,13 @@ def _raw_reader(
         return clip
 
     return read
+
+
+def damage(error: tf.errors.OpError) -> InputError | None:
+    """The line for the user, if an error of the graph is that of a video that cannot be read."""
+    if found := re.search(r"InputError: (.*)", error.message):
+        return InputError(found.group(1))
+    if found := re.search(r"damaged frame in prepared video.*", error.message):
+        said = re.sub(r"\]? \[|\]", " ", found.group())  # TensorFlow puts every part in brackets
+        return InputError(f"{said}; copy that file again, or prepare the videos again")
+    return None

@@ -88,6 +88,18 @@ def sampling_of(name: str, legacy: bool = False, interval: int | None = None) ->
     return dataclasses.replace(sampling, interval=interval)
 
 
+def check(depth: int, image_size: int | None) -> None:
+    """Raises InputError on an unknown depth and on an image too small for five halvings."""
+    if depth not in BLOCKS_PER_STAGE:
+        raise InputError(
+            f"--depth={depth}: unknown; choose one of {', '.join(map(str, BLOCKS_PER_STAGE))}"
+        )
+    if image_size is not None and image_size < SMALLEST_IMAGE:
+        raise InputError(
+            f"--image_size={image_size}: too small for the network; use {SMALLEST_IMAGE} or more"
+        )
+
+
 def build(
     family: str,
     image_size: int | None = None,
@@ -121,14 +133,7 @@ def build(
             frames that the family cannot take.
     """
     kind = family_of(family)
-    if depth not in BLOCKS_PER_STAGE:
-        raise InputError(
-            f"--depth={depth}: unknown; choose one of {', '.join(map(str, BLOCKS_PER_STAGE))}"
-        )
-    if image_size is not None and image_size < SMALLEST_IMAGE:
-        raise InputError(
-            f"--image_size={image_size}: too small for the network; use {SMALLEST_IMAGE} or more"
-        )
+    check(depth, image_size)
     frames = kind.sampling.frames if frames is None else frames
     # Float input: Keras casts uint8 clips itself, and clips with colour noise are not whole.
     clip = keras.Input((frames, image_size, image_size, 3), dtype="float32", name="clip")

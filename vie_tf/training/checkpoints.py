@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from vie_tf.errors import InputError
+from vie_tf.errors import InputError, reason
 from vie_tf.training.vie import VIE
 
 
@@ -29,8 +29,7 @@ class Checkpoints:
     def __init__(self, folder: Path, model: VIE, keep: int = 3):
         model.optimizer.build(model.network.trainable_weights)
         self.model = model
-        for part in Path(folder).glob("ckpt-*temp*"):  # of a save that was killed
-            shutil.rmtree(part) if part.is_dir() else part.unlink()
+        self._remove_parts(Path(folder))  # of a save that was killed
         self._checkpoint = tf.train.Checkpoint(
             optimizer=model.optimizer,
             **{name: part for name in ("network", "bank") if (part := getattr(model, name, None))},
@@ -47,11 +46,16 @@ class Checkpoints:
         try:
             self._manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
-            reason = str(getattr(error, "message", error)).splitlines()[0]
+            self._remove_parts(Path(self._manager.directory))
             raise InputError(
-                f"cannot save step {step} in {self._manager.directory}: {reason}; make room, then "
-                "the same command goes on from the last checkpoint"
+                f"cannot save step {step} in {self._manager.directory}: {reason(error)}; make "
+                "room, then the same command goes on from the last checkpoint"
             ) from error
+
+    @staticmethod
+    def _remove_parts(folder: Path) -> None:
+        for part in folder.glob("ckpt-*temp*"):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
 
     def restore(self) -> int:
         """Loads the newest checkpoint if there is one; returns the number of steps it has taken.
@@ -97,11 +101,11 @@ def newest_readable(folder: Path, load: Callable[[str], int]) -> int | None:
         try:
             return load(path)
         except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
-            reason = error
+            unreadable = error
             print(f"{path} is damaged, or of another network; left out", file=sys.stderr)
     if paths:
         raise InputError(
             f"{folder}: no checkpoint can be read: they are damaged, or were made by another "
             "version; use another --workdir"
-        ) from reason
+        ) from unreadable
     return None

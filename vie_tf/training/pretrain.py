@@ -7,6 +7,7 @@ import dataclasses
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Union
 
@@ -18,8 +19,8 @@ from vie_tf.config import RUN
 from vie_tf.data import pipeline, splits
 from vie_tf.data.augmentation import ColourNoise
 from vie_tf.data.sampling import Sampling, binned
-from vie_tf.data.videos import VideoSet, open_videos
-from vie_tf.errors import InputError
+from vie_tf.data.videos import VideoSet, damage, open_videos
+from vie_tf.errors import InputError, reason
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.recall import effective_dimension
@@ -39,10 +40,13 @@ Model = Union[VIE, Supervised]
 def pretrain(flags) -> None:
     """Trains a network, or goes on with it, and shows how it goes."""
     folder = Path(flags.workdir)
+    sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
+    families.check(flags.depth, flags.image_size)  # before all videos are opened
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     train, held_out = splits.training_split(videos, flags.held_out, flags.seed)
+    if flags.steps and len(train) < 2:
+        raise InputError(f"{flags.data}: training tells videos apart; give two or more to train on")
     said = splits.split_line(videos, train, held_out)
-    sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     train = train.subset(splits.subset_rows(len(train), flags.subset, flags.seed, flags.legacy))
     if flags.subset < 1:
         said += f"; {len(set(train.ids))} videos drawn to train on"
@@ -92,7 +96,7 @@ def pretrain(flags) -> None:
             evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
             save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
         )
-        with contextlib.closing(watch):
+        with contextlib.closing(watch), storage_errors(folder):
             if step:
                 watch.line.say(f"going on from step {step}")
             else:
@@ -104,8 +108,21 @@ def pretrain(flags) -> None:
         if watch.step < flags.steps:
             print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
             sys.exit(130)
-        plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
+        with storage_errors(folder):
+            plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
     print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
+
+
+@contextlib.contextmanager
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Says where, if the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder}: {reason(error)}; make room, then the same command goes on "
+            "from the last checkpoint"
+        ) from error
 
 
 def settle(flags, videos: int) -> dict[str, object]:
@@ -183,6 +200,10 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, step: int, wat
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         model.fit(batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch])
+    except tf.errors.OpError as error:
+        if damage(error) is not None:  # between two steps
+            watch.checkpoints.save()
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
