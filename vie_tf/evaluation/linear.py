@@ -21,8 +21,8 @@ def linear_accuracy(
     """How often a softmax classifier of clips is right about videos.
 
     It is fitted to the training videos' clips, each for itself, with the penalty that is best on
-    the middle clips of a fifth of the training videos that was kept apart. A test video's probabilities are the mean
-    over its clips (paper's five-clip test).
+    the middle clips of a fifth of the training videos that was kept apart. A test video's
+    probabilities are the mean over its clips (paper's five-clip test).
 
     Args:
         train: float32 [N, G, C], features of G clips of each of N videos.
