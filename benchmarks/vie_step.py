@@ -35,7 +35,7 @@ def make_step(
     if precision == "bfloat16":
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     rng = np.random.default_rng(0)
-    network = families.build(family, image_size=image_size)
+    network = families.build(family, image_size, frames=frames)
     strength = PAPER_COLOUR_NOISE if colour == "noise" else ColourNoise(0, 0, 0, 0, 0)
     model = VIE(network, MemoryBank(BANK), colour=strength)
     model.compile(Momentum(0.03, l2=1e-4))
