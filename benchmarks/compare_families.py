@@ -114,14 +114,18 @@ def measured(network: keras.Model, sampling: Sampling, data: str, size: int, fli
 
 
 def table(results: dict) -> str:
-    """Means over the seeds, smallest and largest in brackets, in Markdown."""
+    """Means over the seeds, if several with the smallest and largest in brackets, in Markdown."""
+
+    def cell(values: list[float]) -> str:
+        spread = f" ({min(values):.2f}–{max(values):.2f})" if len(values) > 1 else ""
+        return f"{np.mean(values):.2f}{spread}"
+
     lines = [f"| | | {' | '.join(MEASURES)} |", "|---" * (2 + len(MEASURES)) + "|"]
     for name in NETWORKS:
         for state in ("untrained", "trained"):
             runs = [row for key, row in results.items() if key.startswith(f"{name}, {state}, ")]
             if runs:
-                cells = [[run[measure] for run in runs] for measure in MEASURES]
-                cells = [f"{np.mean(x):.2f} ({min(x):.2f}–{max(x):.2f})" for x in cells]
+                cells = [cell([run[measure] for run in runs]) for measure in MEASURES]
                 lines.append(f"| {name} | {state} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -144,7 +148,7 @@ def draw(results: dict, path: str) -> None:
                 )
         axes.axvline(1 / 10, color="#999999", linewidth=0.8, linestyle=":")
         axes.axhline(1 / 6, color="#999999", linewidth=0.8, linestyle=":")
-        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set(xlim=(0, 1), ylim=(0, 1.04))  # room for the marks at 1
         axes.set_title(f"{way} accuracy of held-out videos", loc="left", fontsize=10)
         axes.set_xlabel("digit (appearance)", fontsize=9)
         axes.grid(color="#e6e6e6", linewidth=0.7)
