@@ -38,8 +38,9 @@ from vie_tf.models.two_stream import two_stream
 from vie_tf.modes import load_network, run_sampling
 
 # Not mirrored: that makes left of right, and of clockwise the contrary.
-RUN = "--batch_size=64 --image_size=32 --steps=800 --lr_boundaries=640 --noflip".split()
-RUN.append("--evaluate_every=800")
+BUDGET = (
+    "--batch_size=64 --image_size=32 --steps=800 --lr_boundaries=640 --noflip --evaluate_every=800"
+).split()
 # Of each family a run; the frames of a clip span 16 of a video's 25, but for Slow's 13.
 RUNS = {
     "single": [],
@@ -65,7 +66,7 @@ def train(folder: Path, family: str, data: str, seed: int, words: list[str]) -> 
     """Runs `vie_tf --mode=pretrain`, which goes on where it was, or has nothing left to do."""
     command = [sys.executable, "-m", "vie_tf.main", "--mode=pretrain", f"--family={family}"]
     command += [f"--data={data}", f"--workdir={folder}", f"--seed={seed}"]
-    subprocess.run([*command, *RUN, *RUNS[family], *words], check=True)
+    subprocess.run([*command, *BUDGET, *RUNS[family], *words], check=True)
 
 
 def load(folders: list[Path]) -> tuple[keras.Model, Sampling]:
@@ -113,6 +114,11 @@ def measured(network: keras.Model, sampling: Sampling, data: str, size: int, fli
     return found
 
 
+def of_all_seeds(results: dict, name: str, state: str) -> list[dict]:
+    """What was measured of a network, trained or untrained, with each seed."""
+    return [row for key, row in results.items() if key.startswith(f"{name}, {state}, ")]
+
+
 def table(results: dict) -> str:
     """Means over the seeds, if several with the smallest and largest in brackets, in Markdown."""
 
@@ -123,8 +129,7 @@ def table(results: dict) -> str:
     lines = [f"| | | {' | '.join(MEASURES)} |", "|---" * (2 + len(MEASURES)) + "|"]
     for name in NETWORKS:
         for state in ("untrained", "trained"):
-            runs = [row for key, row in results.items() if key.startswith(f"{name}, {state}, ")]
-            if runs:
+            if runs := of_all_seeds(results, name, state):
                 cells = [cell([run[measure] for run in runs]) for measure in MEASURES]
                 lines.append(f"| {name} | {state} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -136,7 +141,7 @@ def draw(results: dict, path: str) -> None:
     for axes, way in zip(figure.subplots(1, 2, sharey=True), ("10-NN", "linear")):
         for number, name in enumerate(NETWORKS):
             for state, face in (("untrained", "white"), ("trained", f"C{number}")):
-                runs = [row for key, row in results.items() if key.startswith(f"{name}, {state}, ")]
+                runs = of_all_seeds(results, name, state)
                 axes.scatter(
                     [run[f"digit {way}"] for run in runs],
                     [run[f"motion {way}"] for run in runs],
@@ -180,7 +185,6 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the demo's videos, prepared")
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--networks", default=",".join(NETWORKS), help="default: all")
     parser.add_argument("--picture", help="PNG of the accuracies")
     options, words = parser.parse_known_args()
     out = Path(options.workdir)
@@ -188,7 +192,7 @@ def main() -> None:
     file = out / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
     for seed in range(options.seeds):
-        for name in options.networks.split(","):
+        for name in NETWORKS:
             for state, more in (("untrained", ["--steps=0"]), ("trained", [])):
                 key = f"{name}, {state}, seed {seed}"
                 if key in results:

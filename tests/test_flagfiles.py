@@ -36,9 +36,14 @@ def test_flagfile(path):
 
 
 def test_every_family_has_a_flagfile():
-    """One of each is pre-trained, and one flagfile is for each pair and control of the paper."""
-    known = set()
-    for path in FOLDER.glob("vie_*_ir.flags"):
-        parse("--data=videos", "--workdir=run", f"--flagfile={path}")
-        known.add(flags.FLAGS.family)
-    assert known == set(families.FAMILIES)
+    """To pre-train it; and so have the paper's supervised twins and Input-Single controls."""
+
+    def named(pattern, flag):
+        for path in FOLDER.glob(pattern):
+            parse("--data=videos", "--workdir=run", f"--flagfile={path}")
+            yield flags.FLAGS[flag].value
+
+    assert set(named("vie_*_ir.flags", "family")) == set(families.FAMILIES)
+    dynamic = {"resnet3d", "trn", "slow", "slowfast"}
+    assert set(named("supervised_*.flags", "family")) == {"single", *dynamic}
+    assert set(named("input_single_*.flags", "frames_of")) == dynamic

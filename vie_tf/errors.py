@@ -1,6 +1,11 @@
 """The one exception that means: the user's input is wrong."""
 
+from __future__ import annotations
+
+import contextlib
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 
 class InputError(Exception):
@@ -14,3 +19,13 @@ def reason(error: Exception) -> str:
     """What TensorFlow or the system says went wrong, in a line, without what it says of itself."""
     said = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
     return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*?\]", "", said).splitlines()[0]
+
+
+@contextlib.contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Gives the system's errors their place: a write to an open file on a full disk tells none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

@@ -24,7 +24,7 @@ def main() -> None:
     except tf.errors.OpError as error:
         if (found := damage(error)) is not None:
             raise found from error
-        if isinstance(error, (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)):
+        if isinstance(error, tf.errors.PermissionDeniedError) or "No space left" in error.message:
             raise InputError(
                 f"{reason(error)}; mend that, then run the same command again"
             ) from error

@@ -21,7 +21,7 @@ from vie_tf import workdir
 from vie_tf.config import RUN
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
-from vie_tf.errors import InputError, reason
+from vie_tf.errors import InputError, reason, writing_to
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import retrieval
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy, nearest
@@ -73,6 +73,9 @@ def embed(flags) -> None:
     out = writable(flags.out)
     network, sampling, image_size = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
+    needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
+    if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
+        raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
     clips = embedding.embed_clips(
         embedding.embedder(network), videos, sampling, image_size, flags.clips, "batches"
     )
@@ -104,7 +107,9 @@ def retrieve(flags) -> None:
     gallery, itself = rows_of(videos, "train"), None
     row = videos.find(flags.query) if flags.query else None
     if flags.query and row is None and not Path(flags.query).is_file():
-        raise InputError(f"--query={flags.query}: neither a file nor an id of {flags.data}")
+        raise InputError(
+            f"--query={flags.query}: neither a file nor an id of {flags.data}; give one"
+        )
     if flags.query and row is None:  # a file from elsewhere
         queries = open_video(flags.query, flags.decoder)
     else:
@@ -173,12 +178,11 @@ def whole(out: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `out` when all is written, or is removed."""
     part = out.with_name(f"{out.name}.part")
     try:
-        yield part
+        with writing_to(out):
+            yield part
         if out.is_dir():
             shutil.rmtree(out)
         part.replace(out)
-    except OSError as error:
-        raise InputError(f"cannot write --out={out}: {reason(error)}; give another") from error
     finally:
         if part.is_dir():
             shutil.rmtree(part)

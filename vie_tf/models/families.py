@@ -84,7 +84,9 @@ def sampling_of(name: str, legacy: bool = False, interval: int | None = None) ->
     if interval is None:
         return sampling
     if sampling.frames == 1 or not isinstance(sampling, Window):
-        raise InputError(f"--frame_interval: the frames of --family={name} have no interval")
+        raise InputError(
+            f"--frame_interval: the frames of --family={name} have no interval; leave it out"
+        )
     return dataclasses.replace(sampling, interval=interval)
 
 

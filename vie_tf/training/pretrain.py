@@ -7,7 +7,6 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Union
 
@@ -20,7 +19,7 @@ from vie_tf.data import pipeline, splits
 from vie_tf.data.augmentation import ColourNoise
 from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.videos import VideoSet, damage, open_videos
-from vie_tf.errors import InputError, reason
+from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.recall import effective_dimension
@@ -44,10 +43,10 @@ def pretrain(flags) -> None:
     families.check(flags.depth, flags.image_size)  # before all videos are opened
     videos = open_videos(flags.data, flags.decoder, flags.label_column)
     train, held_out = splits.training_split(videos, flags.held_out, flags.seed)
-    if flags.steps and len(train) < 2:
-        raise InputError(f"{flags.data}: training tells videos apart; give two or more to train on")
     said = splits.split_line(videos, train, held_out)
     train = train.subset(splits.subset_rows(len(train), flags.subset, flags.seed, flags.legacy))
+    if flags.steps and len(train) < 2:
+        raise InputError(f"{flags.data}: training tells videos apart; give two or more to train on")
     if flags.subset < 1:
         said += f"; {len(set(train.ids))} videos drawn to train on"
     if flags.bin_frames:
@@ -96,7 +95,7 @@ def pretrain(flags) -> None:
             evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
             save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
         )
-        with contextlib.closing(watch), storage_errors(folder):
+        with contextlib.closing(watch), writing_to(folder):
             if step:
                 watch.line.say(f"going on from step {step}")
             else:
@@ -108,21 +107,9 @@ def pretrain(flags) -> None:
         if watch.step < flags.steps:
             print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
             sys.exit(130)
-        with storage_errors(folder):
+        with writing_to(folder):
             plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
     print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
-
-
-@contextlib.contextmanager
-def storage_errors(folder: Path) -> Iterator[None]:
-    """Says where, if the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {reason(error)}; make room, then the same command goes on "
-            "from the last checkpoint"
-        ) from error
 
 
 def settle(flags, videos: int) -> dict[str, object]:
