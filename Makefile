@@ -20,7 +20,7 @@ lint: $(READY)
 	@$(PY) -m ruff check .
 
 bench: $(READY)
-	@set -e; for script in benchmarks/training_step.py benchmarks/input_pipeline.py; do echo "== $$script"; $(PY) $$script; done
+	@set -e; for name in training_step local_aggregation input_pipeline; do echo "== $$name"; $(PY) -m benchmarks.$$name; done
 
 bazel:
 	bazel query //...

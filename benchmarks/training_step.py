@@ -53,9 +53,11 @@ class Worker:
     """A system in its process, idle except in `step`.
 
     Attributes:
-        parameters: that it trains.
+        size: of what it works on: parameters that it trains, or rows that it searches.
         steps: taken, without those of the warm-up.
-        lost: the first of them whose loss was not finite, or 0.
+        lost: the first of them whose result was not finite, or 0.
+        result: of the last step.
+        peak: most memory that the process has held, MB.
     """
 
     def __init__(self, python: str, *arguments):
@@ -70,7 +72,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.parameters, self.steps, self.lost = int(self.read()[1]), 0, 0
+        self.size, self.steps, self.lost = int(self.read()[1]), 0, 0
 
     def read(self) -> list[str]:
         line = self.process.stdout.readline()
@@ -82,9 +84,9 @@ class Worker:
         """Seconds, CPU seconds, and how many cores were busy with something else meanwhile."""
         start, busy = time.perf_counter(), busy_seconds()
         print("go", file=self.process.stdin, flush=True)
-        seconds, own, loss = map(float, self.read())
+        seconds, own, self.result, self.peak = map(float, self.read())
         self.steps += 1
-        if not math.isfinite(loss) and not self.lost:
+        if not math.isfinite(self.result) and not self.lost:
             self.lost = self.steps
         other = busy_seconds() - busy - own
         return seconds, own, max(0.0, other / (time.perf_counter() - start))
@@ -179,7 +181,7 @@ def main() -> None:
         for name, (python, module, *more) in systems.items():
             sizes = (family, frames, image_size, batch_size, options.threads)
             workers[name] = Worker(python, module, *sizes, *more)
-        counts = {name: worker.parameters for name, worker in workers.items()}
+        counts = {name: worker.size for name, worker in workers.items()}
         if len(set(counts.values())) > 1:
             sys.exit(f"{family}: not the same network: parameters {counts}")
         steps = take_turns(workers, options.rounds)

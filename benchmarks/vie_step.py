@@ -11,6 +11,7 @@ from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise
 from vie_tf.models import families
+from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.optimizer import Momentum
 from vie_tf.training.vie import VIE
@@ -26,10 +27,12 @@ def make_step(
     threads: int,
     precision: str = "float32",
     colour: str = "noise",
+    loss: str = "ir",
 ):
     """Trainable parameters, and a step on fixed random data: a function that returns the loss.
 
-    Without colour noise ("plain") it takes the clips as the twins do, as they are.
+    Without colour noise ("plain") it takes the clips as the twins do, as they are. With the loss
+    "la" it is a step of Local Aggregation: 512 background neighbours, 8,000 clusters.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     if precision == "bfloat16":
@@ -37,8 +40,12 @@ def make_step(
     rng = np.random.default_rng(0)
     network = families.build(family, image_size, frames=frames)
     strength = PAPER_COLOUR_NOISE if colour == "noise" else ColourNoise(0, 0, 0, 0, 0)
-    model = VIE(network, MemoryBank(BANK), colour=strength)
+    model = VIE(network, MemoryBank(BANK), colour=strength, clusters=Clusters(BANK))
     model.compile(Momentum(0.03, l2=1e-4))
+    if loss == "la":
+        model.clusters.labels.assign(rng.integers(8000, size=(BANK, 1)))
+        model.bank.visited.assign(tf.ones(BANK, tf.bool))
+        model.aggregate()
     size = (batch_size, frames, image_size, image_size, 3)
     batch = {
         "clip": tf.constant(rng.integers(0, 256, size), tf.uint8),

@@ -1,31 +1,35 @@
-"""One system of the training-step benchmark in a process of its own: a timed step for each line.
+"""One system of a benchmark in a process of its own: a timed step for each line.
 
-    python -m benchmarks.worker MODULE FAMILY FRAMES IMAGE_SIZE BATCH_SIZE THREADS [OPTION ...]
+    python -m benchmarks.worker MODULE NAME [OPTION ...]
 
-Prints `ready` and the number of parameters after the warm-up, then, for each line of standard
-input, seconds, CPU seconds and loss of a step.
+The module's `make_step` takes name and options, and returns a size and a step. Prints `ready` and
+the size after the warm-up, then, for each line of standard input, seconds, CPU seconds and result
+of a step, and the most memory that the process has held, MB.
 """
 
 from __future__ import annotations
 
 import importlib
+import resource
 import sys
 import time
 
 WARM_UP = 3  # steps: the first ones trace, choose kernels and take memory
 
 
-def main(module: str, family: str, *arguments: str) -> None:
+def main(module: str, name: str, *arguments: str) -> None:
     """Serves until standard input ends."""
     options = [int(word) if word.isdigit() else word for word in arguments]
-    parameters, step = importlib.import_module(f"benchmarks.{module}").make_step(family, *options)
+    size, step = importlib.import_module(f"benchmarks.{module}").make_step(name, *options)
     for _ in range(WARM_UP):
         float(step())
-    print("ready", parameters, flush=True)
+    print("ready", size, flush=True)
     for _ in sys.stdin:
         start, busy = time.perf_counter(), time.process_time()
-        loss = float(step())
-        print(time.perf_counter() - start, time.process_time() - busy, loss, flush=True)
+        result = float(step())
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(seconds, busy, result, peak, flush=True)
 
 
 if __name__ == "__main__":

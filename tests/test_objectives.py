@@ -7,9 +7,11 @@ import tensorflow as tf
 import tf1
 
 from vie_tf.objectives import instance_recognition, memory_bank
+from vie_tf.objectives.clustering import Clusters
+from vie_tf.training.vie import VIE
 
 FACTS, ARRAYS = golden_rule.load("losses")
-IR = [case for case in FACTS["cases"] if case["task"] == "IR"]
+IR, LA = ([case for case in FACTS["cases"] if case["task"] == task] for task in ("IR", "LA"))
 
 
 def bank_rows(size):
@@ -35,6 +37,35 @@ def test_nce_loss_halves_and_gradients(case):
     np.testing.assert_allclose(loss, case["loss"], rtol=2e-5)
     np.testing.assert_allclose(losses["data"], ARRAYS[f"{name}/item_loss_model"], rtol=2e-5)
     np.testing.assert_allclose(losses["noise"], ARRAYS[f"{name}/item_loss_noise"], rtol=2e-5)
+    tf1.close(tape.gradient(loss, raw), ARRAYS[f"{name}/grad_raw"], 1e-4)
+    tf1.close(tape.gradient(loss, embedding), ARRAYS[f"{name}/grad_emb"], 1e-4)
+
+
+@pytest.mark.parametrize("case", LA, ids=[case["id"] for case in LA])
+def test_aggregation_loss_and_gradients(case):
+    """Background neighbours, close ones and eq. 4, by the model's own path."""
+    name, size, chosen = case["id"], case["bank_size"], case["cluster_rows"]
+    bank, clusters = memory_bank.MemoryBank(size), Clusters(size, len(chosen))
+    bank.rows.assign(bank_rows(size))
+    bank.visited.assign(tf.ones_like(bank.visited))
+    clusters.labels.assign(ARRAYS[f"N{size}/cluster_labels"][chosen].T.astype(np.int32))
+    model = VIE(
+        tf.keras.Model(),
+        bank,
+        temperature=FACTS["temperature"],
+        clusters=clusters,
+        neighbours=case["k"] or size,
+    )
+    model.aggregate()
+    raw = tf.constant(ARRAYS[f"N{size}/raw"])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(raw)
+        embedding = tf.math.l2_normalize(raw, axis=1)
+        losses = model.objective(embedding, tf.constant(ARRAYS[f"N{size}/index"]))
+        loss = tf.reduce_mean(losses["loss"])
+    np.testing.assert_allclose(loss, case["loss"], rtol=2e-5)
+    np.testing.assert_allclose(losses["loss"], ARRAYS[f"{name}/item_loss"], rtol=2e-5, atol=1e-6)
+    assert tf.reduce_sum(losses["alone"]) == case["items_without_close_neighbour"]
     tf1.close(tape.gradient(loss, raw), ARRAYS[f"{name}/grad_raw"], 1e-4)
     tf1.close(tape.gradient(loss, embedding), ARRAYS[f"{name}/grad_emb"], 1e-4)
 

@@ -8,6 +8,7 @@ import tf1
 
 from vie_tf.data.augmentation import ColourNoise
 from vie_tf.models import families
+from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, decays
 from vie_tf.training.vie import VIE
@@ -15,7 +16,17 @@ from vie_tf.training.vie import VIE
 # Relative tolerances by step: (loss, bank rows of the largest entry). At rate 0.03 five steps are
 # chaotic: the authors' code itself, on another version of TensorFlow's kernels, differs as much.
 CHAOTIC = [(1e-4, 1e-4), (2e-3, 2e-2), (0.1, None), (0.1, None), (0.1, None)]
-TOLERANCES = {"single_IR": CHAOTIC, "single_IR_sched": [(5e-3, 3e-2)] * 5}
+TOLERANCES = {
+    "single_IR": CHAOTIC,
+    "single_IR_sched": [(5e-3, 3e-2)] * 5,
+    "single_LA": CHAOTIC,
+    # A maximum of the default set's first step is within a rounding of another: with a stem that is
+    # changed by 1e-7 the gradient's norm is either ours or theirs.
+    "single_LA_lowlr": [(1e-4, 1e-3)] * 2 + [(1e-3, 1e-2)] * 3,
+    "resnet3d_LA_lowlr": [(2e-3, 1e-2)] * 3,
+}
+# The share by which the norm of a weight may differ in the end.
+OF_WEIGHTS = {"single_IR_sched": 1e-3, "single_LA_lowlr": 1e-3, "resnet3d_LA_lowlr": 2e-3}
 
 
 class Trace(VIE):
@@ -31,7 +42,7 @@ class Trace(VIE):
 def test_trace(run):
     facts, arrays = golden_rule.load(f"trace_{run}")
     config, seed = facts["config"], golden_rule.set_seed()
-    network = families.build("single", image_size=config["size"])
+    network = families.build(run.split("_")[0], image_size=config["size"])
     names = tf1.assign_by_rule(network, seed)
     bank = MemoryBank(config["bank_size"], momentum=config["bank_momentum"])
     bank.rows.assign(golden_rule.variable("instance/memory_bank", tuple(bank.rows.shape), seed))
@@ -41,6 +52,8 @@ def test_trace(run):
         noise_samples=config["instance_k"],
         temperature=config["temperature"],
         colour=ColourNoise(0, 0, 0, 0, 0),
+        clusters=Clusters(bank.size, config["clusterings"]),
+        neighbours=config["instance_k"],
     )
     boundaries = [int(b) for b in (config["lr_boundaries"] or "").split(",") if b]
     warmup = config["target_lr"] is not None
@@ -52,7 +65,12 @@ def test_trace(run):
     )
     model.compile(Momentum(rate, config["momentum"], config["weight_decay"]), run_eagerly=True)
     steps = len(facts["steps"])
-    model.drawn = [arrays[f"noise/step{t}"].astype(np.int64) for t in range(steps)]
+    if config["task"] == "LA":
+        bank.visited.assign(tf.ones_like(bank.visited))  # the original knows no others
+        model.clusters.labels.assign(arrays["cluster_labels"].T.astype(np.int32))
+        model.aggregate()
+    else:
+        model.drawn = [arrays[f"noise/step{t}"].astype(np.int64) for t in range(steps)]
     for t, (expected, (of_loss, of_rows)) in enumerate(zip(facts["steps"], TOLERANCES[run])):
         index = arrays["step_index"][t].astype(np.int64)
         np.testing.assert_allclose(rate(t), expected["learning_rate"], 1e-5)
@@ -71,9 +89,12 @@ def test_trace(run):
         if of_rows:
             rows = tf.gather(bank.rows, index)
             tf1.close(rows, arrays[f"bank_rows/step{t}"], of_rows)
-    if run == "single_IR_sched":
+    if run in OF_WEIGHTS:
         for name, (_, l2) in facts["variables_after"].items():
-            if name in names:
-                np.testing.assert_allclose(np.linalg.norm(names[name]), l2, rtol=1e-3)
+            # Of 5-D activations Keras' moving variance is the unbiased one, the original's is not.
+            if name in names and not (run.startswith("resnet3d") and "variance" in name):
+                np.testing.assert_allclose(
+                    np.linalg.norm(names[name]), l2, rtol=OF_WEIGHTS[run], err_msg=name
+                )
     visited = np.unique(arrays["step_index"])
     assert (bank.labels.numpy()[visited] == arrays["labels"][visited]).all()

@@ -37,8 +37,9 @@ flags.DEFINE_integer("depth", 18, "Depth of the ResNet: 18, 34 or 50.", lower_bo
 flags.DEFINE_enum(
     "loss",
     "ir",
-    ("ir", "supervised"),
-    "Objective: Instance Recognition, or the supervised twin, which learns the labels.",
+    ("ir", "la", "vie", "supervised"),
+    "Objective: Instance Recognition, Local Aggregation, VIE (IR for --ir_steps, then LA), or the "
+    "supervised twin, which learns the labels.",
 )
 flags.DEFINE_integer("image_size", None, "Side of the clips, pixels. Default: the family's.", 1)
 flags.DEFINE_integer("batch_size", 64, "Clips a step, over all replicas.", lower_bound=1)
@@ -46,7 +47,18 @@ flags.DEFINE_integer("steps", 10_000, "Steps in all; 0 is the untrained network.
 flags.DEFINE_integer("seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1)
 flags.DEFINE_float("learning_rate", None, "Default: by the number of videos.", lower_bound=0)
 flags.DEFINE_integer("warmup_steps", 0, "Linear ramp of the learning rate.", lower_bound=0)
-flags.DEFINE_list("lr_boundaries", [], "Steps after which the learning rate is divided by 10.")
+flags.DEFINE_list(
+    "lr_boundaries",
+    [],
+    "Steps after which the learning rate is divided by 10; --loss=vie counts them from LA's start.",
+)
+flags.DEFINE_integer(
+    "lr_plateau",
+    0,
+    "Divides the learning rate by 10, twice at most, after so many evaluations without a better "
+    "k-NN accuracy (recall at 1 without labels); 0 does not. --loss=vie: in LA.",
+    lower_bound=0,
+)
 flags.DEFINE_float("weight_decay", 1e-4, "L2 penalty on all but batch normalisation.", 0)
 # Below 0.02 exp(1 / tau) nears the end of float32.
 flags.DEFINE_float("temperature", None, "tau of eq. 2. Default: by the number of videos.", 0.02)
@@ -57,6 +69,33 @@ flags.DEFINE_integer(
     None,
     "K of the NCE estimate, 0: exact softmax. Default: by the number of videos.",
     lower_bound=0,
+)
+flags.DEFINE_integer(
+    "ir_steps", None, "vie: steps of IR before LA. Default: by videos and batch.", lower_bound=1
+)
+flags.DEFINE_integer(
+    "neighbours", None, "LA: K, background neighbours. Default: by the number of videos.", 1
+)
+flags.DEFINE_list(
+    "clusters",
+    None,
+    "LA: number of clusters, or one for each of several clusterings. Default: videos / 30.",
+)
+flags.DEFINE_integer(
+    "cluster_every", None, "LA: steps from clustering to clustering. Default: an epoch.", 1
+)
+flags.DEFINE_integer(
+    "cluster_lag",
+    None,
+    "LA: a clustering takes effect so many steps after the bank that it is of, and is computed "
+    "beside them. Default: 0, training waits for it.",
+    lower_bound=0,
+)
+flags.DEFINE_enum(
+    "bank_precision",
+    None,
+    ("float32", "bfloat16"),
+    "Of the memory bank's rows. Default: float32.",
 )
 flags.DEFINE_list(
     "colour_noise",
@@ -114,10 +153,24 @@ flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 # The flags that make a run; they are kept with it, and repeat it.
 RUN = (
     "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
-    "lr_boundaries weight_decay temperature bank_momentum bn_momentum noise_samples colour_noise "
+    "lr_boundaries lr_plateau weight_decay temperature bank_momentum bank_precision bn_momentum "
+    "noise_samples ir_steps neighbours clusters cluster_every cluster_lag colour_noise "
     "flip frame_interval precision legacy held_out subset bin_frames clips k data decoder "
     "log_every evaluate_every save_every keep mode"
 ).split()
+
+# The flags that have no effect with some of --loss, and those with which they have one.
+OF_LOSS = {
+    "temperature": ("ir", "la", "vie"),
+    "bank_momentum": ("ir", "la", "vie"),
+    "bank_precision": ("ir", "la", "vie"),
+    "noise_samples": ("ir", "vie"),
+    "ir_steps": ("vie",),
+    "neighbours": ("la", "vie"),
+    "clusters": ("la", "vie"),
+    "cluster_every": ("la", "vie"),
+    "cluster_lag": ("la", "vie"),
+}
 
 NEEDS = {
     "pretrain": ("data", "workdir"),
@@ -137,10 +190,9 @@ def check_flags() -> None:
     for name in RUN:
         if isinstance(FLAGS[name].value, float) and not math.isfinite(FLAGS[name].value):
             raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")
-    if FLAGS.loss == "supervised":
-        for name in ("noise_samples", "temperature", "bank_momentum"):
-            if FLAGS[name].present:
-                raise InputError(f"--{name} is for --loss=ir, not --loss=supervised")
+    for name, losses in OF_LOSS.items():
+        if FLAGS[name].present and FLAGS.loss not in losses:
+            raise InputError(f"--{name} is for --loss={' or '.join(losses)}, not {FLAGS.loss}")
     for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
         if FLAGS[name].value and FLAGS.mode != mode:
             raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
@@ -152,13 +204,18 @@ def check_flags() -> None:
         raise InputError("--second_workdir and --frames_of exclude each other: give one of them")
     if FLAGS.out and "out" not in NEEDS[FLAGS.mode]:
         raise InputError(f"--out is not for --mode={FLAGS.mode}: leave it out")
-    if FLAGS.mode == "import_checkpoint" and FLAGS.loss != "ir":
-        raise InputError("--mode=import_checkpoint takes runs of --loss=ir, those with a bank")
+    if FLAGS.mode == "import_checkpoint" and FLAGS.loss not in ("ir", "la"):
+        raise InputError("--mode=import_checkpoint takes runs with a bank: --loss=ir or --loss=la")
     try:
         noise = [float(x) for x in FLAGS.colour_noise]
         drops = [int(x) for x in FLAGS.lr_boundaries]
+        clusters = [int(x) for x in FLAGS.clusters or [1]]
     except ValueError as error:
-        raise InputError(f"--colour_noise and --lr_boundaries take numbers: {error}") from error
+        raise InputError(
+            f"--colour_noise, --lr_boundaries and --clusters take numbers: {error}"
+        ) from error
+    if min(clusters) < 1:
+        raise InputError("--clusters takes numbers from 1 on, such as 8000 or 500,500,500")
     if drops != sorted(drops) or min(drops, default=0) < 0:
         raise InputError("--lr_boundaries takes steps in ascending order, such as 800,1000")
     if len(noise) != 5 or not all(0 <= x <= 1 for x in noise) or noise[3] > 0.5:

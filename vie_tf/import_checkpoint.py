@@ -13,6 +13,7 @@ from vie_tf.config import RUN
 from vie_tf.errors import InputError
 from vie_tf.models import families, original
 from vie_tf.models.resnet import BLOCKS_PER_STAGE, BOTTLENECK_FROM
+from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, PiecewiseRate
@@ -44,7 +45,8 @@ def import_checkpoint(flags) -> None:
     )
     check_network(path, values, network, flags)
     bank = MemoryBank(*values[BANK].shape, momentum=flags.bank_momentum, legacy=flags.legacy)
-    model = VIE(network, bank, flags.noise_samples, flags.temperature, seed=flags.seed)
+    clusters = Clusters(bank.size, len(flags.clusters)) if flags.loss == "la" else None
+    model = VIE(network, bank, temperature=flags.temperature, seed=flags.seed, clusters=clusters)
     rate = PiecewiseRate(flags.learning_rate, flags.lr_boundaries, flags.warmup_steps)
     model.compile(Momentum(rate, l2=flags.weight_decay))
     saved = Checkpoints(folder / "checkpoints", model, flags.keep)

@@ -35,7 +35,8 @@ class MemoryBank(keras.layers.Layer):
     all replicas into every copy, so the copies stay equal.
 
     Attributes:
-        rows: float32 [N, D], unit norm (`legacy`: only in expectation, as in the authors' code).
+        rows: float32 or bfloat16 [N, D], unit norm (`legacy`: only in expectation, as in the
+            authors' code).
         labels: int64 [N], the label of a row's video, -1 (`legacy`: 0) until it is visited.
         visited: bool [N].
     """
@@ -47,19 +48,24 @@ class MemoryBank(keras.layers.Layer):
         momentum: float = 0.5,
         seed: int = 0,
         legacy: bool = False,
+        precision: str = "float32",
     ):
         super().__init__(name="memory_bank", dtype="float32", trainable=False)
-        self.size, self.momentum = size, momentum
+        self.size, self.momentum, self.legacy = size, momentum, legacy
         bound = (3.0 / dimension) ** 0.5
 
         def initial_rows(shape, dtype):
-            rows = tf.random.stateless_uniform(shape, [seed, 0], -bound, bound, dtype)
-            return rows if legacy else tf.math.l2_normalize(rows, axis=1)
+            rows = tf.random.stateless_uniform(shape, [seed, 0], -bound, bound)
+            return tf.cast(rows if legacy else tf.math.l2_normalize(rows, axis=1), dtype)
 
-        self.rows = self.add_weight("rows", (size, dimension), initializer=initial_rows)
+        self.rows = self.add_weight("rows", (size, dimension), precision, initial_rows)
         unknown = keras.initializers.Constant(0 if legacy else -1)
         self.labels = self.add_weight("labels", (size,), tf.int64, unknown)
         self.visited = self.add_weight("visited", (size,), tf.bool, tf.zeros)
+
+    def gather(self, index: tf.Tensor) -> tf.Tensor:
+        """Rows of given numbers, float32 [..., D]."""
+        return tf.cast(tf.gather(self.rows, index), tf.float32)
 
     def update(self, index: tf.Tensor, embeddings: tf.Tensor, labels: tf.Tensor) -> None:
         """Mixes the batch into the bank; call it in the replica context, after the loss.
@@ -75,7 +81,7 @@ class MemoryBank(keras.layers.Layer):
             index, embeddings, labels = (
                 replica.all_gather(x, axis=0) for x in (index, embeddings, labels)
             )
-        rows = running_mean(tf.gather(self.rows, index), index, embeddings, self.momentum)
-        self.rows.scatter_update(tf.IndexedSlices(rows, index))
+        rows = running_mean(self.gather(index), index, embeddings, self.momentum)
+        self.rows.scatter_update(tf.IndexedSlices(tf.cast(rows, self.rows.dtype), index))
         self.labels.scatter_update(tf.IndexedSlices(labels, index))
         self.visited.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.bool), index))

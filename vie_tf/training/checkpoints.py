@@ -12,9 +12,12 @@ import tensorflow as tf
 from vie_tf.errors import InputError, reason
 from vie_tf.training.vie import VIE
 
+# Of a model, next to its optimizer.
+PARTS = ("network", "bank", "clusters", "plateau")
+
 
 class Checkpoints:
-    """The last checkpoints of a run: network, optimizer with its step, and memory bank.
+    """The last checkpoints of a run: network, optimizer with its step, memory bank, clusters.
 
     The step is the place in the data too, since the order of the clips is a function of it. A
     checkpoint is written under another name and renamed when it is whole, and the list of
@@ -32,7 +35,7 @@ class Checkpoints:
         self._remove_parts(Path(folder))  # of a save that was killed
         self._checkpoint = tf.train.Checkpoint(
             optimizer=model.optimizer,
-            **{name: part for name in ("network", "bank") if (part := getattr(model, name, None))},
+            **{name: part for name in PARTS if (part := getattr(model, name, None)) is not None},
         )
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), keep)
 

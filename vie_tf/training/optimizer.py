@@ -85,19 +85,27 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
         boundaries: steps; the drop acts from the step after each (as in the authors' code).
         warmup_steps: length of the ramp; 0 starts at `rate`.
         start: rate at step 0 of the ramp.
+        plateau: which drops it further.
     """
 
     def __init__(
-        self, rate: float, boundaries: list[int] = (), warmup_steps: int = 0, start: float = 0.0
+        self,
+        rate: float,
+        boundaries: list[int] = (),
+        warmup_steps: int = 0,
+        start: float = 0.0,
+        plateau: Plateau | None = None,
     ):
         self.rate, self.boundaries = rate, [int(b) for b in boundaries]
-        self.warmup_steps, self.start = warmup_steps, start
+        self.warmup_steps, self.start, self.plateau = warmup_steps, start, plateau
 
     def __call__(self, step) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
         done = tf.minimum(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
         rate = self.start + done * (self.rate - self.start)
         drops = sum(tf.cast(step > b, tf.float32) for b in self.boundaries)
+        if self.plateau:
+            drops += tf.cast(self.plateau.drops, tf.float32)
         return rate * 0.1**drops
 
     def get_config(self) -> dict:
@@ -107,3 +115,33 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "start": self.start,
         }
+
+
+class Plateau(tf.Module):
+    """Counts the drops of the learning rate that a measure calls for which has ceased to grow.
+
+    Args:
+        patience: values in turn none of which is above the best before; then there is a drop.
+        most: drops.
+
+    Attributes:
+        drops: int32, so far; with `best` and `waited` it is part of a checkpoint.
+    """
+
+    def __init__(self, patience: int, most: int = 2):
+        super().__init__(name="plateau")
+        self.patience, self.most = patience, most
+        self.best = tf.Variable(float("-inf"), trainable=False)
+        self.waited = tf.Variable(0, trainable=False)
+        self.drops = tf.Variable(0, trainable=False)
+
+    def see(self, value: float) -> None:
+        """Takes notice of the measure's next value."""
+        if value > float(self.best):
+            self.best.assign(value)
+            self.waited.assign(0)
+            return
+        self.waited.assign_add(1)
+        if int(self.waited) >= self.patience and int(self.drops) < self.most:
+            self.drops.assign_add(1)
+            self.waited.assign(0)

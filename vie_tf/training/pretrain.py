@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Callable, Union
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import plots, workdir
-from vie_tf.config import RUN
+from vie_tf.config import OF_LOSS, RUN
 from vie_tf.data import pipeline, splits
 from vie_tf.data.augmentation import ColourNoise
 from vie_tf.data.sampling import Sampling, binned
@@ -25,10 +26,12 @@ from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.recall import effective_dimension
 from vie_tf.models import families
 from vie_tf.models.relation import FrameSubsets
+from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training import recipe
 from vie_tf.training.checkpoints import Checkpoints
-from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
+from vie_tf.training.reclustering import Reclustering
 from vie_tf.training.supervised import Supervised
 from vie_tf.training.vie import VIE
 from vie_tf.training.watch import Watch
@@ -52,9 +55,10 @@ def pretrain(flags) -> None:
     if flags.bin_frames:
         train = binned(train, sampling, flags.bin_frames)
         said += f"; {len(train)} bins"
-    if flags.loss == "ir" and 0 < (train.labels >= 0).sum() < flags.k:
+    if flags.loss != "supervised" and 0 < (train.labels >= 0).sum() < flags.k:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
+    check_aggregation(flags)
     keras.utils.set_random_seed(flags.seed)
     tf.config.experimental.enable_op_determinism()
     set_precision(flags.precision)
@@ -92,6 +96,7 @@ def pretrain(flags) -> None:
             flags.steps,
             flags.batch_size,
             flags.log_every,
+            plateau_from=phases(flags)[-1][1],
             evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
             save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
         )
@@ -101,7 +106,7 @@ def pretrain(flags) -> None:
             else:
                 saved.save()
             if step < flags.steps:
-                fit(model, train, sampling, flags, step, watch)
+                fit(model, train, sampling, flags, watch)
             elif step == 0:
                 watch.record(watch.evaluated())
         if watch.step < flags.steps:
@@ -115,19 +120,35 @@ def pretrain(flags) -> None:
 def settle(flags, videos: int) -> dict[str, object]:
     """Gives the flags that were not given their values; returns those, by name.
 
-    They follow from the family, the number of videos to train on, and the processor.
+    They follow from the family, the loss, the number of videos to train on, the batch size and the
+    processor. Flags that are nothing to the loss are left alone.
     """
     default = {
-        **dataclasses.asdict(recipe.recipe(videos)),
+        **dataclasses.asdict(recipe.recipe(videos, flags.batch_size)),
+        "bank_precision": "float32",
+        "cluster_lag": 0,
         "image_size": families.family_of(flags.family).image_size,
+        "precision": "bfloat16" if has_bfloat16() else "float32",
     }
-    for name, value in default.items():
-        if flags[name].value is None:
-            setattr(flags, name, value)
-    if flags.precision == "auto":
-        flags.precision = "bfloat16" if has_bfloat16() else "float32"
-    unused = () if flags.loss == "ir" else ("noise_samples", "temperature", "bank_momentum")
-    return {name: flags[name].value for name in (*default, "precision") if name not in unused}
+    used = [name for name in default if flags.loss in OF_LOSS.get(name, (flags.loss,))]
+    for name in used:
+        if flags[name].value in (None, "auto"):
+            setattr(flags, name, default[name])
+    return {name: workdir.text(flags[name].value) for name in used}
+
+
+def check_aggregation(flags) -> None:
+    """Raises InputError on flags of Local Aggregation that do not go together."""
+    if flags.loss == "vie" and 0 < flags.steps <= flags.ir_steps:
+        raise InputError(
+            f"--loss=vie begins with {flags.ir_steps} steps of IR, and --steps={flags.steps} leave "
+            "none to LA: give more --steps, or fewer --ir_steps"
+        )
+    if flags.loss in ("la", "vie") and flags.cluster_lag >= flags.cluster_every:
+        raise InputError(
+            f"--cluster_lag={flags.cluster_lag} must be below --cluster_every="
+            f"{flags.cluster_every}, the steps from clustering to clustering"
+        )
 
 
 def build(flags, train: VideoSet) -> Model:
@@ -158,26 +179,40 @@ def build(flags, train: VideoSet) -> Model:
         model = Supervised(network, colour)
     else:
         bank = MemoryBank(
-            len(train), momentum=flags.bank_momentum, seed=flags.seed, legacy=flags.legacy
+            len(train),
+            momentum=flags.bank_momentum,
+            seed=flags.seed,
+            legacy=flags.legacy,
+            precision=flags.bank_precision,
         )
-        model = VIE(network, bank, flags.noise_samples, flags.temperature, colour, flags.seed)
-    rate = PiecewiseRate(flags.learning_rate, flags.lr_boundaries, flags.warmup_steps)
+        aggregates = flags.loss in ("la", "vie")
+        model = VIE(
+            network,
+            bank,
+            flags.noise_samples,
+            flags.temperature,
+            colour,
+            flags.seed,
+            Clusters(len(train), len(flags.clusters)) if aggregates else None,
+            flags.neighbours,
+        )
+    boundaries = [phases(flags)[-1][1] + int(step) for step in flags.lr_boundaries]
+    plateau = Plateau(flags.lr_plateau) if flags.lr_plateau else None
+    rate = PiecewiseRate(flags.learning_rate, boundaries, flags.warmup_steps, plateau=plateau)
     model.compile(Momentum(rate, l2=flags.weight_decay))
+    model.plateau = plateau
     return model
 
 
-def fit(model: Model, train: VideoSet, sampling: Sampling, flags, step: int, watch: Watch) -> None:
-    """Trains from `step` to the end, or until SIGINT or SIGTERM."""
-    batches = pipeline.training_batches(
-        train,
-        sampling,
-        flags.batch_size,
-        flags.image_size,
-        flags.seed,
-        step,
-        flags.steps,
-        flags.flip,
-    )
+def phases(flags) -> list[tuple[str, int, int]]:
+    """The losses of a run, each with the steps that it begins after and ends with."""
+    if flags.loss == "vie":
+        return [("ir", 0, flags.ir_steps), ("la", flags.ir_steps, flags.steps)]
+    return [(flags.loss, 0, flags.steps)]
+
+
+def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) -> None:
+    """Trains from the watch's step to the end, or until SIGINT or SIGTERM."""
 
     def stop(number, frame):
         # The step under way is finished, logged and saved; a second signal does not wait.
@@ -186,10 +221,37 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, step: int, wat
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        model.fit(batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch])
+        for loss, start, end in phases(flags):
+            if watch.interrupted or watch.step >= end:
+                continue
+            callbacks = [watch]
+            if loss == "la":
+                model.aggregate()
+                watch.reclustering = Reclustering(
+                    model.bank,
+                    model.clusters,
+                    [int(k) for k in flags.clusters],
+                    start,
+                    flags.cluster_every,
+                    flags.cluster_lag,
+                    flags.seed,
+                    watch,
+                )
+                callbacks = [watch.reclustering, watch]
+            batches = pipeline.training_batches(
+                train,
+                sampling,
+                flags.batch_size,
+                flags.image_size,
+                flags.seed,
+                watch.step,
+                end,
+                flags.flip,
+            )
+            model.fit(batches, steps_per_epoch=end - watch.step, verbose=0, callbacks=callbacks)
     except tf.errors.OpError as error:
         if damage(error) is not None:  # between two steps
-            watch.checkpoints.save()
+            watch.save()
         raise
     finally:
         for number, handler in before.items():
@@ -219,13 +281,14 @@ def measurement(
                 metrics["top1"] = float((guessed == labelled.labels).mean())
             return metrics
         bank = model.bank
-        metrics["effective_dimension"] = effective_dimension(bank.rows.numpy())
+        rows = bank.rows.numpy().astype(np.float32)
+        metrics["effective_dimension"] = effective_dimension(rows)
         visited = bank.visited.numpy() | flags.legacy
         if len(labelled) and (visited & (bank.labels.numpy() >= 0)).sum() >= flags.k:
             metrics["knn_top1"] = knn_accuracy(
                 clips(embed),
                 labelled.labels,
-                bank.rows.numpy(),
+                rows,
                 bank.labels.numpy(),
                 len(held_out.label_names),
                 flags.k,

@@ -1,4 +1,4 @@
-"""The constants of Instance Recognition: the paper's for large data sets, others for small ones."""
+"""The constants of a run: the paper's for large data sets, others for small ones."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class Recipe:
         bank_momentum: share of the old row in eq. 1's running mean.
         bn_momentum: of batch normalisation's moving statistics.
         learning_rate: of momentum SGD.
+        ir_steps: of Instance Recognition before Local Aggregation; about 27 epochs.
+        neighbours: K, the background neighbours of Local Aggregation.
+        clusters: number of clusters of each clustering; about 30 videos in each cluster.
+        cluster_every: steps between clusterings; an epoch.
     """
 
     noise_samples: int = 4096
@@ -25,10 +29,25 @@ class Recipe:
     bank_momentum: float = 0.5
     bn_momentum: float = 0.997
     learning_rate: float = 0.03
+    ir_steps: int = 50_000
+    neighbours: int = 512
+    clusters: tuple[int, ...] = (8000,)
+    cluster_every: int = 1874
 
 
-def recipe(videos: int) -> Recipe:
-    """The default constants for a number of training videos."""
+def recipe(videos: int, batch_size: int) -> Recipe:
+    """The default constants for a number of training videos and the global batch size."""
+    epoch = max(1, videos // batch_size)
+    clusters = (max(1, min(8000, round(videos / 30))),)
     if videos >= LARGE:
-        return Recipe()
-    return Recipe(noise_samples=0, temperature=0.2, bn_momentum=0.98, learning_rate=0.01)
+        return Recipe(clusters=clusters, cluster_every=epoch)
+    return Recipe(
+        noise_samples=0,
+        temperature=0.2,
+        bn_momentum=0.98,
+        learning_rate=0.01,
+        ir_steps=27 * epoch,
+        neighbours=min(512, max(1, videos // 10)),
+        clusters=clusters,
+        cluster_every=epoch,
+    )

@@ -9,12 +9,14 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
-from vie_tf.objectives import instance_recognition
+from vie_tf.objectives import instance_recognition, local_aggregation
+from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.objectives.neighbours import nearest_rows
 
 
 class VIE(keras.Model):
-    """Trains a network by Instance Recognition against a memory bank.
+    """Trains a network by Instance Recognition, then Local Aggregation, against a memory bank.
 
     A step: forward, loss and gradient against the bank as it was, optimizer, then the bank
     (paper section 3). Under a strategy batch normalisation uses each replica's own statistics,
@@ -29,6 +31,11 @@ class VIE(keras.Model):
         temperature: tau of eq. 2.
         colour: what `colour_noise` does to the clips.
         seed: of the noise samples.
+        clusters: of the bank's videos; None where there is to be no Local Aggregation.
+        neighbours: K of Local Aggregation's background neighbours.
+
+    Attributes:
+        aggregates: whether a step is one of Local Aggregation, see `aggregate`.
     """
 
     def __init__(
@@ -39,11 +46,15 @@ class VIE(keras.Model):
         temperature: float = 0.07,
         colour: ColourNoise = PAPER_COLOUR_NOISE,
         seed: int = 0,
+        clusters: Clusters | None = None,
+        neighbours: int = 512,
     ):
         super().__init__(name="vie")
         self.network, self.bank = network, bank
         self.noise_samples, self.temperature = noise_samples, temperature
         self.colour, self.seed = colour, seed
+        self.clusters, self.neighbours = clusters, neighbours
+        self.aggregates = False
         self.seconds_waiting = 0.0  # for data, in all
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
@@ -51,15 +62,41 @@ class VIE(keras.Model):
 
     def objective(self, embeddings: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """The loss of each item, float32 [B] under `loss`, from the bank as it is."""
+        if self.aggregates:
+            return self.aggregation(embeddings, index)
         if not self.noise_samples:
-            similarities = tf.matmul(embeddings, self.bank.rows, transpose_b=True)
+            rows = tf.cast(self.bank.rows, embeddings.dtype)
+            similarities = tf.matmul(embeddings, rows, transpose_b=True)
             return {
                 "loss": instance_recognition.softmax_loss(similarities, index, self.temperature)
             }
-        own = tf.einsum("bd,bd->b", embeddings, tf.gather(self.bank.rows, index))
-        rows = tf.gather(self.bank.rows, self.noise(tf.size(index)))
+        own = tf.einsum("bd,bd->b", embeddings, self.bank.gather(index))
+        rows = self.bank.gather(self.noise(tf.size(index)))
         others = tf.einsum("bd,bkd->bk", embeddings, rows)
         return instance_recognition.nce_loss(own, others, self.bank.size, self.temperature)
+
+    def aggregate(self) -> None:
+        """Makes all further steps those of Local Aggregation; fill `clusters` first."""
+        self.aggregates, self.train_function = True, None
+
+    def aggregation(self, embeddings: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Local Aggregation's `loss`, and of the background neighbours the share that is `close`.
+
+        And `alone`: 1 where none is close, so that the item teaches nothing.
+        """
+        usable = None if self.bank.legacy else self.bank.visited
+        k = min(self.neighbours, self.bank.size)
+        nearest, neighbours = nearest_rows(embeddings, self.bank.rows, k, usable)
+        found = tf.math.is_finite(nearest)
+        close = found & self.clusters.close(index, neighbours)
+        similarities = tf.einsum("bd,bkd->bk", embeddings, self.bank.gather(neighbours))
+        similarities = tf.where(found, similarities, float("-inf"))
+        share = tf.reduce_mean(tf.cast(close, tf.float32), axis=1)
+        return {
+            "loss": local_aggregation.aggregation_loss(similarities, close, self.temperature),
+            "close": share,
+            "alone": tf.cast(share == 0, tf.float32),
+        }
 
     def noise(self, batch: tf.Tensor) -> tf.Tensor:
         """Rows drawn for this step and this replica's part of the batch, int32 [batch, K].

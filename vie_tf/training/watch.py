@@ -15,6 +15,9 @@ from vie_tf.errors import InputError
 from vie_tf.progress import Line, duration
 from vie_tf.training.checkpoints import Checkpoints
 
+# Of which the first that there is tells a plateau.
+MEASURES = ("knn_top1", "top1", "recall_at_1")
+
 
 def keep_up_to(metrics: Path, step: int) -> None:
     """Drops from metrics.jsonl what was written after the step that a run goes on from.
@@ -45,6 +48,7 @@ class Watch(keras.callbacks.Callback):
         first_step: the step that the run goes on from.
         last_step: where it ends.
         batch_size: the global one.
+        plateau_from: the step after which evaluations tell the model's `plateau`.
         log_every, evaluate_every, save_every: in steps.
     """
 
@@ -60,6 +64,7 @@ class Watch(keras.callbacks.Callback):
         last_step: int,
         batch_size: int,
         log_every: int,
+        plateau_from: int,
         evaluate_every: int,
         save_every: int,
     ):
@@ -67,11 +72,12 @@ class Watch(keras.callbacks.Callback):
         self.checkpoints, self.evaluate = checkpoints, evaluate
         self.step, self.last_step, self.batch_size = first_step, last_step, batch_size
         self.log_every, self.evaluate_every = log_every, evaluate_every
-        self.save_every = save_every
+        self.plateau_from, self.save_every = plateau_from, save_every
         keep_up_to(workdir / "metrics.jsonl", first_step)
         self._file = open(workdir / "metrics.jsonl", "a", buffering=1)
         self._board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
         self.line = Line()
+        self.reclustering = None  # set it where there is Local Aggregation
         self.interrupted = False  # set it to stop after the step that is under way
 
     def on_train_begin(self, logs=None) -> None:
@@ -102,11 +108,20 @@ class Watch(keras.callbacks.Callback):
             self.record(metrics)
             self._pace_from()
         if self.step % self.evaluate_every == 0 or last:
-            self.record(self.evaluated())
+            metrics = self.evaluated()
+            self.record(metrics)
+            if self.model.plateau and self.step > self.plateau_from:
+                self.model.plateau.see(next(metrics[m] for m in MEASURES if m in metrics))
             self._pace_from()
         if save:
-            self.checkpoints.save()
+            self.save()
         self.model.stop_training = self.interrupted
+
+    def save(self) -> None:
+        """Writes a checkpoint, with the clustering that is under way."""
+        if self.reclustering:
+            self.reclustering.finish()
+        self.checkpoints.save()
 
     def evaluated(self) -> dict[str, float]:
         metrics = self.evaluate()
@@ -114,16 +129,29 @@ class Watch(keras.callbacks.Callback):
         self.line.say(f"step {self.step}: {said}")
         return metrics
 
-    def record(self, metrics: dict[str, float]) -> None:
-        self._file.write(json.dumps({"step": self.step, **metrics}) + "\n")
-        with self._board.as_default(self.step):
+    def record(
+        self, metrics: dict[str, float], step: int | None = None, distributions: dict | None = None
+    ) -> None:
+        """Writes numbers to metrics.jsonl and TensorBoard, and distributions to TensorBoard."""
+        step = self.step if step is None else step
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        with self._board.as_default(step):
             for name, value in metrics.items():
                 tf.summary.scalar(name, value)
+            for name, values in (distributions or {}).items():
+                tf.summary.histogram(name, values)
 
     def show(self, metrics: dict[str, float], last: bool) -> None:
         left = (self.last_step - self.step) * self.batch_size / metrics["clips_per_second"]
+        neighbours = ""
+        if "close" in metrics:
+            found = self.reclustering.metrics
+            neighbours = (
+                f"close {metrics['close']:.0%}  clusters {found.get('clusters', 0)} "
+                f"({found.get('clusters_empty', 0)} empty)  "
+            )
         self.line.show(
-            f"step {self.step}/{self.last_step}  loss {metrics['loss']:.3f}  "
+            f"step {self.step}/{self.last_step}  loss {metrics['loss']:.3f}  {neighbours}"
             f"{metrics['clips_per_second']:.0f} clips/s  "
             f"waiting for data {metrics['data_wait']:.0%}  ETA {duration(left)}",
             last,

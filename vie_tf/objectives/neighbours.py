@@ -1,0 +1,127 @@
+"""The background neighbours of Local Aggregation: the K nearest rows of a large memory bank."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+_BLOCK = 16_384  # rows whose similarities to the batch are held at once
+_GROUP = 16  # similarities that are passed over by a look at their largest
+_SAMPLE = 8192  # rows, evenly spaced, that tell about where the K-th largest similarity lies
+
+
+def nearest_rows(
+    embeddings: tf.Tensor, rows: tf.Variable, k: int, usable: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds each embedding's k rows of largest inner product, exactly; for use in a graph.
+
+    A sample of the rows gives each embedding a threshold that somewhat more than k rows exceed.
+    All rows then pass in blocks, of which only what exceeds it is kept, whole groups of
+    similarities being passed over by their largest; and only what was kept is sorted. Should
+    fewer than k have been kept, that is done again with a lower threshold. So the time is that of
+    the matrix product and of a pass over it, and linear in N; the memory holds a block.
+
+    Args:
+        embeddings: float32 [B, D]; no gradient flows to them from here.
+        rows: float32 or bfloat16 [N, D]; a variable is read block by block, never copied whole.
+        k: K, 1 to N.
+        usable: bool [N]; False rows take no part. Default: all do.
+
+    Returns:
+        Similarities float32 [B, K] and row numbers int64 [B, K], in no order. Where fewer than K
+        rows are usable, the similarities of the rest are -inf.
+    """
+    count = rows.shape[0]
+    embeddings = tf.stop_gradient(embeddings)
+    batch = tf.shape(embeddings)[0]
+
+    def similarities(numbers: tf.Tensor) -> tf.Tensor:
+        # A gather, since to slice a variable is to copy it.
+        part = tf.cast(tf.gather(rows, numbers), embeddings.dtype)
+        product = tf.matmul(embeddings, part, transpose_b=True)
+        if usable is None:
+            return product
+        penalty = tf.where(tf.gather(usable, numbers), 0.0, float("-inf"))
+        return tf.nn.bias_add(product, penalty)
+
+    if count <= 2 * _SAMPLE:
+        nearest, number = tf.math.top_k(similarities(tf.range(count)), k, sorted=False)
+        return nearest, tf.cast(number, tf.int64)
+
+    sample = similarities(tf.range(_SAMPLE, dtype=tf.int64) * count // _SAMPLE)
+    expected = k * _SAMPLE / count
+    rank = tf.constant(math.ceil(expected + 4 * math.sqrt(expected) + 2))
+    wanted = k if usable is None else tf.minimum(tf.math.count_nonzero(usable, dtype=tf.int32), k)
+    nearest = tf.zeros([batch, 0])
+    number = tf.zeros([batch, 0], tf.int64)
+    enough = tf.constant(False)
+    while not enough:
+        tf.autograph.experimental.set_loop_options(
+            shape_invariants=[
+                (nearest, tf.TensorShape([None, None])),
+                (number, tf.TensorShape([None, None])),
+            ]
+        )
+        threshold = -2.0 * tf.ones([batch])  # below any cosine
+        if rank < _SAMPLE:
+            threshold = tf.maximum(
+                tf.reduce_min(tf.math.top_k(sample, rank, sorted=False).values, axis=1), threshold
+            )
+        nearest, number = _from(threshold, similarities, count)
+        enough = tf.reduce_all(
+            tf.math.count_nonzero(nearest > -2.0, axis=1, dtype=tf.int32) >= wanted
+        )
+        rank *= 4
+    missing = tf.maximum(0, k - tf.shape(nearest)[1])
+    nearest = tf.pad(nearest, [[0, 0], [0, missing]], constant_values=float("-inf"))
+    number = tf.pad(number, [[0, 0], [0, missing]])
+    nearest, chosen = tf.math.top_k(nearest, k, sorted=False)
+    return nearest, tf.gather(number, chosen, batch_dims=1)
+
+
+def _from(threshold: tf.Tensor, similarities, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """All similarities from each item's threshold on, and their rows, in any order.
+
+    Returns:
+        float32 and int64 [B, M], filled up with -inf and 0 to the most that any item has.
+    """
+    batch = tf.shape(threshold, out_type=tf.int64)[0]
+    size = _BLOCK // _GROUP
+    nearest = tf.zeros([batch, 0])
+    number = tf.zeros([batch, 0], tf.int64)
+    for start in tf.range(0, count, _BLOCK, dtype=tf.int64):
+        tf.autograph.experimental.set_loop_options(
+            shape_invariants=[
+                (nearest, tf.TensorShape([None, None])),
+                (number, tf.TensorShape([None, None])),
+            ]
+        )
+        # The last block overlaps the one before; what was seen there is left out below.
+        begin = tf.minimum(start, count - _BLOCK)
+        groups = similarities(tf.range(begin, begin + _BLOCK))
+        groups = tf.reshape(groups, (-1, _GROUP))
+        largest = tf.reshape(tf.reduce_max(groups, axis=1), (-1, size))
+        item, group = tf.unstack(tf.where(largest >= threshold[:, None]), axis=1)
+        found = tf.gather(groups, item * size + group)
+        row = begin + group * _GROUP
+        new = tf.where(found >= tf.gather(threshold, item)[:, None])
+        place, member = tf.unstack(new, axis=1)
+        row = tf.gather(row, place) + member
+        value = tf.gather_nd(found, new)
+        item = tf.gather(item, place)
+        if begin < start:
+            unseen = tf.where(row >= start)[:, 0]
+            row, value, item = (
+                tf.gather(row, unseen),
+                tf.gather(value, unseen),
+                tf.gather(item, unseen),
+            )
+        nearest = tf.concat([nearest, _rows_of(value, item, batch, float("-inf"))], axis=1)
+        number = tf.concat([number, _rows_of(row, item, batch, 0)], axis=1)
+    return nearest, number
+
+
+def _rows_of(values: tf.Tensor, item: tf.Tensor, batch: tf.Tensor, default) -> tf.Tensor:
+    """Values of ascending items as a row for each item, [batch, longest], filled up."""
+    return tf.RaggedTensor.from_value_rowids(values, item, batch, validate=False).to_tensor(default)

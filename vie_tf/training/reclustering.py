@@ -1,0 +1,127 @@
+"""When the memory bank is clustered anew, for Local Aggregation."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf.objectives.clustering import Clusters, k_means
+from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.training.watch import Watch
+
+
+class Reclustering(keras.callbacks.Callback):
+    """Clusters the bank after every so many steps, in place or beside the steps that follow.
+
+    With a lag the clustering of the bank at one step takes effect a fixed number of steps later,
+    so that a run's numbers do not depend on how long it takes. Videos that have not been visited
+    are in no cluster.
+
+    Args:
+        bank: what is clustered.
+        clusters: where it goes.
+        sizes: number of clusters of each clustering; fewer where there are fewer videos.
+        first: the step after which there is Local Aggregation, and the first clustering.
+        every: steps from clustering to clustering.
+        lag: steps until it takes effect, below `every`; the first one does at once.
+        seed: that of clustering h is `seed + h`.
+        watch: knows the step, and is told what came out.
+    """
+
+    def __init__(
+        self,
+        bank: MemoryBank,
+        clusters: Clusters,
+        sizes: list[int],
+        first: int,
+        every: int,
+        lag: int,
+        seed: int,
+        watch: Watch,
+    ):
+        super().__init__()
+        self.bank, self.clusters, self.sizes = bank, clusters, sizes
+        self.first, self.every, self.lag, self.seed = first, every, lag, seed
+        self.watch = watch
+        self.metrics = {}  # of the last clustering
+        self._thread, self._result, self._failed = None, None, None
+
+    def on_train_batch_begin(self, batch, logs=None) -> None:
+        step = self.watch.step
+        since = (step - self.first) % self.every
+        never = not (self.clusters.labels.numpy() >= 0).any() if since else step == self.first
+        if since == 0 or never:
+            self._start()
+        if since == self.lag or never:
+            self.finish()
+            self.clusters.labels.assign(self.clusters.next_labels)
+
+    def _start(self) -> None:
+        rows = tf.cast(tf.identity(self.bank.rows), tf.float32)  # as it is now
+        used = np.arange(self.bank.size)
+        if not self.bank.legacy:
+            used = np.flatnonzero(self.bank.visited.numpy())
+        if not used.size:  # alone, Local Aggregation fills the bank first
+            return
+        if used.size < self.bank.size:
+            rows = tf.gather(rows, used)
+        step = self.watch.step
+
+        def work():
+            try:
+                self._result = self._cluster(rows, used, step)
+            except BaseException as error:  # shown where training waits for it
+                self._failed = error
+
+        if self.lag and step > self.first:
+            self._thread = threading.Thread(target=work, daemon=True)
+            self._thread.start()
+        else:
+            work()
+
+    def _cluster(self, rows: tf.Tensor, used: np.ndarray, step: int):
+        start = time.perf_counter()
+        labels = np.full(self.clusters.labels.shape, -1, np.int32)
+        sizes, asked, reseeded = [], 0, 0
+        for h, wanted in enumerate(self.sizes):
+            k = min(wanted, len(used))
+            found = k_means(rows, k, self.seed + h)
+            labels[used, h] = found.labels
+            sizes.append(np.bincount(found.labels, minlength=k))
+            asked, reseeded = asked + k, reseeded + found.reseeded
+        sizes = np.concatenate(sizes)
+        filled = sizes[sizes > 0]
+        return (
+            labels,
+            filled,
+            {
+                "clusters": len(filled),
+                "clusters_empty": asked - len(filled),
+                "clusters_reseeded": reseeded,
+                "cluster_smallest": int(filled.min()),
+                "cluster_median": float(np.median(filled)),
+                "cluster_largest": int(filled.max()),
+                "cluster_seconds": time.perf_counter() - start,
+                "clustered_step": step,
+            },
+        )
+
+    def finish(self) -> None:
+        """Waits for the clustering that is under way, and tells what came out."""
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+        if self._failed:
+            raise self._failed
+        if self._result is None:
+            return
+        labels, sizes, self.metrics = self._result
+        self._result = None
+        self.clusters.next_labels.assign(labels)
+        # Under the first step that may use it: what came after a checkpoint is dropped on resuming.
+        step = self.metrics["clustered_step"] + 1
+        self.watch.record(self.metrics, step, {"cluster_sizes": sizes})
