@@ -4,9 +4,9 @@
         --flagfile=flags/demo.flags --steps=1200 --ir_steps=600 --drop=1000
 
 A table in Markdown: mean over the seeds, smallest and largest in brackets, of held-out videos'
-recall at 1 and k-NN accuracy (`vie_tf --mode=knn`), and of the bank's effective dimension. What this
-script does not know goes to `vie_tf --mode=pretrain`. A finished run is not repeated; one that was
-stopped goes on.
+recall at 1 and k-NN accuracy (`vie_tf --mode=knn`), and of the bank's effective dimension. What
+this script does not know goes to `vie_tf --mode=pretrain`. A finished run is not repeated; one that
+was stopped goes on.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 Against faiss (`pip install faiss-cpu`; left out where it is missing), scikit-learn, and
 TensorFlow's matrix product and top_k. Each system is a process, and they take turns, one step at a
 time with the others idle; figures are medians, `x` is the median of the rounds' ratios of seconds
-of the other system to ours, above 1 where ours is faster. The peak is of the whole process: with
-the interpreter, TensorFlow, and the rows themselves.
+of the other system to ours, above 1 where ours is faster. Memory is that of the process before the
+first step (interpreter, libraries, rows), and what the steps took on top at most.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import os
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,7 +28,7 @@ PEERS = ("tensorflow", "faiss", "sklearn")
 
 
 def measured(commands: dict[str, tuple], rounds: int) -> dict[str, tuple]:
-    """Median seconds, ratio to the first, peak MB and result of each system."""
+    """Median seconds, ratio to the first, memory and result of each system."""
     workers = {name: Worker(sys.executable, *words) for name, words in commands.items()}
     steps = take_turns(workers, rounds)
     first = steps[next(iter(steps))]
@@ -35,9 +36,17 @@ def measured(commands: dict[str, tuple], rounds: int) -> dict[str, tuple]:
     for name, worker in workers.items():
         seconds = statistics.median(step[0] for step in steps[name])
         ratio = statistics.median(step[0] / own[0] for step, own in zip(steps[name], first))
-        found[name] = (seconds, ratio, worker.peak, worker.result)
+        memory = f"{worker.before:6.0f} + {worker.peak - worker.before:5.0f} MB"
+        found[name] = (seconds, ratio, memory, worker)
         worker.close()
     return found
+
+
+def tensorflow_memory() -> float:
+    """Of a process that has done nothing but start TensorFlow, MB."""
+    code = "import tensorflow as tf; tf.zeros(1); from benchmarks.worker import memory; "
+    run = [sys.executable, "-c", code + "print(memory('VmRSS'))"]
+    return float(subprocess.run(run, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def draw(growth: list[tuple[int, float, float]], path: str) -> None:
@@ -92,12 +101,14 @@ def main() -> None:
     if len(peers) < len(PEERS):
         say("no faiss: pip install faiss-cpu")
     parts, threads = options.parts.split(","), options.threads
-    say(f"{threads} threads")
+    say(f"{threads} threads; a process with TensorFlow alone: {tensorflow_memory():.0f} MB")
 
     def compare(task: str, systems: list[str], k: int, rounds: int, unit: str) -> None:
         commands = {name: ("search", task, name, ROWS, k, threads) for name in systems}
-        for name, (seconds, ratio, peak, result) in measured(commands, rounds).items():
-            say(f"  {name:11}{seconds:8.3f} s  x {ratio:5.2f}  {peak:6.0f} MB  {unit} {result:.1f}")
+        for name, (seconds, ratio, memory, worker) in measured(commands, rounds).items():
+            say(
+                f"  {name:11}{seconds:8.3f} s  x {ratio:5.2f}  {memory}  {unit} {worker.result:.1f}"
+            )
 
     if "neighbours" in parts:
         for k in (512, 4096):
@@ -110,16 +121,16 @@ def main() -> None:
         say(f"training step of single, batch 64, 112 pixels, bank of {ROWS:,} rows")
         step = ("vie_step", "single", 1, 112, 64, threads, "float32", "noise")
         commands = {"LA, K 512": (*step, "la"), "IR, K 4096": (*step, "ir")}
-        for name, (seconds, ratio, peak, _) in measured(commands, options.rounds).items():
-            say(f"  {name:11}{seconds:8.3f} s  x {ratio:5.2f}  {peak:6.0f} MB")
+        for name, (seconds, ratio, memory, _) in measured(commands, options.rounds).items():
+            say(f"  {name:11}{seconds:8.3f} s  x {ratio:5.2f}  {memory}")
     if "growth" in parts:
         say("the 512 nearest rows of a growing bank, batch of 128")
         growth = []
         for rows in GROWTH:
             command = {"vie_tf": ("search", "neighbours", "vie_tf", rows, 512, threads)}
-            seconds, _, peak, _ = measured(command, 3)["vie_tf"]
-            growth.append((rows, seconds, peak))
-            say(f"  {rows:>10,} rows {seconds:8.3f} s  {peak:6.0f} MB")
+            seconds, _, memory, worker = measured(command, 3)["vie_tf"]
+            growth.append((rows, seconds, worker.peak))
+            say(f"  {rows:>10,} rows {seconds:8.3f} s  {memory}")
         if options.picture:
             draw(growth, options.picture)
 

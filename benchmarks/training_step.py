@@ -57,7 +57,8 @@ class Worker:
         steps: taken, without those of the warm-up.
         lost: the first of them whose result was not finite, or 0.
         result: of the last step.
-        peak: most memory that the process has held, MB.
+        before: memory of the process before the first step, MB.
+        peak: most memory of the process since, MB.
     """
 
     def __init__(self, python: str, *arguments):
@@ -72,7 +73,8 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.size, self.steps, self.lost = int(self.read()[1]), 0, 0
+        size, before = self.read()[1:]
+        self.size, self.before, self.steps, self.lost = int(size), float(before), 0, 0
 
     def read(self) -> list[str]:
         line = self.process.stdout.readline()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from make_videos import write_video
+from words import vie_tf
 
 STEPS = 24
 
@@ -60,11 +61,11 @@ def whole(folder, tmp_path_factory):
     return expected
 
 
-def kill_and_go_on(folder, workdir, rng):
+def kill_and_go_on(folder, workdir, rng, words=()):
     """Kills the run once it has written a drawn number of steps, a drawn moment later."""
     workdir.mkdir()
     run = subprocess.Popen(
-        command(folder, workdir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(folder, workdir, *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     wanted, metrics = rng.randrange(1, STEPS - 4), workdir / "metrics.jsonl"
     while run.poll() is None:
@@ -74,7 +75,9 @@ def kill_and_go_on(folder, workdir, rng):
     time.sleep(rng.uniform(0, 0.15))
     run.send_signal(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-    again = subprocess.run(command(folder, workdir), check=True, capture_output=True, text=True)
+    again = subprocess.run(
+        command(folder, workdir, *words), check=True, capture_output=True, text=True
+    )
     return losses(workdir), again.stderr
 
 
@@ -88,6 +91,37 @@ def test_killed_run_goes_on_bit_for_bit(folder, whole, tmp_path):
 def test_five_random_moments(folder, whole, tmp_path, seed):
     # A kill before the first checkpoint starts anew, which must make no difference either.
     assert kill_and_go_on(folder, tmp_path / "run", random.Random(seed))[0] == whole
+
+
+# IR for 7 steps, then LA; clusterings after steps 7, 11, 15.., in use after 7, 13, 17...
+PHASES = "--loss=vie --ir_steps=7 --clusters=3 --neighbours=4 --cluster_every=4 --cluster_lag=2"
+
+
+def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path):
+    """Stopped in the first step of LA, when a clustering starts, while it is pending, and after."""
+    for name, ends in (("whole", [STEPS]), ("parts", [8, 11, 12, 13, STEPS])):
+        for end in ends:
+            words = (*PHASES.split(), f"--steps={end}", "--save_every=50", "--evaluate_every=50")
+            vie_tf("--mode=pretrain", *command(folder, tmp_path / name, *words)[3:])
+    whole, parts = (training_losses(tmp_path / name) for name in ("whole", "parts"))
+    assert whole == parts and len(whole) == STEPS
+    # LA's loss is of close against background neighbours: some share of them is close.
+    assert [step for step, _, close in whole if close is not None] == list(range(8, STEPS + 1))
+    assert any(0 < close < 1 for _, _, close in whole if close is not None)
+
+
+def training_losses(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"], line.get("close")) for line in lines if "loss" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6, 9))
+def test_killed_in_local_aggregation(folder, tmp_path, seed):
+    words = PHASES.split()
+    subprocess.run(command(folder, tmp_path / "whole", *words), check=True, capture_output=True)
+    found, _ = kill_and_go_on(folder, tmp_path / "run", random.Random(seed), words)
+    assert found == losses(tmp_path / "whole")
 
 
 def test_interrupt_saves_and_says_so(folder, whole, tmp_path):

@@ -14,6 +14,7 @@ from vie_tf.data.splits import subset_rows
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 from vie_tf.models import families
+from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.optimizer import Momentum, PiecewiseRate
@@ -44,10 +45,23 @@ def _initial(seed):
     return keras.initializers.GlorotUniform(seed)
 
 
-def make_model(noise_samples=0, rate=0.1):
-    bank = MemoryBank(VIDEOS, momentum=0.5, seed=5)
-    model = VIE(small_network(), bank, noise_samples=noise_samples, temperature=0.1, seed=3)
+def make_model(noise_samples=0, rate=0.1, aggregates=False):
+    """By Instance Recognition, or by Local Aggregation of four clusters in a bank that is full."""
+    bank, clusters = MemoryBank(VIDEOS, momentum=0.5, seed=5), Clusters(VIDEOS)
+    model = VIE(
+        small_network(),
+        bank,
+        noise_samples=noise_samples,
+        temperature=0.1,
+        seed=3,
+        clusters=clusters,
+        neighbours=6,
+    )
     model.compile(Momentum(rate))
+    if aggregates:
+        bank.visited.assign(tf.ones_like(bank.visited))
+        clusters.labels.assign(np.arange(VIDEOS)[:, None] % 4)
+        model.aggregate()
     return model
 
 
@@ -62,12 +76,12 @@ def batches(steps, size=8):
     return tf.data.Dataset.from_tensor_slices(data).batch(size)
 
 
-@pytest.mark.parametrize("noise_samples", [0, 64])
-def test_two_replicas_take_the_steps_of_one(replicas, noise_samples):
+@pytest.mark.parametrize("noise_samples, aggregates", [(0, False), (64, False), (0, True)])
+def test_two_replicas_take_the_steps_of_one(replicas, noise_samples, aggregates):
     """The same weights and the same bank, on both replicas, after every step."""
-    alone = make_model(noise_samples)
+    alone = make_model(noise_samples, aggregates=aggregates)
     with replicas.scope():
-        shared = make_model(noise_samples)
+        shared = make_model(noise_samples, aggregates=aggregates)
     for step in range(3):
         one = batches(3).skip(step).take(1)
         first = alone.fit(one, verbose=0)

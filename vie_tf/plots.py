@@ -22,6 +22,7 @@ _PANELS = (
     ("top1", "top-1 accuracy", _VALUE, "{:.3f}"),
     ("effective_dimension", "effective dimension", _VALUE, "{:.1f}"),
     ("loss", "loss", _LOSS, "{:.2f}"),
+    ("close", "close among background", _LOSS, "{:.0%}"),
     ("learning_rate", "learning rate", _LOSS, "{:.2g}"),
     ("clips_per_second", "clips per second", _SPEED, "{:.0f}"),
     ("data_wait", "share of time waiting for data", _SPEED, "{:.0%}"),
@@ -38,7 +39,8 @@ def learning_curves(metrics_jsonl_path: str, png_path: str) -> None:
 
     Args:
         metrics_jsonl_path: a JSON object a line, with 'step' and some of loss, learning_rate,
-          clips_per_second, data_wait (0 to 1), knn_top1, recall_at_1, effective_dimension.
+          close (0 to 1), clips_per_second, data_wait (0 to 1), knn_top1, recall_at_1,
+          effective_dimension.
         png_path: the picture to write.
 
     Raises:
