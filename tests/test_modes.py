@@ -57,6 +57,30 @@ def test_flags_txt_repeats_the_run(run, tmp_path):
     assert [line.get("loss") for line in again] == [line.get("loss") for line in first]
 
 
+def test_local_aggregation_after_instance_recognition(data, tmp_path, capsys):
+    """Four epochs of each phase, with two clusterings; and flags.txt repeats it."""
+    words = "--loss=vie --steps=32 --ir_steps=16 --clusters=5,3 --cluster_every=4"
+    words = (*words.split(), "--lr_plateau=1", "--evaluate_every=4", "--bank_precision=bfloat16")
+    words = (f"--data={data}", *words, *TRAIN)
+    vie_tf(f"--workdir={tmp_path / 'run'}", *words)
+    assert "neighbours" in (said := capsys.readouterr()).out and "(0 empty)" in said.err
+    vie_tf(f"--flagfile={tmp_path / 'run' / 'flags.txt'}", f"--workdir={tmp_path / 'again'}")
+    run, again = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("run", "again")
+    )
+    kept = ("step", "loss", "close", "alone", "learning_rate", "clusters", "cluster_largest")
+    run, again = ([[line.get(name) for name in kept] for line in lines] for lines in (run, again))
+    assert run == again
+    clusterings = [line for line in run if line[5] is not None]
+    assert [line[0] for line in clusterings] == [17, 21, 25, 29]
+    assert all(line[5] == 8 and line[6] > 1 for line in clusterings)
+    aggregating = [line for line in run if line[2] is not None]
+    assert aggregating and all(line[0] > 16 and 0 < line[2] < 1 for line in aggregating)
+    rates = [line[4] for line in run if line[4] is not None]
+    assert len(set(rates)) > 1  # eight evaluations cannot all be better than the one before
+
+
 def test_a_finished_run_can_be_made_longer(run, data, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     vie_tf(
@@ -277,6 +301,10 @@ def test_a_video_that_breaks_costs_no_step(data, tmp_path, monkeypatch):
         (["--data={data}", "--workdir={new}", "--temperature=0.001"], "temperature"),
         (["--data={data}", "--workdir={new}", "--lr_boundaries=9,5"], "ascending"),
         (["--loss=supervised", "--data=x", "--workdir=y", "--temperature=1"], "not --loss=super"),
+        (["--data={data}", "--workdir={new}", "--neighbours=5"], "is for --loss=la or vie, not ir"),
+        (["--data={data}", "--workdir={new}", "--loss=la", "--clusters=0"], "from 1 on"),
+        (["--data={data}", "--workdir={new}", "--loss=vie", "--steps=5"], "leave none to LA"),
+        (["--data={data}", "--workdir={new}", "--loss=la", "--cluster_lag=9"], "must be below"),
         (["--mode=knn", "--data={data}", "--workdir={run}", "--out=x"], "--out is not for"),
         (["--mode=export", "--workdir={run}", "--out={home}"], "holds other files"),
         (["--mode=export", "--workdir={run}", "--out={new}", "--frames_of=x"], "--frames_of=x"),

@@ -17,7 +17,7 @@ from vie_tf.models import families
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
 from vie_tf.training.vie import VIE
 
 VIDEOS, SIZE = 12, 32
@@ -173,6 +173,17 @@ def test_momentum_keeps_gradients_and_not_steps():
         accumulator = 0.9 * accumulator + 2.0
         expected -= rate * accumulator
         np.testing.assert_allclose(weight, [expected], rtol=1e-5, err_msg=str(step))
+
+
+def test_learning_rate_drops_on_a_plateau_twice_at_most():
+    plateau = Plateau(patience=2)
+    rate, seen = PiecewiseRate(1.0, [100], plateau=plateau), []
+    for value in (0.1, 0.3, 0.2, 0.3, 0.4, 0.1, 0.1, 0.1, 0.1):
+        plateau.see(value)
+        seen.append(float(rate(50)))
+    expected = [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]
+    np.testing.assert_allclose(seen, expected, rtol=1e-5)
+    np.testing.assert_allclose(float(rate(101)), 0.001, rtol=1e-5)
 
 
 def noise_videos(count=10):
