@@ -100,7 +100,7 @@ def _kmeans_vie_tf(rows: np.ndarray, k: int, threads: int):
     from vie_tf.objectives.clustering import k_means
 
     points = tf.constant(rows)
-    return lambda: k_means(points, k, seed=1234, iterations=ITERATIONS).objective[-1]
+    return lambda: k_means([points], k, seed=1234, iterations=ITERATIONS).objective[-1]
 
 
 def _kmeans_faiss(rows: np.ndarray, k: int, threads: int):

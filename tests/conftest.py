@@ -14,3 +14,14 @@ def float32():
     """Leaves no test the precision of the one before."""
     yield
     tf.keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def replicas():
+    """Two replicas on the two logical processors.
+
+    One strategy for all tests: the keys of another one's collective operations start anew, and
+    TensorFlow takes them for those of the first.
+    """
+    devices = tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])

@@ -106,7 +106,7 @@ def test_close_in_any_clustering():
 def test_k_means_is_as_good_as_the_authors(run):
     """The objective within 2 % of theirs (faiss, GPU-free), as the fixture's notes suggest."""
     rows = golden_rule.variable("instance/memory_bank", (500, 128), golden_rule.set_seed())
-    found = k_means(tf.constant(rows), run["k"], run["seed"])
+    found = k_means([tf.constant(rows)], run["k"], run["seed"])
     np.testing.assert_allclose(found.objective[-1], run["final_objective"], rtol=2e-2)
     assert (np.diff(found.objective) <= 1e-3).all()
     np.testing.assert_allclose(
@@ -117,27 +117,27 @@ def test_k_means_is_as_good_as_the_authors(run):
 def test_k_means_is_lloyds():
     """From the same centres scikit-learn ends with the same clusters."""
     rows, k = points(3000, centres=20), 20
-    found = k_means(tf.constant(rows), k, seed=1, iterations=5)
+    found = k_means([tf.constant(rows)], k, seed=1, iterations=5)
     first = rows[np.random.default_rng(1).choice(len(rows), k, replace=False)]
     theirs = KMeans(k, init=first, n_init=1, max_iter=5, tol=0, algorithm="lloyd").fit(rows)
     np.testing.assert_array_equal(found.labels, theirs.labels_)
     np.testing.assert_allclose(found.centres, theirs.cluster_centers_, atol=1e-5)
-    again = k_means(tf.constant(rows), k, seed=1, iterations=5)
+    again = k_means([tf.constant(rows)], k, seed=1, iterations=5)
     np.testing.assert_array_equal(found.labels, again.labels)
-    assert (k_means(tf.constant(rows), k, seed=2).labels != found.labels).any()
+    assert (k_means([tf.constant(rows)], k, seed=2).labels != found.labels).any()
 
 
 def test_empty_clusters_get_a_point():
     """Few places, each many times: some are the first centre of more than one cluster."""
     rows = np.repeat(points(8, seed=6), 50, axis=0)
-    found = k_means(tf.constant(rows), 8, seed=0)
+    found = k_means([tf.constant(rows)], 8, seed=0)
     assert found.reseeded > 0
     assert len(np.unique(found.labels)) == 8 and found.objective[-1] < 1e-4
 
 
 def test_as_many_clusters_as_points():
     rows = points(30)
-    found = k_means(tf.constant(rows), 30, seed=0)
+    found = k_means([tf.constant(rows)], 30, seed=0)
     assert sorted(found.labels) == list(range(30)) and found.objective[-1] < 1e-4
 
 

@@ -18,6 +18,7 @@ from vie_tf.data import decoding
 from vie_tf.data.splits import subset_rows, training_split
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
+from vie_tf.training import pretrain
 
 TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")
 
@@ -79,6 +80,26 @@ def test_local_aggregation_after_instance_recognition(data, tmp_path, capsys):
     assert aggregating and all(line[0] > 16 and 0 < line[2] < 1 for line in aggregating)
     rates = [line[4] for line in run if line[4] is not None]
     assert len(set(rates)) > 1  # eight evaluations cannot all be better than the one before
+
+
+@pytest.mark.parametrize("sharded", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_the_command_on_two_replicas(data, tmp_path, monkeypatch, replicas, sharded):
+    """Trains, goes on with the same losses, and others search with what came out."""
+    monkeypatch.setattr(pretrain, "strategy", lambda: replicas)
+    words = "--loss=vie --ir_steps=3 --clusters=4 --cluster_every=2 --noise_samples=16"
+    words = (*words.split(), f"--shard_bank={sharded}", "--log_every=1", f"--data={data}", *TRAIN)
+    for name, ends in (("whole", [8]), ("parts", [5, 8])):
+        for end in ends:
+            vie_tf(*words, f"--workdir={tmp_path / name}", f"--steps={end}", "--save_every=50")
+    whole, parts = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "parts")
+    )
+    losses = [[line["loss"] for line in lines if "loss" in line] for lines in (whole, parts)]
+    assert len(losses[0]) == 8
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert any("clusters" in line for line in whole)
+    vie_tf("--mode=knn", f"--data={data}", f"--workdir={tmp_path / 'whole'}", "--k=5")
 
 
 def test_a_finished_run_can_be_made_longer(run, data, tmp_path):

@@ -14,22 +14,16 @@ from vie_tf.data.splits import subset_rows
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 from vie_tf.models import families
-from vie_tf.objectives.clustering import Clusters
+from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
 from vie_tf.training.vie import VIE
 
 VIDEOS, SIZE = 12, 32
 SAMPLING = {name: families.sampling_of(name) for name in families.FAMILIES}
 SINGLE = SAMPLING["single"]
-
-
-@pytest.fixture(scope="module")
-def replicas():
-    """Two replicas on the two logical processors of conftest.py."""
-    devices = tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def small_network():
@@ -45,9 +39,9 @@ def _initial(seed):
     return keras.initializers.GlorotUniform(seed)
 
 
-def make_model(noise_samples=0, rate=0.1, aggregates=False):
+def make_model(noise_samples=0, rate=0.1, aggregates=False, sharded=False):
     """By Instance Recognition, or by Local Aggregation of four clusters in a bank that is full."""
-    bank, clusters = MemoryBank(VIDEOS, momentum=0.5, seed=5), Clusters(VIDEOS)
+    bank, clusters = MemoryBank(VIDEOS, seed=5, sharded=sharded), Clusters(VIDEOS)
     model = VIE(
         small_network(),
         bank,
@@ -76,12 +70,16 @@ def batches(steps, size=8):
     return tf.data.Dataset.from_tensor_slices(data).batch(size)
 
 
+@pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("noise_samples, aggregates", [(0, False), (64, False), (0, True)])
-def test_two_replicas_take_the_steps_of_one(replicas, noise_samples, aggregates):
+def test_two_replicas_take_the_steps_of_one(replicas, noise_samples, aggregates, sharded):
     """The same weights and the same bank, on both replicas, after every step."""
+    if sharded and not (noise_samples or aggregates):
+        pytest.skip("the exact softmax takes the bank as a whole")
     alone = make_model(noise_samples, aggregates=aggregates)
     with replicas.scope():
-        shared = make_model(noise_samples, aggregates=aggregates)
+        shared = make_model(noise_samples, aggregates=aggregates, sharded=sharded)
+    np.testing.assert_array_equal(alone.bank.whole(), shared.bank.whole())
     for step in range(3):
         one = batches(3).skip(step).take(1)
         first = alone.fit(one, verbose=0)
@@ -89,15 +87,38 @@ def test_two_replicas_take_the_steps_of_one(replicas, noise_samples, aggregates)
         np.testing.assert_allclose(first.history["loss"], second.history["loss"], rtol=1e-4)
         for ours, theirs in zip(alone.network.weights, shared.network.weights):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
-        for name in ("rows", "labels", "visited"):
+        for name in ("labels", "visited") if sharded else ("rows", "labels", "visited"):
             copies = [
                 x.numpy() for x in replicas.experimental_local_results(getattr(shared.bank, name))
             ]
             np.testing.assert_array_equal(copies[0], copies[1])
-        np.testing.assert_allclose(alone.bank.rows, shared.bank.rows, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(alone.bank.whole(), shared.bank.whole(), rtol=1e-3, atol=1e-5)
         np.testing.assert_array_equal(alone.bank.labels, shared.bank.labels)
         np.testing.assert_array_equal(alone.bank.visited, shared.bank.visited)
     assert shared.bank.visited.numpy().any()
+
+
+def test_a_sharded_bank_is_saved_and_clustered(replicas, tmp_path):
+    """Each replica holds half; a checkpoint holds both, and k-means takes them together."""
+    with replicas.scope():
+        model = make_model(16, sharded=True)
+        model.fit(batches(1), verbose=0)
+        whole = model.bank.whole()
+        saved = Checkpoints(tmp_path, model)
+        saved.save()
+        again = make_model(16, sharded=True)
+        for part in again.bank.parts:
+            part.assign(tf.zeros_like(part))
+        assert Checkpoints(tmp_path, again).restore() == 1
+    np.testing.assert_array_equal(again.bank.whole(), whole)
+    assert [part.shape[0] for part in again.bank.parts] == [VIDEOS // 2] * 2
+    parts, numbers = again.bank.snapshot()
+    visited = np.flatnonzero(again.bank.visited)
+    assert sorted(np.concatenate(numbers)) == visited.tolist() and len(visited) == 8
+    found = k_means(parts, 3, seed=1)
+    rows = np.concatenate([part.numpy() for part in parts])
+    np.testing.assert_array_equal(rows, whole[np.concatenate(numbers)])
+    np.testing.assert_array_equal(found.labels, k_means([tf.constant(rows)], 3, seed=1).labels)
 
 
 def test_batch_normalisation_on_two_replicas(replicas):

@@ -97,6 +97,11 @@ flags.DEFINE_enum(
     ("float32", "bfloat16"),
     "Of the memory bank's rows. Default: float32.",
 )
+flags.DEFINE_bool(
+    "shard_bank",
+    False,
+    "Keeps on each GPU a share of the bank in place of a copy, for banks beyond one GPU's memory.",
+)
 flags.DEFINE_list(
     "colour_noise",
     [0.4, 0.4, 0.4, 0.4, 0.3],
@@ -153,7 +158,8 @@ flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 # The flags that make a run; they are kept with it, and repeat it.
 RUN = (
     "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
-    "lr_boundaries lr_plateau weight_decay temperature bank_momentum bank_precision bn_momentum "
+    "lr_boundaries lr_plateau weight_decay temperature bank_momentum bank_precision "
+    "shard_bank bn_momentum "
     "noise_samples ir_steps neighbours clusters cluster_every cluster_lag colour_noise "
     "flip frame_interval precision legacy held_out subset bin_frames clips k data decoder "
     "log_every evaluate_every save_every keep mode"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +31,10 @@ class Clustering:
 
 
 def k_means(
-    points: tf.Tensor,
+    parts: list[tf.Tensor],
     k: int,
     seed: int,
     iterations: int = 20,
-    progress: Callable[[int], None] = lambda iteration: None,
 ) -> Clustering:
     """Lloyd's k-means on all points, from k of them as centres (Euclidean, as in the paper's runs).
 
@@ -44,61 +43,66 @@ def k_means(
     function of points and seed.
 
     Args:
-        points: float32 [N, D].
+        parts: float32 [n, D] each, together the N points; each is worked on where it lies.
         k: number of clusters, 1 to N.
         seed: of the choice of the first centres.
         iterations: at most; the paper's 20.
-        progress: is called with the number of each iteration, from 1.
     """
-    first = np.random.default_rng(seed).choice(len(points), k, replace=False)
-    centres = tf.gather(points, first)
-    labels, objective, reseeded = tf.fill([len(points)], -1), [], 0
-    squares = tf.reduce_sum(tf.square(points), axis=1)
-    for iteration in range(iterations + 1):
-        before = labels
-        labels, distances = _assign(points, squares, centres)
-        objective.append(float(tf.reduce_sum(distances)))
-        if iteration == iterations or not tf.reduce_any(labels != before):
-            break
-        progress(iteration + 1)
-        centres, empty = _means(points, labels, distances, k)
-        reseeded += int(empty)
-    return Clustering(labels.numpy(), centres.numpy(), objective, reseeded)
+    ends = np.cumsum([len(part) for part in parts])
+
+    def points(numbers: np.ndarray) -> np.ndarray:
+        place = np.searchsorted(ends, numbers, side="right")
+        chosen = np.empty((len(numbers), parts[0].shape[1]), np.float32)
+        for i, part in enumerate(parts):
+            own = numbers[place == i] - (ends[i] - len(part))
+            chosen[place == i] = tf.gather(part, own)
+        return chosen
+
+    def work(part: tf.Tensor) -> list[np.ndarray]:
+        with tf.device(part.device):
+            return [found.numpy() for found in _assigned(part, centres)]
+
+    centres = points(np.random.default_rng(seed).choice(ends[-1], k, replace=False))
+    labels, objective, reseeded = None, [], 0
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for iteration in range(iterations + 1):
+            before = labels
+            found = list(zip(*pool.map(work, parts)))
+            labels, distances = (np.concatenate(part) for part in found[:2])
+            sums, sizes = (sum(part) for part in found[2:])
+            objective.append(float(distances.sum(dtype=np.float64)))
+            if iteration == iterations or before is not None and (labels == before).all():
+                break
+            centres = sums / np.maximum(sizes, 1)[:, None]
+            empty = np.flatnonzero(sizes == 0)
+            farthest = np.argsort(-distances, kind="stable")[: len(empty)]
+            centres[empty] = points(farthest)
+            reseeded += len(empty)
+    return Clustering(labels, centres, objective, reseeded)
 
 
 @tf.function(reduce_retracing=True)
-def _assign(
-    points: tf.Tensor, squares: tf.Tensor, centres: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The nearest centre of each point, and its squared distance."""
+def _assigned(
+    points: tf.Tensor, centres: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Nearest centre and squared distance of each point; sum and number of each centre's points."""
     count, k = tf.shape(points)[0], tf.shape(centres)[0]
     size = tf.clip_by_value(_BLOCK // k, 256, 1 << 16)
     blocks = (count + size - 1) // size
     transposed = tf.transpose(centres)
     half = -0.5 * tf.reduce_sum(tf.square(centres), axis=1)
     labels = tf.TensorArray(tf.int32, blocks, element_shape=[None], infer_shape=False)
-    nearest = tf.TensorArray(tf.float32, blocks, element_shape=[None], infer_shape=False)
+    distances = tf.TensorArray(tf.float32, blocks, element_shape=[None], infer_shape=False)
     for block in tf.range(blocks):
         part = points[block * size : (block + 1) * size]
-        # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2).
+        # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2). Of one value top_k is faster than argmax.
         value, label = tf.math.top_k(tf.nn.bias_add(tf.matmul(part, transposed), half), 1)
+        square = tf.reduce_sum(tf.square(part), axis=1) - 2 * value[:, 0]
         labels = labels.write(block, label[:, 0])
-        nearest = nearest.write(block, value[:, 0])
-    return labels.concat(), tf.maximum(squares - 2 * nearest.concat(), 0.0)
-
-
-@tf.function(reduce_retracing=True)
-def _means(
-    points: tf.Tensor, labels: tf.Tensor, distances: tf.Tensor, k: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """New centres, and how many clusters were empty."""
-    sizes = tf.math.unsorted_segment_sum(tf.ones_like(distances), labels, k)
-    centres = tf.math.divide_no_nan(tf.math.unsorted_segment_sum(points, labels, k), sizes[:, None])
-    empty = tf.where(sizes == 0)
-    farthest = tf.math.top_k(distances, tf.shape(empty)[0]).indices
-    return tf.tensor_scatter_nd_update(centres, empty, tf.gather(points, farthest)), tf.shape(
-        empty
-    )[0]
+        distances = distances.write(block, tf.maximum(square, 0.0))
+    labels, distances = labels.concat(), distances.concat()
+    sums = tf.math.unsorted_segment_sum(points, labels, k)
+    return labels, distances, sums, tf.math.unsorted_segment_sum(tf.ones_like(distances), labels, k)
 
 
 class Clusters(keras.layers.Layer):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
+
+from vie_tf.objectives.neighbours import nearest_rows
 
 
 def running_mean(
@@ -32,11 +35,13 @@ class MemoryBank(keras.layers.Layer):
     """One row, one label and one visited mark for each of N videos.
 
     Under a `tf.distribute` strategy every replica holds a copy, and `update` writes the rows of
-    all replicas into every copy, so the copies stay equal.
+    all replicas into every copy, so the copies stay equal. Sharded, for banks beyond one device's
+    memory, replica r of R holds the rows of the videos r, r + R, r + 2 R.. alone; what a step needs
+    of the others' rows is computed where they are.
 
     Attributes:
         rows: float32 or bfloat16 [N, D], unit norm (`legacy`: only in expectation, as in the
-            authors' code).
+            authors' code); sharded, a replica's own [ceil(N / R), D].
         labels: int64 [N], the label of a row's video, -1 (`legacy`: 0) until it is visited.
         visited: bool [N].
     """
@@ -49,23 +54,77 @@ class MemoryBank(keras.layers.Layer):
         seed: int = 0,
         legacy: bool = False,
         precision: str = "float32",
+        sharded: bool = False,
     ):
         super().__init__(name="memory_bank", dtype="float32", trainable=False)
         self.size, self.momentum, self.legacy = size, momentum, legacy
+        strategy = tf.distribute.get_strategy()
+        self.shards = strategy.num_replicas_in_sync if sharded else 1
         bound = (3.0 / dimension) ** 0.5
 
         def initial_rows(shape, dtype):
             rows = tf.random.stateless_uniform(shape, [seed, 0], -bound, bound)
             return tf.cast(rows if legacy else tf.math.l2_normalize(rows, axis=1), dtype)
 
-        self.rows = self.add_weight("rows", (size, dimension), precision, initial_rows)
+        if self.shards == 1:
+            self.rows = self.add_weight("rows", (size, dimension), precision, initial_rows)
+        else:
+            # A mirrored variable whose copies differ: as a whole it must not be saved or restored.
+            with tf.device("CPU"):
+                rows = initial_rows((size, dimension), precision)
+            each = -(-size // self.shards)
+            whole = tf.Variable(tf.zeros((each, dimension), precision), trainable=False)
+            self.parts = list(strategy.experimental_local_results(whole))
+            for replica, part in enumerate(self.parts):
+                own = rows[replica :: self.shards]
+                part.assign(tf.pad(own, [[0, each - len(own)], [0, 0]]))
+            self._local = lambda: whole
         unknown = keras.initializers.Constant(0 if legacy else -1)
         self.labels = self.add_weight("labels", (size,), tf.int64, unknown)
         self.visited = self.add_weight("visited", (size,), tf.bool, tf.zeros)
 
-    def gather(self, index: tf.Tensor) -> tf.Tensor:
-        """Rows of given numbers, float32 [..., D]."""
-        return tf.cast(tf.gather(self.rows, index), tf.float32)
+    def similarities(self, embeddings: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        """Inner products with rows of given numbers; call it in the replica context.
+
+        Args:
+            embeddings: float32 [B, D]; gradients flow to them.
+            numbers: int [B, K].
+
+        Returns:
+            float32 [B, K].
+        """
+        if self.shards == 1:
+            rows = tf.cast(tf.gather(self.rows, numbers), tf.float32)
+            return tf.einsum("bd,bkd->bk", embeddings, rows)
+        replica = tf.distribute.get_replica_context()
+        batch = tf.shape(embeddings)[0]
+        embeddings, numbers = (replica.all_gather(x, axis=0) for x in (embeddings, numbers))
+        own, place = self._own(numbers)
+        rows = tf.cast(tf.gather(self._local(), place), tf.float32)
+        found = tf.where(own, tf.einsum("bd,bkd->bk", embeddings, rows), 0.0)
+        return self._of_replica(replica.all_reduce(tf.distribute.ReduceOp.SUM, found), batch)
+
+    def nearest(self, embeddings: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Similarities and numbers of the k nearest visited rows (`legacy`: of all rows).
+
+        As `nearest_rows`; call it in the replica context.
+        """
+        if self.shards == 1:
+            return nearest_rows(embeddings, self.rows, k, None if self.legacy else self.visited)
+        replica = tf.distribute.get_replica_context()
+        first = tf.cast(replica.replica_id_in_sync_group, tf.int64)
+        batch, each = tf.shape(embeddings)[0], self.parts[0].shape[0]
+        numbers = tf.range(each, dtype=tf.int64) * self.shards + first
+        there = numbers < self.size
+        if not self.legacy:
+            there &= tf.gather(self.visited, tf.minimum(numbers, self.size - 1))
+        embeddings = replica.all_gather(tf.stop_gradient(embeddings), axis=0)
+        nearest, place = nearest_rows(embeddings, self._local(), min(k, each), there)
+        nearest = self._of_replica(replica.all_gather(nearest, axis=1), batch)
+        number = replica.all_gather(place * self.shards + first, axis=1)
+        number = self._of_replica(number, batch)
+        nearest, chosen = tf.math.top_k(nearest, k, sorted=False)
+        return nearest, tf.minimum(tf.gather(number, chosen, batch_dims=1), self.size - 1)
 
     def update(self, index: tf.Tensor, embeddings: tf.Tensor, labels: tf.Tensor) -> None:
         """Mixes the batch into the bank; call it in the replica context, after the loss.
@@ -81,7 +140,53 @@ class MemoryBank(keras.layers.Layer):
             index, embeddings, labels = (
                 replica.all_gather(x, axis=0) for x in (index, embeddings, labels)
             )
-        rows = running_mean(self.gather(index), index, embeddings, self.momentum)
-        self.rows.scatter_update(tf.IndexedSlices(tf.cast(rows, self.rows.dtype), index))
         self.labels.scatter_update(tf.IndexedSlices(labels, index))
         self.visited.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.bool), index))
+        rows = self.rows if self.shards == 1 else self._local()
+        if self.shards > 1:
+            own, index = self._own(index)
+            index, embeddings = (tf.boolean_mask(x, own) for x in (index, embeddings))
+        old = tf.cast(tf.gather(rows, index), tf.float32)
+        new = running_mean(old, index, embeddings, self.momentum)
+        rows.scatter_update(tf.IndexedSlices(tf.cast(new, rows.dtype), index))
+
+    def snapshot(self) -> tuple[list[tf.Tensor], list[np.ndarray]]:
+        """Rows as they are now, float32, a tensor for each shard, and the numbers of their videos.
+
+        Without those that have not been visited, unless the bank is `legacy`.
+        """
+        used = np.ones(self.size, bool) if self.legacy else self.visited.numpy()
+        parts, numbers = [], []
+        for shard, part in enumerate([self.rows] if self.shards == 1 else self.parts):
+            own = used[shard :: self.shards]
+            part = tf.cast(tf.identity(part), tf.float32)
+            if len(part) != own.sum():
+                part = tf.gather(part, np.flatnonzero(own))
+            parts.append(part)
+            numbers.append(np.flatnonzero(own) * self.shards + shard)
+        return parts, numbers
+
+    def whole(self) -> np.ndarray:
+        """All rows, float32 [N, D]."""
+        if self.shards == 1:
+            return self.rows.numpy().astype(np.float32)
+        rows = np.empty((self.size, self.parts[0].shape[1]), np.float32)
+        for shard, part in enumerate(self.parts):
+            own = rows[shard :: self.shards]
+            own[:] = part.numpy()[: len(own)]
+        return rows
+
+    def _own(self, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which rows this replica holds, and where (0 for the others)."""
+        replica = tf.distribute.get_replica_context()
+        own = numbers % self.shards == tf.cast(replica.replica_id_in_sync_group, numbers.dtype)
+        return own, tf.where(own, numbers // self.shards, 0)
+
+    @staticmethod
+    def _of_replica(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        """This replica's part of what was computed for the global batch."""
+        replica = tf.distribute.get_replica_context()
+        first = tf.reduce_sum(
+            replica.all_gather(batch[None], axis=0)[: replica.replica_id_in_sync_group]
+        )
+        return values[first : first + batch]

@@ -45,7 +45,7 @@ class Checkpoints:
         Raises:
             InputError: it cannot be written; earlier ones are untouched.
         """
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         try:
             self._manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
@@ -69,7 +69,7 @@ class Checkpoints:
 
         def load(path: str) -> int:
             self._checkpoint.restore(path).assert_consumed()
-            return int(self.model.optimizer.iterations)
+            return int(self.model.optimizer.iterations.numpy())
 
         return newest_readable(Path(self._manager.directory), load) or 0
 

@@ -137,11 +137,11 @@ class Plateau(tf.Module):
 
     def see(self, value: float) -> None:
         """Takes notice of the measure's next value."""
-        if value > float(self.best):
+        if value > self.best.numpy():
             self.best.assign(value)
             self.waited.assign(0)
             return
         self.waited.assign_add(1)
-        if int(self.waited) >= self.patience and int(self.drops) < self.most:
+        if self.waited.numpy() >= self.patience and self.drops.numpy() < self.most:
             self.drops.assign_add(1)
             self.waited.assign(0)

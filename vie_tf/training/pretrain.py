@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Callable, Union
 
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -58,7 +57,7 @@ def pretrain(flags) -> None:
     if flags.loss != "supervised" and 0 < (train.labels >= 0).sum() < flags.k:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
-    check_aggregation(flags)
+    check_objective(flags)
     keras.utils.set_random_seed(flags.seed)
     tf.config.experimental.enable_op_determinism()
     set_precision(flags.precision)
@@ -137,8 +136,13 @@ def settle(flags, videos: int) -> dict[str, object]:
     return {name: workdir.text(flags[name].value) for name in used}
 
 
-def check_aggregation(flags) -> None:
-    """Raises InputError on flags of Local Aggregation that do not go together."""
+def check_objective(flags) -> None:
+    """Raises InputError on flags of the losses that do not go together."""
+    if flags.shard_bank and flags.loss in ("ir", "vie") and not flags.noise_samples:
+        raise InputError(
+            "--shard_bank: the exact softmax (--noise_samples=0) takes the bank as a whole; give "
+            "--noise_samples=4096"
+        )
     if flags.loss == "vie" and 0 < flags.steps <= flags.ir_steps:
         raise InputError(
             f"--loss=vie begins with {flags.ir_steps} steps of IR, and --steps={flags.steps} leave "
@@ -184,6 +188,7 @@ def build(flags, train: VideoSet) -> Model:
             seed=flags.seed,
             legacy=flags.legacy,
             precision=flags.bank_precision,
+            sharded=flags.shard_bank,
         )
         aggregates = flags.loss in ("la", "vie")
         model = VIE(
@@ -281,7 +286,7 @@ def measurement(
                 metrics["top1"] = float((guessed == labelled.labels).mean())
             return metrics
         bank = model.bank
-        rows = bank.rows.numpy().astype(np.float32)
+        rows = bank.whole()
         metrics["effective_dimension"] = effective_dimension(rows)
         visited = bank.visited.numpy() | flags.legacy
         if len(labelled) and (visited & (bank.labels.numpy() >= 0)).sum() >= flags.k:

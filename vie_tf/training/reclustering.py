@@ -61,19 +61,14 @@ class Reclustering(keras.callbacks.Callback):
             self.clusters.labels.assign(self.clusters.next_labels)
 
     def _start(self) -> None:
-        rows = tf.cast(tf.identity(self.bank.rows), tf.float32)  # as it is now
-        used = np.arange(self.bank.size)
-        if not self.bank.legacy:
-            used = np.flatnonzero(self.bank.visited.numpy())
-        if not used.size:  # alone, Local Aggregation fills the bank first
+        parts, numbers = self.bank.snapshot()
+        numbers, step = np.concatenate(numbers), self.watch.step
+        if not numbers.size:  # alone, Local Aggregation fills the bank first
             return
-        if used.size < self.bank.size:
-            rows = tf.gather(rows, used)
-        step = self.watch.step
 
         def work():
             try:
-                self._result = self._cluster(rows, used, step)
+                self._result = self._cluster(parts, numbers, step)
             except BaseException as error:  # shown where training waits for it
                 self._failed = error
 
@@ -83,32 +78,30 @@ class Reclustering(keras.callbacks.Callback):
         else:
             work()
 
-    def _cluster(self, rows: tf.Tensor, used: np.ndarray, step: int):
+    def _cluster(self, parts: list[tf.Tensor], numbers: np.ndarray, step: int):
+        """Labels of all videos, sizes of the clusters that are not empty, and what to tell."""
         start = time.perf_counter()
         labels = np.full(self.clusters.labels.shape, -1, np.int32)
-        sizes, asked, reseeded = [], 0, 0
+        sizes, reseeded = [], 0
         for h, wanted in enumerate(self.sizes):
-            k = min(wanted, len(used))
-            found = k_means(rows, k, self.seed + h)
-            labels[used, h] = found.labels
+            k = min(wanted, len(numbers))
+            found = k_means(parts, k, self.seed + h)
+            labels[numbers, h] = found.labels
             sizes.append(np.bincount(found.labels, minlength=k))
-            asked, reseeded = asked + k, reseeded + found.reseeded
+            reseeded += found.reseeded
         sizes = np.concatenate(sizes)
         filled = sizes[sizes > 0]
-        return (
-            labels,
-            filled,
-            {
-                "clusters": len(filled),
-                "clusters_empty": asked - len(filled),
-                "clusters_reseeded": reseeded,
-                "cluster_smallest": int(filled.min()),
-                "cluster_median": float(np.median(filled)),
-                "cluster_largest": int(filled.max()),
-                "cluster_seconds": time.perf_counter() - start,
-                "clustered_step": step,
-            },
-        )
+        metrics = {
+            "clusters": len(filled),
+            "clusters_empty": len(sizes) - len(filled),
+            "clusters_reseeded": reseeded,
+            "cluster_smallest": int(filled.min()),
+            "cluster_median": float(np.median(filled)),
+            "cluster_largest": int(filled.max()),
+            "cluster_seconds": time.perf_counter() - start,
+            "clustered_step": step,
+        }
+        return labels, filled, metrics
 
     def finish(self) -> None:
         """Waits for the clustering that is under way, and tells what came out."""

@@ -12,7 +12,6 @@ from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noi
 from vie_tf.objectives import instance_recognition, local_aggregation
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.objectives.neighbours import nearest_rows
 
 
 class VIE(keras.Model):
@@ -70,9 +69,8 @@ class VIE(keras.Model):
             return {
                 "loss": instance_recognition.softmax_loss(similarities, index, self.temperature)
             }
-        own = tf.einsum("bd,bd->b", embeddings, self.bank.gather(index))
-        rows = self.bank.gather(self.noise(tf.size(index)))
-        others = tf.einsum("bd,bkd->bk", embeddings, rows)
+        own = self.bank.similarities(embeddings, index[:, None])[:, 0]
+        others = self.bank.similarities(embeddings, self.noise(tf.size(index)))
         return instance_recognition.nce_loss(own, others, self.bank.size, self.temperature)
 
     def aggregate(self) -> None:
@@ -84,12 +82,11 @@ class VIE(keras.Model):
 
         And `alone`: 1 where none is close, so that the item teaches nothing.
         """
-        usable = None if self.bank.legacy else self.bank.visited
         k = min(self.neighbours, self.bank.size)
-        nearest, neighbours = nearest_rows(embeddings, self.bank.rows, k, usable)
+        nearest, neighbours = self.bank.nearest(embeddings, k)
         found = tf.math.is_finite(nearest)
         close = found & self.clusters.close(index, neighbours)
-        similarities = tf.einsum("bd,bkd->bk", embeddings, self.bank.gather(neighbours))
+        similarities = self.bank.similarities(embeddings, neighbours)
         similarities = tf.where(found, similarities, float("-inf"))
         share = tf.reduce_mean(tf.cast(close, tf.float32), axis=1)
         return {
