@@ -191,6 +191,11 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     file = out / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
+    runs = {"data": str(Path(options.data).resolve()), "budget": [*BUDGET, *words]}
+    noted = out / "runs.json"
+    if results and noted.exists() and json.loads(noted.read_text()) != runs:
+        sys.exit(f"{out} holds runs on other videos or with other flags: use another --workdir")
+    noted.write_text(json.dumps(runs))
     for seed in range(options.seeds):
         for name in NETWORKS:
             for state, more in (("untrained", ["--steps=0"]), ("trained", [])):

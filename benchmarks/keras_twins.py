@@ -87,7 +87,7 @@ def network(family: str, frames: int, image_size: int) -> keras.Model:
         x = tf.reshape(x, (-1, image_size, image_size, 3))
         x = layers.GlobalAveragePooling2D()(path(x, shapes.PATHS[family])[1])
         x = tf.reshape(x, (-1, frames, x.shape[-1]))
-        x = relations(x) if family == "relation" else layers.Flatten()(x)
+        x = relations(x) if family == "relation4" else layers.Flatten()(x)
     else:
         x = layers.GlobalAveragePooling3D()(path(x, shapes.PATHS[family])[1])
     return keras.Model(clip, layers.Dense(shapes.DIMENSION)(x))

@@ -41,8 +41,8 @@ PATHS = {
     "slow": SLOW,
     "fast": FAST,
     "trn": FRAME,
-    "relation": FRAME,
+    "relation4": FRAME,
 }
 ALPHA = 4  # Fast frames for each Slow frame
-SUBSETS = 8  # at most, of each size, in relation
+SUBSETS = 8  # at most, of each size, in relation4
 DIMENSION = 128

@@ -112,7 +112,7 @@ class Network(nn.Module):
         else:
             shape = shapes.PATHS[family]
             self.path, features = Path(shape), shape.widths[-1]
-            self.relations = Relations(frames, features) if family == "relation" else None
+            self.relations = Relations(frames, features) if family == "relation4" else None
             features *= frames if family == "trn" else 1
         self.head = nn.Linear(features, shapes.DIMENSION)
 

@@ -42,7 +42,7 @@ FAMILIES = {
     "fast": (16, 224, 8),
     "slowfast": (16, 224, 4),
     "trn": (4, 224, 8),
-    "relation": (4, 224, 8),
+    "relation4": (4, 224, 8),
 }
 BFLOAT16_FAMILIES = ("single", "resnet3d", "slow")
 BFLOAT16_STEPS = 200

@@ -93,8 +93,12 @@ def test_two_streams_and_input_single(data, tmp_path):
         f"--second_workdir={tmp_path / 'slow'}",
     )
     served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
-    clip = tf.zeros((1, 4, 64, 64, 3), tf.uint8)
-    assert served(clip=clip)["encode_10"].shape[-1] == 1024
+    sampling, videos = families.sampling_of("slow"), open_videos(str(data))
+    clip = next(iter(pipeline.test_batches(videos, sampling, 32, clips=2)))["clip"][:2]
+    found = served(clip=clip)
+    assert found["encode_10"].shape[-1] == 1024
+    mean = np.mean(found["embedding"], axis=0)
+    np.testing.assert_allclose(mean / np.linalg.norm(mean), rows[0], atol=1e-5)
     shutil.copytree(tmp_path / "single", tmp_path / "other")
     with pytest.raises(InputError, match="single frames too"):
         vie_tf(*shared, "--out=x", f"--second_workdir={tmp_path / 'other'}")
@@ -117,7 +121,14 @@ def test_supervised_twin(data, tmp_path, capsys):
     vie_tf("--mode=export", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'model'}")
     served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     labels = open_videos(str(data)).label_names
-    assert served(clip=tf.zeros((1, 1, 64, 64, 3), tf.uint8))["logits"].shape == (1, len(labels))
+    out = tmp_path / "e.npz"
+    shared = (f"--data={data}", f"--workdir={tmp_path / 'run'}", "--clips=1")
+    vie_tf("--mode=embed", *shared, f"--out={out}")
+    videos = open_videos(str(data))
+    clip = next(iter(pipeline.test_batches(videos, families.sampling_of("single"), 32, clips=1)))
+    found = served(clip=clip["clip"][:2])
+    assert found["logits"].shape == (2, len(labels))
+    np.testing.assert_allclose(found["embedding"], np.load(out)["embeddings"][:2], atol=1e-5)
     moving_digits.make(str(tmp_path / "digits"), seed=0, limit=4)
     with pytest.raises(InputError, match="have no label"):
         train(tmp_path / "digits" / "videos", tmp_path / "new", **flags)

@@ -22,6 +22,7 @@ from vie_tf.training.vie import VIE
 
 BANK, LABELS, STEP = "instance/memory_bank", "instance/all_labels", "global_step"
 WEIGHTS = ("kernel", "bias", *original.STATISTICS)
+TRAINED = ("/kernel", "/bias", "/gamma", "/beta")
 Values = dict[str, np.ndarray]  # a checkpoint's variables by name
 
 
@@ -126,13 +127,21 @@ def check_network(path: str, values: Values, network: keras.Model, flags) -> Non
         InputError: it does not; where it is of another family or depth, says which.
     """
     wrong = differences(values, network)
+    width, size = values[BANK].shape[1], network.output_shape["embedding"][-1]
+    if not wrong and width != size:
+        raise InputError(f"{path}: {BANK} has rows of {width} numbers, and embeddings have {size}")
     if not wrong:
         return
     found = family_and_depth(values, flags)
     if found is None:
+        missing = [name for name in wrong if name not in values]
+        others = [name for name in wrong if name in values]
+        said = f"{listed(missing)} missing" if missing else ""
+        said += ("; " if missing and others else "") + (
+            f"{listed(others)} of another shape, or not in it" if others else ""
+        )
         raise InputError(
-            f"{path} is a checkpoint of no family here: {listed(wrong)} missing, or not as in "
-            f"{flags.family}"
+            f"{path} is a checkpoint of no family here: {said}, held against {flags.family}"
         )
     family, depth = found
     if depth == flags.depth:
@@ -222,12 +231,18 @@ def identity(path: str, bank: MemoryBank, step: int) -> dict:
 def report(path: str, values: Values, used: list[str], flags) -> str:
     """What was imported and what not, in lines."""
     slots = sum(name.endswith("/Momentum") for name in used)
+    without = [
+        name
+        for name in used
+        if name.endswith(TRAINED) and name not in (BANK, LABELS) and f"{name}/Momentum" not in used
+    ]
+    zero = f", missing and so zero: {listed(without)}" if without else ""
     unused = sorted(values.keys() - set(used))
     return "\n".join(
         [
             f"{flags.family} of depth {flags.depth} from {path}, step {flags.steps}",
             f"used: all {len(weights(values))} variables of the network, none is missing; "
-            f"{slots} momentum slots; the bank's {len(values[BANK])} rows and labels; the step",
+            f"{slots} momentum slots{zero}; the bank's {len(values[BANK])} rows and labels; step",
             f"not used: {listed(unused) if unused else 'none'}",
             "not in a checkpoint: the names of the labels (their numbers stand for them), and the "
             f"momentum of batch normalisation ({flags.bn_momentum} is written down)",

@@ -222,6 +222,8 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]
     if flags.frames_of:
         families.family_of(flags.frames_of, "frames_of")
     for name in sorted(set(RUN) - {*workdir.FREE, "label_column"}):
+        if name == "frame_interval" and flags.frames_of:  # of those frames, not of the run's
+            continue
         given = workdir.text(flags[name].value)
         if flags[name].present and given not in ("auto", run.get(name, "")):
             raise InputError(
@@ -234,7 +236,8 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]
     if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
         raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
     if flags.frames_of:
-        sampling = families.sampling_of(flags.frames_of, run["legacy"] == "True")
+        legacy = run["legacy"] == "True"
+        sampling = families.sampling_of(flags.frames_of, legacy, flags.frame_interval)
         network = input_single(network, sampling.frames)
     elif flags.second_workdir:
         second = Path(flags.second_workdir)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from vie_tf.config import FLAGS
 from vie_tf.errors import InputError
 
 # Flags that may differ when a run goes on: they change neither its steps' numbers nor its data,
@@ -44,7 +45,9 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
         )
     before = read_flags(workdir)
     for name in sorted(set(before) | set(flags)):
-        old, new = before.get(name, ""), text(flags.get(name))
+        # A run from before there was a flag had what is its default now.
+        default = text(FLAGS[name].default) if name in FLAGS else ""
+        old, new = before.get(name, default), text(flags.get(name))
         if name not in FREE and old != new:
             raise InputError(
                 f"{workdir} holds a run with --{name}={old}, not {new or 'the default'}: "
