@@ -1,5 +1,6 @@
 """Every experiment's flagfile names flags that there are, and a network that can be built."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,14 @@ def test_flagfile(path):
         assert chosen.keys() == papers.keys()
         assert {name for name in papers if chosen[name] != papers[name]} <= OF_EXPERIMENT
     side, classes = families.SMALLEST_IMAGE, 7 if given.loss == "supervised" else None
-    network = families.build(given.family, side, given.depth, num_classes=classes)
     head = "logits" if classes else "embedding"
-    assert network.output_shape[head] == (None, classes or 128)
+    assert build(given.family, side, given.depth, classes)[head] == (None, classes or 128)
+
+
+@functools.cache
+def build(family, side, depth, classes):
+    """Shapes of a network's outputs; some flagfiles are of the same network."""
+    return families.build(family, side, depth, num_classes=classes).output_shape
 
 
 def test_every_family_has_a_flagfile():

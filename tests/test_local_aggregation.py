@@ -173,7 +173,7 @@ def test_a_clustering_takes_effect_at_its_step(lag):
         watch.step = step
         if step % 5 == 0:
             of_bank = [
-                k_means(tf.constant(bank.rows.numpy()), k, 7 + h).labels
+                k_means([tf.constant(bank.rows.numpy())], k, 7 + h).labels
                 for h, k in ((0, 4), (1, 3))
             ]
             expected[step + (lag if step else 0)] = np.stack(of_bank, axis=1)

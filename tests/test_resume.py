@@ -98,8 +98,8 @@ PHASES = "--loss=vie --ir_steps=7 --clusters=3 --neighbours=4 --cluster_every=4 
 
 
 def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path):
-    """Stopped in the first step of LA, when a clustering starts, while it is pending, and after."""
-    for name, ends in (("whole", [STEPS]), ("parts", [8, 11, 12, 13, STEPS])):
+    """Stopped when a clustering starts, and while it is pending."""
+    for name, ends in (("whole", [STEPS]), ("parts", [11, 12, STEPS])):
         for end in ends:
             words = (*PHASES.split(), f"--steps={end}", "--save_every=50", "--evaluate_every=50")
             vie_tf("--mode=pretrain", *command(folder, tmp_path / name, *words)[3:])

@@ -198,7 +198,9 @@ def check_flags() -> None:
             raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")
     for name, losses in OF_LOSS.items():
         if FLAGS[name].present and FLAGS.loss not in losses:
-            raise InputError(f"--{name} is for --loss={' or '.join(losses)}, not {FLAGS.loss}")
+            raise InputError(
+                f"--{name} is for --loss={' or '.join(losses)}, not --loss={FLAGS.loss}"
+            )
     for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
         if FLAGS[name].value and FLAGS.mode != mode:
             raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
