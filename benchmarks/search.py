@@ -5,23 +5,27 @@ The rows are noisy copies of 4,000 points on the unit sphere, the queries rows w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 DIMENSION, CENTRES, BATCH = 128, 4000, 128
+ITERATIONS = 5  # of k-means
+
+
+def parts(count: int, seed: int) -> Iterator[np.ndarray]:
+    """`count` rows of unit norm, float32 [n, 128] at a time."""
+    centres = np.random.default_rng(0).standard_normal((CENTRES, DIMENSION), np.float32)
+    rng = np.random.default_rng(seed)
+    for start in range(0, count, 100_000):
+        part = 0.8 * rng.standard_normal((min(100_000, count - start), DIMENSION), np.float32)
+        part += centres[rng.integers(CENTRES, size=len(part))]
+        yield part / np.linalg.norm(part, axis=1, keepdims=True)
 
 
 def unit_rows(count: int, seed: int) -> np.ndarray:
-    """float32 [count, 128] of unit norm."""
-    centres = np.random.default_rng(0).standard_normal((CENTRES, DIMENSION), np.float32)
-    rng = np.random.default_rng(seed)
-    rows = np.empty((count, DIMENSION), np.float32)
-    for start in range(0, count, 100_000):
-        part = rows[start : start + 100_000]
-        rng.standard_normal(dtype=np.float32, out=part)
-        part *= 0.8
-        part += centres[rng.integers(CENTRES, size=len(part))]
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
-    return rows
+    """The same, all at once."""
+    return np.concatenate(list(parts(count, seed)))
 
 
 def make_step(task: str, system: str, rows: int, k: int, threads: int):
@@ -36,10 +40,7 @@ def make_step(task: str, system: str, rows: int, k: int, threads: int):
         k: K, or the number of clusters.
         threads: of the processor.
     """
-    return rows, globals()[f"_{task}_{system}"](unit_rows(rows, 1), k, threads)
-
-
-ITERATIONS = 5
+    return rows, globals()[f"_{task}_{system}"](rows, k, threads)
 
 
 def _tensorflow(threads: int):
@@ -49,13 +50,16 @@ def _tensorflow(threads: int):
     return tf
 
 
-def _neighbours_vie_tf(rows: np.ndarray, k: int, threads: int):
+def _neighbours_vie_tf(rows: int, k: int, threads: int):
     tf = _tensorflow(threads)
 
     from vie_tf.objectives.neighbours import nearest_rows
 
-    queries, bank = tf.constant(unit_rows(BATCH, 2)), tf.Variable(rows)
-    bank.scatter_update(tf.IndexedSlices(rows[:1], tf.constant([0])))  # as a bank's is
+    queries, bank = tf.constant(unit_rows(BATCH, 2)), tf.Variable(tf.zeros((rows, DIMENSION)))
+    first = 0
+    for part in parts(rows, 1):  # as a bank's rows are written, and never twice in memory
+        bank.scatter_update(tf.IndexedSlices(part, tf.range(first, first + len(part))))
+        first += len(part)
 
     @tf.function
     def step():
@@ -64,9 +68,9 @@ def _neighbours_vie_tf(rows: np.ndarray, k: int, threads: int):
     return step
 
 
-def _neighbours_tensorflow(rows: np.ndarray, k: int, threads: int):
+def _neighbours_tensorflow(rows: int, k: int, threads: int):
     tf = _tensorflow(threads)
-    queries, bank = tf.constant(unit_rows(BATCH, 2)), tf.Variable(rows)
+    queries, bank = tf.constant(unit_rows(BATCH, 2)), tf.Variable(unit_rows(rows, 1))
 
     @tf.function
     def step():
@@ -76,37 +80,38 @@ def _neighbours_tensorflow(rows: np.ndarray, k: int, threads: int):
     return step
 
 
-def _neighbours_faiss(rows: np.ndarray, k: int, threads: int):
+def _neighbours_faiss(rows: int, k: int, threads: int):
     import faiss
 
     faiss.omp_set_num_threads(threads)
     queries, index = unit_rows(BATCH, 2), faiss.IndexFlatIP(DIMENSION)
-    index.add(rows)
+    index.add(unit_rows(rows, 1))
     return lambda: index.search(queries, k)[0].sum(dtype=np.float64)
 
 
-def _neighbours_sklearn(rows: np.ndarray, k: int, threads: int):
+def _neighbours_sklearn(rows: int, k: int, threads: int):
     from sklearn.neighbors import NearestNeighbors
 
     queries = unit_rows(BATCH, 2)
     search = NearestNeighbors(n_neighbors=k, algorithm="brute", metric="cosine", n_jobs=threads)
-    search.fit(rows)
+    search.fit(unit_rows(rows, 1))
     return lambda: (1 - search.kneighbors(queries)[0]).sum(dtype=np.float64)
 
 
-def _kmeans_vie_tf(rows: np.ndarray, k: int, threads: int):
+def _kmeans_vie_tf(rows: int, k: int, threads: int):
     tf = _tensorflow(threads)
 
     from vie_tf.objectives.clustering import k_means
 
-    points = tf.constant(rows)
+    points = tf.constant(unit_rows(rows, 1))
     return lambda: k_means([points], k, seed=1234, iterations=ITERATIONS).objective[-1]
 
 
-def _kmeans_faiss(rows: np.ndarray, k: int, threads: int):
+def _kmeans_faiss(rows: int, k: int, threads: int):
     import faiss
 
     faiss.omp_set_num_threads(threads)
+    points = unit_rows(rows, 1)
 
     def step():
         clustering = faiss.Clustering(DIMENSION, k)
@@ -114,18 +119,19 @@ def _kmeans_faiss(rows: np.ndarray, k: int, threads: int):
         clustering.max_points_per_centroid = 10**7
         clustering.min_points_per_centroid = 1  # no warning
         index = faiss.IndexFlatL2(DIMENSION)
-        clustering.train(rows, index)
-        return index.search(rows, 1)[0].sum(dtype=np.float64)
+        clustering.train(points, index)
+        return index.search(points, 1)[0].sum(dtype=np.float64)
 
     return step
 
 
-def _kmeans_sklearn(rows: np.ndarray, k: int, threads: int):
+def _kmeans_sklearn(rows: int, k: int, threads: int):
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(threads)
+    points = unit_rows(rows, 1)
     model = KMeans(
         k, init="random", n_init=1, max_iter=ITERATIONS, tol=0, random_state=1234, algorithm="lloyd"
     )
-    return lambda: model.fit(rows).inertia_
+    return lambda: model.fit(points).inertia_
