@@ -11,6 +11,7 @@ from vie_tf.objectives.local_aggregation import aggregation_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.neighbours import nearest_rows
 from vie_tf.training.reclustering import Reclustering
+from vie_tf.training.vie import VIE
 
 
 def points(count, size=16, seed=0, centres=0):
@@ -215,3 +216,32 @@ def test_videos_that_were_not_visited_are_in_no_cluster():
     calls, clusters, watch = reclustering(bank, 0)
     calls.on_train_batch_begin(0)  # nothing yet: the first epoch fills the bank
     assert (clusters.labels.numpy() == -1).all() and not watch.told
+
+
+def test_alone_the_first_epoch_fills_the_bank_also_after_going_on():
+    """No clustering between the scheduled ones, though some videos have been visited by then."""
+    bank = visited_bank()
+    bank.visited.assign(np.arange(60) < 20)
+    calls, clusters, watch = reclustering(bank, 0)
+    watch.step = 3
+    calls.on_train_batch_begin(0)
+    assert (clusters.labels.numpy() == -1).all()
+    watch.step = 5
+    calls.on_train_batch_begin(0)
+    assert (clusters.labels.numpy()[:20] >= 0).all()
+
+
+@pytest.mark.parametrize("count", [60, 20_000])
+def test_embeddings_that_are_not_numbers_end_the_search_and_show_in_the_loss(count):
+    bank, clusters = MemoryBank(count, 16), Clusters(count)
+    bank.visited.assign(tf.ones_like(bank.visited))
+    model = VIE(tf.keras.Model(), bank, clusters=clusters, neighbours=5)
+    model.aggregate()
+    embeddings = points(2)
+    embeddings[1] = np.nan
+
+    @tf.function
+    def losses():
+        return model.objective(tf.constant(embeddings), tf.constant([0, 1]))["loss"]
+
+    assert np.isfinite(losses().numpy()).tolist() == [True, False]

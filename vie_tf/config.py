@@ -212,8 +212,8 @@ def check_flags() -> None:
         raise InputError("--second_workdir and --frames_of exclude each other: give one of them")
     if FLAGS.out and "out" not in NEEDS[FLAGS.mode]:
         raise InputError(f"--out is not for --mode={FLAGS.mode}: leave it out")
-    if FLAGS.mode == "import_checkpoint" and FLAGS.loss not in ("ir", "la"):
-        raise InputError("--mode=import_checkpoint takes runs with a bank: --loss=ir or --loss=la")
+    if FLAGS.mode == "import_checkpoint" and FLAGS.loss == "supervised":
+        raise InputError("--mode=import_checkpoint takes runs with a bank: --loss=ir, la or vie")
     try:
         noise = [float(x) for x in FLAGS.colour_noise]
         drops = [int(x) for x in FLAGS.lr_boundaries]

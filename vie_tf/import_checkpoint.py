@@ -21,6 +21,7 @@ from vie_tf.training.pretrain import settle
 from vie_tf.training.vie import VIE
 
 BANK, LABELS, STEP = "instance/memory_bank", "instance/all_labels", "global_step"
+CLUSTERS = "instance/cluster_labels"
 WEIGHTS = ("kernel", "bias", *original.STATISTICS)
 TRAINED = ("/kernel", "/bias", "/gamma", "/beta")
 Values = dict[str, np.ndarray]  # a checkpoint's variables by name
@@ -46,7 +47,15 @@ def import_checkpoint(flags) -> None:
     )
     check_network(path, values, network, flags)
     bank = MemoryBank(*values[BANK].shape, momentum=flags.bank_momentum, legacy=flags.legacy)
-    clusters = Clusters(bank.size, len(flags.clusters)) if flags.loss == "la" else None
+    clusters = None
+    if flags.loss != "ir":
+        if CLUSTERS in values and len(values[CLUSTERS]) != len(flags.clusters):
+            raise InputError(
+                f"{path} has {len(values[CLUSTERS])} clusterings: give --clusters that many numbers"
+            )
+        clusters = Clusters(bank.size, len(flags.clusters))
+        if CLUSTERS in values:  # [H, N] there
+            values[CLUSTERS] = values[CLUSTERS].T
     model = VIE(network, bank, temperature=flags.temperature, seed=flags.seed, clusters=clusters)
     rate = PiecewiseRate(flags.learning_rate, flags.lr_boundaries, flags.warmup_steps)
     model.compile(Momentum(rate, l2=flags.weight_decay))
@@ -215,6 +224,8 @@ def variables(model: VIE, values: Values) -> dict[str, tf.Variable]:
         if id(variable) in trained and f"{name}/Momentum" in values
     }
     rest = {BANK: model.bank.rows, LABELS: model.bank.labels, STEP: model.optimizer.iterations}
+    if model.clusters is not None and CLUSTERS in values:
+        rest[CLUSTERS] = model.clusters.labels
     return {**names, **slots, **rest}
 
 

@@ -30,7 +30,7 @@ def nearest_rows(
 
     Returns:
         Similarities float32 [B, K] and row numbers int64 [B, K], in no order. Where fewer than K
-        rows are usable, the similarities of the rest are -inf.
+        rows are usable, or an embedding is not a number, the similarities of the rest are -inf.
     """
     count = rows.shape[0]
     embeddings = tf.stop_gradient(embeddings)
@@ -45,7 +45,7 @@ def nearest_rows(
         penalty = tf.where(tf.gather(usable, numbers), 0.0, float("-inf"))
         return tf.nn.bias_add(product, penalty)
 
-    if count <= 2 * _SAMPLE:
+    if count <= _BLOCK:
         nearest, number = tf.math.top_k(similarities(tf.range(count)), k, sorted=False)
         return nearest, tf.cast(number, tf.int64)
 
@@ -69,9 +69,9 @@ def nearest_rows(
                 tf.reduce_min(tf.math.top_k(sample, rank, sorted=False).values, axis=1), threshold
             )
         nearest, number = _from(threshold, similarities, count)
-        enough = tf.reduce_all(
-            tf.math.count_nonzero(nearest > -2.0, axis=1, dtype=tf.int32) >= wanted
-        )
+        kept = tf.math.count_nonzero(nearest > -2.0, axis=1, dtype=tf.int32)
+        # Of an embedding that is not a number nothing is ever kept.
+        enough = tf.reduce_all(kept >= wanted) | (rank >= _SAMPLE)
         rank *= 4
     missing = tf.maximum(0, k - tf.shape(nearest)[1])
     nearest = tf.pad(nearest, [[0, 0], [0, missing]], constant_values=float("-inf"))

@@ -58,6 +58,11 @@ def pretrain(flags) -> None:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
     check_objective(flags)
+    if flags.lr_plateau and len(held_out) < 2:
+        raise InputError(
+            "--lr_plateau needs two or more held-out videos to measure on: give --held_out or a "
+            "test split"
+        )
     keras.utils.set_random_seed(flags.seed)
     tf.config.experimental.enable_op_determinism()
     set_precision(flags.precision)

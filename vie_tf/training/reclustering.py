@@ -53,10 +53,9 @@ class Reclustering(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None) -> None:
         step = self.watch.step
         since = (step - self.first) % self.every
-        never = not (self.clusters.labels.numpy() >= 0).any() if since else step == self.first
-        if since == 0 or never:
+        if since == 0:
             self._start()
-        if since == self.lag or never:
+        if since == self.lag or step == self.first:
             self.finish()
             self.clusters.labels.assign(self.clusters.next_labels)
 

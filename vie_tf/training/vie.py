@@ -89,8 +89,10 @@ class VIE(keras.Model):
         similarities = self.bank.similarities(embeddings, neighbours)
         similarities = tf.where(found, similarities, float("-inf"))
         share = tf.reduce_mean(tf.cast(close, tf.float32), axis=1)
+        loss = local_aggregation.aggregation_loss(similarities, close, self.temperature)
         return {
-            "loss": local_aggregation.aggregation_loss(similarities, close, self.temperature),
+            # An embedding that is not a number has no neighbours, but its loss must tell.
+            "loss": loss + 0.0 * tf.reduce_sum(embeddings, axis=1),
             "close": share,
             "alone": tf.cast(share == 0, tf.float32),
         }
