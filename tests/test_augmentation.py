@@ -27,10 +27,10 @@ def jitter(clip, steps, grey=False):
     order = [name for name, _ in steps]
     order += [name for name in OPERATIONS if name not in order]
     return augmentation.jitter(
-        tf.cast(clip, tf.float32)[None],
+        tf.constant(clip, tf.uint8)[None],
         blend=tf.constant([[amounts[name] for name in OPERATIONS[:3]]], tf.float32),
         hue=tf.constant([amounts["hue"]], tf.float32),
-        place=tf.constant([[order.index(name) for name in OPERATIONS]]),
+        order=tf.constant([[OPERATIONS.index(name) for name in order]]),
         grey=tf.constant([grey]),
     )[0].numpy()
 

@@ -133,6 +133,16 @@ def test_an_imported_run_in_use(slow, tmp_path, capsys):
         vie_tf(*flags_of(slow, tmp_path / "run", family="slow"))
 
 
+def test_clusters_come_along_with_local_aggregation(slow, tmp_path):
+    labels = contents("slow")["instance/cluster_labels"]  # [clusterings, videos]
+    words = dict(family="slow", image_size=64, loss="vie", ir_steps=1)
+    several = ",".join(["2"] * len(labels))
+    vie_tf(*flags_of(slow, tmp_path / "run", **words, clusters=several))
+    np.testing.assert_array_equal(saved(tmp_path / "run", "clusters/labels"), labels.T)
+    with pytest.raises(InputError, match=f"has {len(labels)} clusterings"):
+        vie_tf(*flags_of(slow, tmp_path / "other", **words, clusters=several + ",2"))
+
+
 def without(*names):
     return lambda values: {name: value for name, value in values.items() if name not in names}
 

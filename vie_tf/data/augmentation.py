@@ -120,61 +120,72 @@ class ColourNoise:
 PAPER_COLOUR_NOISE = ColourNoise()
 
 
-def shift_hue(clip: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """Turns the colour circle: clip [B, T, H, W, 3] in 0..255 by shift [B] of a whole turn."""
-    # One kernel there and back, at any scale of the pixels, but with one shift for all it gets.
-    turned = tf.map_fn(
-        lambda one: tf.raw_ops.AdjustHue(images=one[0], delta=one[1]),
-        (clip, shift),
-        fn_output_signature=tf.float32,
+def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
+    """Turns the colour circle of red, green and blue (any shape) by a share of a whole turn, []."""
+    red, green, blue = planes
+    largest = tf.reduce_max(planes, axis=0)
+    chroma = largest - tf.reduce_min(planes, axis=0)
+    scale = 1.0 / tf.maximum(chroma, 1e-12)
+    hue = tf.where(
+        largest == red,
+        (green - blue) * scale,
+        tf.where(largest == green, 2.0 + (blue - red) * scale, 4.0 + (red - green) * scale),
     )
-    return tf.reshape(turned, tf.shape(clip))  # of no clips map_fn forgets the shape
+
+    def plane(first: float) -> tf.Tensor:
+        place = tf.math.floormod(first + hue + 6.0 * shift, 6.0)
+        return largest - chroma * tf.clip_by_value(tf.minimum(place, 4.0 - place), 0.0, 1.0)
+
+    return [plane(5.0), plane(3.0), plane(1.0)]
 
 
+# Compiled, each operation is one pass over a clip; op by op TensorFlow takes a dozen.
+@tf.function(jit_compile=True)
 def jitter(
-    clip: tf.Tensor, blend: tf.Tensor, hue: tf.Tensor, place: tf.Tensor, grey: tf.Tensor
+    clip: tf.Tensor, blend: tf.Tensor, hue: tf.Tensor, order: tf.Tensor, grey: tf.Tensor
 ) -> tf.Tensor:
     """Colour noise with given draws.
 
-    Brightness, contrast and saturation are one operation, factor * pixel + (1 - factor) * target,
-    with targets black, the frame's mean brightness and the pixel's own brightness: a 3x3 matrix
-    and an offset for each clip. So each of the four places in the order is one product for the
-    whole batch, and the hue is turned only of the clips whose turn it is.
+    Brightness, contrast and saturation are factor * pixel + (1 - factor) * target, with targets
+    black, the frame's mean brightness, and the pixel's own brightness.
 
     Args:
-        clip: float32 [B, T, H, W, 3] in 0..255.
+        clip: uint8 [B, T, H, W, 3].
         blend: float32 [B, 3], factors of brightness, contrast, saturation; 1 changes nothing.
         hue: float32 [B], shift as a fraction of the circle.
-        place: int32 [B, 4], when brightness, contrast, saturation, hue act, a permutation of 0..3.
+        order: int32 [B, 4], a permutation: 0 brightness, 1 contrast, 2 saturation, 3 hue.
         grey: bool [B], drop the colour at the end.
 
     Returns:
         float32 [B, T, H, W, 3] in 0..255.
     """
-    shape = tf.shape(clip)
-    pixels = tf.stack([shape[0], -1, shape[2] * shape[3], 3])  # B, T, H W, 3
-    luma = tf.constant(GREY)[:, None]
-    for turn in range(4):
-        now = place == turn
-        factor = tf.reduce_sum(tf.where(now[:, :3], blend, 0.0), axis=1)
-        factor = tf.where(now[:, 3], 1.0, factor)
-        contrast, saturation = (tf.where(now[:, op], 1.0 - factor, 0.0) for op in (1, 2))
-        matrix = factor[:, None, None] * tf.eye(3) + saturation[:, None, None] * luma
-        flat = tf.reshape(clip, pixels)
-        # Rows first, then columns: TensorFlow is slow at reducing two axes around three channels.
-        mean = tf.reduce_mean(tf.reduce_mean(clip, axis=2), axis=2)[:, :, None] @ luma
-        # A difference, since TensorFlow 2.15 with oneDNN takes product + constant * [1, 1, 1, 1]
-        # for something else, and gives one value.
-        flat = flat @ matrix[:, None] - (-contrast)[:, None, None, None] * mean
-        # One kernel; tf.clip_by_value is two.
-        flat = tf.raw_ops.ClipByValue(t=flat, clip_value_min=0.0, clip_value_max=255.0)
-        clip = tf.reshape(flat, shape)
-        who = tf.where(now[:, 3])
-        turned = shift_hue(tf.gather_nd(clip, who), tf.gather_nd(hue, who))
-        clip = tf.tensor_scatter_nd_update(clip, who, turned)
-    who = tf.where(grey)
-    brightness = tf.tensordot(tf.gather_nd(clip, who), tf.tile(luma, (1, 3)), 1)
-    return tf.tensor_scatter_nd_update(clip, who, brightness)
+
+    def luma(planes: list[tf.Tensor]) -> tf.Tensor:
+        return sum(share * plane for share, plane in zip(GREY, planes))
+
+    def mixed(planes: list[tf.Tensor], factor: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
+        rest = (1.0 - factor) * target
+        return [tf.clip_by_value(factor * plane + rest, 0.0, 255.0) for plane in planes]
+
+    def noisy(one: tuple) -> tf.Tensor:
+        clip, blend, hue, order, grey = one
+        planes = tf.unstack(tf.cast(clip, tf.float32), axis=-1)
+        for turn in tf.range(4):
+            planes = tf.switch_case(
+                order[turn],
+                [
+                    lambda: mixed(planes, blend[0], 0.0),
+                    lambda: mixed(
+                        planes, blend[1], tf.reduce_mean(luma(planes), axis=(1, 2), keepdims=True)
+                    ),
+                    lambda: mixed(planes, blend[2], luma(planes)),
+                    lambda: shift_hue(planes, hue),
+                ],
+            )
+        brightness = luma(planes)
+        return tf.stack([tf.where(grey, brightness, plane) for plane in planes], axis=-1)
+
+    return tf.map_fn(noisy, (clip, blend, hue, order, grey), fn_output_signature=tf.float32)
 
 
 def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.Tensor:
@@ -188,9 +199,8 @@ def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.
     Returns:
         float32 [B, T, H, W, 3] in 0..255.
     """
-    clip = tf.cast(clip, tf.float32)
     if strength == ColourNoise(0, 0, 0, 0, 0):
-        return clip
+        return tf.cast(clip, tf.float32)
     draws = tf.map_fn(
         lambda s: tf.random.stateless_uniform((9,), s), seed, fn_output_signature=tf.float32
     )
@@ -200,6 +210,6 @@ def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.
         clip,
         blend=1.0 + spread[:, :3],
         hue=spread[:, 3],
-        place=tf.argsort(draws[:, 4:8], axis=1),
+        order=tf.argsort(draws[:, 4:8], axis=1),
         grey=draws[:, 8] < strength.grey,
     )
