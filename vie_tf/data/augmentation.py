@@ -8,6 +8,7 @@ runs on whole batches where the network runs (`colour_noise`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import tensorflow as tf
 
@@ -163,25 +164,25 @@ def jitter(
     def luma(planes: list[tf.Tensor]) -> tf.Tensor:
         return sum(share * plane for share, plane in zip(GREY, planes))
 
+    def frame_mean(plane: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(plane, axis=(1, 2), keepdims=True)
+
     def mixed(planes: list[tf.Tensor], factor: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
         rest = (1.0 - factor) * target
         return [tf.clip_by_value(factor * plane + rest, 0.0, 255.0) for plane in planes]
 
     def noisy(one: tuple) -> tf.Tensor:
         clip, blend, hue, order, grey = one
+        operations = (
+            lambda planes: mixed(planes, blend[0], 0.0),
+            lambda planes: mixed(planes, blend[1], frame_mean(luma(planes))),
+            lambda planes: mixed(planes, blend[2], luma(planes)),
+            lambda planes: shift_hue(planes, hue),
+        )
         planes = tf.unstack(tf.cast(clip, tf.float32), axis=-1)
         for turn in tf.range(4):
-            planes = tf.switch_case(
-                order[turn],
-                [
-                    lambda: mixed(planes, blend[0], 0.0),
-                    lambda: mixed(
-                        planes, blend[1], tf.reduce_mean(luma(planes), axis=(1, 2), keepdims=True)
-                    ),
-                    lambda: mixed(planes, blend[2], luma(planes)),
-                    lambda: shift_hue(planes, hue),
-                ],
-            )
+            branches = [partial(operation, planes) for operation in operations]
+            planes = tf.switch_case(order[turn], branches)
         brightness = luma(planes)
         return tf.stack([tf.where(grey, brightness, plane) for plane in planes], axis=-1)
 
