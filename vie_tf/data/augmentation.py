@@ -124,8 +124,8 @@ PAPER_COLOUR_NOISE = ColourNoise()
 def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
     """Turns the colour circle of red, green and blue (any shape) by a share of a whole turn, []."""
     red, green, blue = planes
-    largest = tf.reduce_max(planes, axis=0)
-    chroma = largest - tf.reduce_min(planes, axis=0)
+    largest = tf.maximum(red, tf.maximum(green, blue))
+    chroma = largest - tf.minimum(red, tf.minimum(green, blue))
     scale = 1.0 / tf.maximum(chroma, 1e-12)
     hue = tf.where(
         largest == red,
@@ -134,13 +134,14 @@ def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
     )
 
     def plane(first: float) -> tf.Tensor:
-        place = tf.math.floormod(first + hue + 6.0 * shift, 6.0)
+        place = first + hue + 6.0 * shift  # tf.math.floormod is compiled to something slow
+        place -= 6.0 * tf.floor(place / 6.0)
         return largest - chroma * tf.clip_by_value(tf.minimum(place, 4.0 - place), 0.0, 1.0)
 
     return [plane(5.0), plane(3.0), plane(1.0)]
 
 
-# Compiled, each operation is one pass over a clip; op by op TensorFlow takes a dozen.
+# Compiled, each operation is one pass over a frame; op by op TensorFlow takes a dozen.
 @tf.function(jit_compile=True)
 def jitter(
     clip: tf.Tensor, blend: tf.Tensor, hue: tf.Tensor, order: tf.Tensor, grey: tf.Tensor
@@ -164,29 +165,31 @@ def jitter(
     def luma(planes: list[tf.Tensor]) -> tf.Tensor:
         return sum(share * plane for share, plane in zip(GREY, planes))
 
-    def frame_mean(plane: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(plane, axis=(1, 2), keepdims=True)
-
     def mixed(planes: list[tf.Tensor], factor: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
         rest = (1.0 - factor) * target
         return [tf.clip_by_value(factor * plane + rest, 0.0, 255.0) for plane in planes]
 
     def noisy(one: tuple) -> tf.Tensor:
-        clip, blend, hue, order, grey = one
+        frame, blend, hue, order, grey = one
         operations = (
             lambda planes: mixed(planes, blend[0], 0.0),
-            lambda planes: mixed(planes, blend[1], frame_mean(luma(planes))),
+            lambda planes: mixed(planes, blend[1], tf.reduce_mean(luma(planes))),
             lambda planes: mixed(planes, blend[2], luma(planes)),
             lambda planes: shift_hue(planes, hue),
         )
-        planes = tf.unstack(tf.cast(clip, tf.float32), axis=-1)
+        planes = tf.unstack(tf.cast(frame, tf.float32), axis=-1)
         for turn in tf.range(4):
             branches = [partial(operation, planes) for operation in operations]
             planes = tf.switch_case(order[turn], branches)
         brightness = luma(planes)
         return tf.stack([tf.where(grey, brightness, plane) for plane in planes], axis=-1)
 
-    return tf.map_fn(noisy, (clip, blend, hue, order, grey), fn_output_signature=tf.float32)
+    shape = tf.shape(clip)
+    # Frame by frame, since one frame stays in the processor's cache.
+    frames = tf.reshape(clip, tf.concat([[-1], shape[2:]], axis=0))
+    draws = [tf.repeat(draw, shape[1], axis=0) for draw in (blend, hue, order, grey)]
+    frames = tf.map_fn(noisy, (frames, *draws), fn_output_signature=tf.float32)
+    return tf.reshape(frames, shape)
 
 
 def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.Tensor:
