@@ -1,36 +1,45 @@
-"""Clips a second and bytes read a clip of the input pipeline, against one Example a video.
+"""Clips a second from prepared data and straight from video, against other readers.
 
-    python benchmarks/input_pipeline.py
+    pip install opencv-python-headless decord
+    python -m benchmarks.input_pipeline --out=benchmarks/results/input_pipeline.txt
 
-Makes real videos (H.264, 10 s, 568x320), prepares them, and reads VIE-Single's training clips.
-The peer is the usual layout of video TFRecords (a SequenceExample a video, all its JPEG frames in
-it: DMVR, Model Garden): parse, pick a frame, decode and crop it. Both do the same augmentation on
-the same JPEGs, and take turns.
+Makes real videos (H.264, 10 s, 568x320; --source takes others), prepares them, writes the same
+frames as JPEG files for the reference's way, and lets every reader (readers.py) read training clips
+of four samplers. Each reader is a process; they take turns, one step at a time with the others
+idle. The figures are medians: clips a CPU second (of all threads), clips a second, and how many
+times as fast as the reference's way and as the bare decode of the same JPEG frames ours is, by CPU
+seconds and by seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import av
 import numpy as np
-import tensorflow as tf
 
-from vie_tf.data import augmentation, pipeline
-from vie_tf.data.videos import VideoSet, open_videos
-from vie_tf.models.families import sampling_of
+from benchmarks.readers import SIZES
+from benchmarks.training_step import Worker, take_turns
 
 HEIGHT, WIDTH, FRAMES = 320, 568, 250
+PACKAGES = {"opencv": "cv2", "bare": "cv2", "pyav": "cv2", "decord": "decord"}
+SYSTEMS = (
+    *("prepared", "prepared_plain", "video_pyav", "video_tfio"),
+    *("reference", "bare", "pyav", "opencv", "decord"),
+)
 
 
 def make_videos(folder: Path, count: int) -> None:
     """Drifting smooth patterns with grain, about as costly to code as camera pictures."""
+    import av
+    import tensorflow as tf
+
     for number in range(count):
         rng = np.random.default_rng(number)
         coarse = rng.integers(0, 256, (24, 40, 3)).astype(np.float32)
@@ -38,134 +47,107 @@ def make_videos(folder: Path, count: int) -> None:
         with av.open(str(folder / f"{number:03}.mp4"), "w") as file:
             stream = file.add_stream("libx264", rate=25)
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            stream.options = {"preset": "ultrafast", "crf": "23"}
+            stream.options = {"crf": "23"}
             for t in range(FRAMES):
-                image = scene[t : t + HEIGHT, t : t + WIDTH] + rng.normal(0, 6, (HEIGHT, WIDTH, 1))
+                image = scene[t : t + HEIGHT, t : t + WIDTH] + rng.normal(0, 3, (HEIGHT, WIDTH, 1))
                 frame = av.VideoFrame.from_ndarray(np.clip(image, 0, 255).astype(np.uint8))
                 file.mux(stream.encode(frame))
             file.mux(stream.encode())
 
 
-def write_examples(videos: VideoSet, path: Path, jpegs) -> None:
-    """The peer's file: every frame of a video in one SequenceExample."""
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for number in range(len(videos.ids)):
-            frames = [
-                tf.train.Feature(bytes_list=tf.train.BytesList(value=[jpeg]))
-                for jpeg in jpegs[number]
-            ]
-            lists = {"image/encoded": tf.train.FeatureList(feature=frames)}
-            example = tf.train.SequenceExample(
-                feature_lists=tf.train.FeatureLists(feature_list=lists)
-            )
-            writer.write(example.SerializeToString())
+def write_jpegs(prepared: Path, folder: Path) -> int:
+    """The frames of a prepared set as files, VIDEO/000000.jpg; returns their mean size."""
+    import tensorflow as tf
+
+    with np.load(prepared / "index.npz") as index:
+        lengths = np.diff(index["first"])
+    frames = iter(tf.data.TFRecordDataset(sorted(map(str, prepared.glob("*.tfrecord")))))
+    sizes = []
+    for video, length in enumerate(lengths):
+        (folder / f"{video:03}").mkdir(parents=True)
+        for frame in range(length):
+            jpeg = next(frames).numpy()
+            (folder / f"{video:03}" / f"{frame:06}.jpg").write_bytes(jpeg)
+            sizes.append(len(jpeg))
+    return round(statistics.mean(sizes))
 
 
-def example_batches(path: Path, size, batch_size: int, image_size: int) -> tf.data.Dataset:
-    """The peer's pipeline: sample before decoding, fused decode and crop, same augmentation."""
+def usable(system: str) -> bool:
+    """Whether what a system needs is installed."""
+    if system == "video_tfio":
+        from vie_tf.data import decoding
 
-    def clip(position, serialized):
-        feature = {"image/encoded": tf.io.FixedLenSequenceFeature([], tf.string)}
-        jpegs = tf.io.parse_single_sequence_example(serialized, sequence_features=feature)[1]
-        jpegs = jpegs["image/encoded"]
-        seeds = tf.unstack(
-            tf.random.experimental.stateless_split(tf.stack([0, tf.cast(position, tf.int32)]), 2)
-        )
-        chosen = sampling_of("single").random(tf.size(jpegs, tf.int64), seeds[0])[0]
-        crop = augmentation.random_crop(size, image_size, seeds[1])
-
-        def read(box):
-            return tf.io.decode_and_crop_jpeg(
-                jpegs[chosen], box, channels=3, dct_method="INTEGER_ACCURATE"
-            )[None]
-
-        return augmentation.cut(read, size, crop, image_size)
-
-    stream = tf.data.TFRecordDataset(str(path)).repeat().shuffle(8).enumerate()
-    return stream.map(clip, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(2)
-
-
-def bytes_read() -> int:
-    """Bytes that this process has asked the system to read so far (Linux)."""
-    return int(Path("/proc/self/io").read_text().split("rchar: ")[1].split()[0])
+        try:
+            return decoding.choose_decoder("tfio") == "tfio"
+        except decoding.DecodingError:
+            return False
+    return system not in PACKAGES or importlib.util.find_spec(PACKAGES[system]) is not None
 
 
 def main() -> None:
-    """Prints both speeds, their ratio, and bytes a clip."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--videos", type=int, default=8)
-    parser.add_argument("--image_size", type=int, default=224)
-    parser.add_argument("--batches", type=int, default=8, help="of 32 clips, in each round")
+    """Prints a table for each sampler."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--source", help="folder of videos; default: 8 are made")
+    parser.add_argument("--samplers", default=",".join(SIZES))
+    parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--out", help="file for the tables")
     options = parser.parse_args()
+    lines = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+        if options.out:
+            Path(options.out).write_text("\n".join(lines) + "\n")
+
+    systems = [name for name in options.systems.split(",") if usable(name)]
+    if left := set(options.systems.split(",")) - set(systems):
+        say(f"left out, not installed: {', '.join(sorted(left))}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "videos").mkdir()
-        make_videos(folder / "videos", options.videos)
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "data_prep.videos",
-                f"--source={folder / 'videos'}",
-                f"--out={folder / 'prepared'}",
-            ],
-            check=True,
-            capture_output=True,
-        )
-        videos = open_videos(str(folder / "prepared"))
-        records = tf.data.TFRecordDataset(
-            sorted(map(str, (folder / "prepared").glob("*.tfrecord")))
-        )
-        stored = [record.numpy() for record in records]
-        per_video = len(stored) // len(videos.ids)
-        write_examples(
-            videos,
-            folder / "examples.tfrecord",
-            [stored[n * per_video : (n + 1) * per_video] for n in range(len(videos.ids))],
-        )
-        frame_bytes = statistics.mean(map(len, stored))
-        size = tf.constant(videos.sizes[0])
-        streams = {
-            "vie_tf": pipeline.training_batches(
-                videos, sampling_of("single"), 32, options.image_size, 0, 0, 1 << 30
-            ),
-            "examples": example_batches(folder / "examples.tfrecord", size, 32, options.image_size),
-        }
-
-        def take(stream) -> tuple[float, float]:
-            """Clips a second, and bytes read a clip, of the next batches."""
-            time.sleep(0.5)  # until what is read ahead stands still
-            start, before = time.perf_counter(), bytes_read()
-            for _ in range(options.batches):
-                next(stream)
-            seconds = time.perf_counter() - start
-            time.sleep(0.5)
-            clips = 32 * options.batches
-            return clips / seconds, (bytes_read() - before) / clips
-
-        read, speeds = {}, {name: [] for name in streams}
-        # Bytes are counted for the process, so one pipeline at a time; speeds in turns.
-        for name, stream in streams.items():
-            running = iter(stream)
-            take(running)
-            read[name] = take(running)[1]
-            del running
-        running = {name: iter(stream) for name, stream in streams.items()}
-        for turn in range(options.rounds + 1):
-            for name, stream in running.items():
-                speed = take(stream)[0]
-                if turn:  # the first fills the buffers
-                    speeds[name].append(speed)
-        print(f"mean JPEG: {frame_bytes:.0f} bytes; clips of 1 frame at {options.image_size} px")
-        for name in speeds:
-            share = read[name] / frame_bytes
-            print(
-                f"{name:9} {statistics.median(speeds[name]):8.0f} clips/s   bytes read a clip: "
-                f"{read[name]:10.0f} = {share:.2f} x the used frame"
+        if options.source:
+            (folder / "videos").symlink_to(Path(options.source).resolve())
+        else:
+            (folder / "videos").mkdir()
+            make_videos(folder / "videos", 8)
+        words = (f"--source={folder / 'videos'}", f"--out={folder / 'prepared'}")
+        prepare = (sys.executable, "-m", "data_prep.videos", *words)
+        subprocess.run(prepare, check=True, capture_output=True)
+        size = write_jpegs(folder / "prepared", folder / "jpegs")
+        say(f"{options.threads} threads, {options.rounds} rounds; JPEG frames of {size} bytes")
+        for sampler in options.samplers.split(","):
+            say(f"{sampler}, {SIZES[sampler]} pixels")
+            say(
+                f"  {'':16}{'clips / CPU s':>14}{'clips / s':>11}"
+                f"{'x reference':>18}{'x bare decode':>18}"
             )
-        ratio = statistics.median(a / b for a, b in zip(speeds["vie_tf"], speeds["examples"]))
-        print(f"clips/s vie_tf / examples: {ratio:.2f}")
+            workers = {
+                name: Worker(sys.executable, "readers", name, sampler, folder, options.threads)
+                for name in systems
+            }
+            steps = take_turns(workers, options.rounds)
+            # Seconds and CPU seconds of a clip.
+            cost = {
+                name: [(s[0] / worker.result, s[1] / worker.result) for s in steps[name]]
+                for name, worker in workers.items()
+            }
+            for name in systems:
+                wall, cpu = (statistics.median(c[i] for c in cost[name]) for i in (0, 1))
+                row = f"  {name:16}{1 / cpu:14.1f}{1 / wall:11.1f}"
+                for peer in ("reference", "bare"):
+                    if peer in cost:
+                        ratios = [
+                            statistics.median(b[i] / a[i] for a, b in zip(cost[name], cost[peer]))
+                            for i in (1, 0)
+                        ]
+                        row += f"{ratios[0]:10.2f}, {ratios[1]:.2f}"
+                say(row)
+            for worker in workers.values():
+                worker.close()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The whole command on small real videos: train, k-NN, embed, retrieve, export; and bad input."""
 
-import itertools
 import json
 import shutil
 import subprocess
@@ -14,7 +13,6 @@ from words import vie_tf
 
 from data_prep import moving_digits
 from vie_tf import modes, workdir
-from vie_tf.data import decoding
 from vie_tf.data.splits import subset_rows, training_split
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
@@ -280,23 +278,6 @@ def test_at_least_two_are_held_out(split):
 def test_only_test_videos_are_refused():
     with pytest.raises(InputError, match="nothing to train on"):
         training_split(sets("test", "test"), 0.1, 0)
-
-
-def test_a_video_that_breaks_costs_no_step(data, tmp_path, monkeypatch):
-    read, calls = decoding.read_frames, itertools.count()
-
-    def breaks(*words):
-        if next(calls) > 400:  # of which the untrained network's evaluation takes about 100
-            raise decoding.DecodingError("gone")
-        return read(*words)
-
-    monkeypatch.setattr(decoding, "read_frames", breaks)
-    with pytest.raises(tf.errors.OpError, match="gone; restore the file"):
-        vie_tf(f"--data={data}", f"--workdir={tmp_path / 'run'}", "--steps=1000", *TRAIN)
-    saved = tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints"))
-    logged = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
-    step = int(saved.rpartition("-")[2])
-    assert step % 50 and step - json.loads(logged)["step"] in range(10)
 
 
 @pytest.mark.parametrize(

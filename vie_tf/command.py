@@ -65,6 +65,24 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         _fail(name, "stopped; run the same command again", 130)
 
 
+def start_compiler() -> None:
+    """TensorFlow's compiler says hello on standard error at its first use, whatever the log level.
+
+    Now that is lost; colour noise is what is compiled.
+    """
+    import tensorflow as tf
+
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        tf.function(lambda: tf.ones(1) + 1.0, jit_compile=True)()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _fail(name: str, message: str, status: int = 1) -> None:
     print(f"{name}:", " ".join(message.split()), file=sys.stderr)
     sys.exit(status)

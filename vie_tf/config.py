@@ -148,6 +148,16 @@ flags.DEFINE_integer(
     lower_bound=0,
 )
 
+flags.DEFINE_string(
+    "data_service", None, "Address of a tf.data service that makes the batches: grpc://HOST:PORT."
+)
+flags.DEFINE_integer(
+    "max_unreadable",
+    100,
+    "Clips that may be left out since their videos cannot be read; with more, training stops.",
+    lower_bound=0,
+)
+
 flags.DEFINE_integer("clips", 5, "Clips a video in evaluation.", lower_bound=1)
 flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
 flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
@@ -162,7 +172,7 @@ RUN = (
     "shard_bank bn_momentum "
     "noise_samples ir_steps neighbours clusters cluster_every cluster_lag colour_noise "
     "flip frame_interval precision legacy held_out subset bin_frames clips k data decoder "
-    "log_every evaluate_every save_every keep mode"
+    "log_every evaluate_every save_every keep mode data_service max_unreadable"
 ).split()
 
 # The flags that have no effect with some of --loss, and those with which they have one.

@@ -19,6 +19,8 @@ def main() -> None:
     from vie_tf import modes
     from vie_tf.data.videos import damage
 
+    if flags.FLAGS.mode == "pretrain":
+        command.start_compiler()
     try:
         getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
     except tf.errors.OpError as error:

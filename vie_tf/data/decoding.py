@@ -215,7 +215,7 @@ def _read_by_seeking(
             except (av.error.FFmpegError, OSError, ValueError):
                 return None
         arrived = False
-        for frame in decoded(container):
+        for frame in decoded(container, wanted=wanted):
             arrived = arrived or frame.pts == start
             if not arrived and frame.pts is not None and frame.pts > start:
                 return None

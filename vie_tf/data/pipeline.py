@@ -3,6 +3,8 @@
 A batch is a dict: `clip` uint8 [B, T, H, W, 3] (T is the sampling's `frames`), `index` int64 [B]
 (row of the set, and of the memory bank), `label` int64 [B] (-1 where unknown), `seed` int32 [B, 2]
 (of the colour noise). Crop, flip and colour are drawn once a clip: all its frames are alike.
+Training batches also have `unreadable` int64 [B]: the row of the video that should have stood there
+and could not be read, else -1.
 """
 
 from __future__ import annotations
@@ -41,11 +43,13 @@ def _clips(
     image_size: int,
     positions: tf.data.Dataset,
     plan: Callable,
+    skip: bool = False,
 ) -> tf.data.Dataset:
     """Maps positions, int64 [], to single clips.
 
     plan(position) gives the row, int64 []; from a video's length its frames, int64 [] -> int64 [T];
-    from its size the crop, int32 [2] -> Crop; and the colour's seed, int32 [2].
+    from its size the crop, int32 [2] -> Crop; and the colour's seed, int32 [2]. With `skip` a clip
+    that cannot be read is black, and `unreadable` is its row.
     """
     numbers, labels, frames, sizes = (
         tf.constant(column)
@@ -61,7 +65,37 @@ def _clips(
         pixels.set_shape((sampling.frames, image_size, image_size, 3))
         return {"clip": pixels, "index": index, "label": labels[index], "seed": colour_seed}
 
-    return positions.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    def readable(position):
+        return {**clip(position), "unreadable": tf.constant(-1, tf.int64)}
+
+    def black(position):
+        index, _, _, colour_seed = plan(position)
+        pixels = tf.zeros((sampling.frames, image_size, image_size, 3), tf.uint8)
+        found = {"clip": pixels, "index": index, "label": labels[index], "seed": colour_seed}
+        return {**found, "unreadable": index}
+
+    def clip_or_black(position):
+        # A graph has no other way to catch an error.
+        one = tf.data.Dataset.from_tensors(position)
+        return one.map(readable).ignore_errors().concatenate(one.map(black)).get_single_element()
+
+    function = clip_or_black if skip else clip
+    return positions.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _without_unreadable(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Puts other clips of the batch in the place of the black ones."""
+    unreadable = batch.pop("unreadable")
+    there = tf.where(unreadable < 0)[:, 0]
+    tf.debugging.assert_positive(tf.size(there), "none of a batch's clips can be read")
+    place = tf.range(tf.size(unreadable, tf.int64))
+    source = tf.where(unreadable < 0, place, tf.gather(there, place % tf.size(there, tf.int64)))
+    whole = tf.reduce_all(unreadable < 0)
+    batch = {
+        name: tf.cond(whole, lambda v=value: v, lambda v=value: tf.gather(v, source))
+        for name, value in batch.items()
+    }
+    return {**batch, "unreadable": unreadable}
 
 
 def training_batches(
@@ -73,11 +107,13 @@ def training_batches(
     first_step: int,
     last_step: int,
     flip: bool = True,
+    service: str | None = None,
 ) -> tf.data.Dataset:
     """Batches of augmented clips for steps first_step..last_step-1.
 
     The stream runs on over epoch ends, so every row is seen equally often whatever the batch
-    size; a batch across an end may hold a video twice.
+    size; a batch across an end may hold a video twice. In the place of a clip that cannot be read
+    stands another one of the same batch, so that all other batches are what they would have been.
 
     Args:
         videos: the training videos, or their bins.
@@ -88,9 +124,12 @@ def training_batches(
         first_step: steps already taken.
         last_step: where the run ends.
         flip: whether half of the clips are mirrored.
+        service: address of a tf.data service whose workers make the batches, such as
+            "grpc://host:5050"; None makes them here. With several workers the batches are the
+            same, in an order that is not.
 
     Returns:
-        Batches as above, all of B clips.
+        Batches as above, all of B clips. One of which no clip can be read raises an error.
     """
     starts = None if videos.starts is None else tf.constant(videos.starts)
 
@@ -104,9 +143,19 @@ def training_batches(
 
         return _augmented(clip_seed(seed, epoch, index), index, image_size, choose, flip)
 
-    positions = tf.data.Dataset.range(first_step * batch_size, last_step * batch_size)
-    clips = _clips(videos, sampling, image_size, positions, plan)
-    return clips.batch(batch_size, drop_remainder=True).prefetch(2)
+    # By steps, which a service deals out whole.
+    positions = tf.data.Dataset.range(first_step, last_step).flat_map(
+        lambda step: tf.data.Dataset.range(step * batch_size, (step + 1) * batch_size)
+    )
+    clips = _clips(videos, sampling, image_size, positions, plan, skip=True)
+    batches = clips.batch(batch_size, drop_remainder=True).map(_without_unreadable)
+    if service:
+        batches = batches.apply(
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.DYNAMIC, service
+            )
+        )
+    return batches.prefetch(2)
 
 
 def test_batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import av
@@ -57,6 +57,7 @@ def decoded(
     container: av.container.InputContainer,
     damage: Callable[[], Any] = lambda: None,
     alive: Callable[[], Any] = lambda: None,
+    wanted: Container[int] | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Frames of the first video stream in display order; what cannot be decoded is stepped over.
 
@@ -64,8 +65,11 @@ def decoded(
         container: from `open_container`.
         damage: called once for each packet that cannot be decoded.
         alive: called for each packet.
+        wanted: presentation times; frames of other times are left out where no other frame needs
+            them (about half of an H.264 file's). None: all are wanted.
     """
-    packets = container.demux(container.streams.video[0])
+    stream = container.streams.video[0]
+    packets = container.demux(stream)
     while True:
         alive()
         try:
@@ -75,6 +79,8 @@ def decoded(
         except (av.error.FFmpegError, OSError, ValueError):
             damage()
             return
+        if wanted is not None:  # one thread decodes, so it holds for this very packet
+            stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         try:
             yield from packet.decode()
         except (av.error.FFmpegError, OSError, ValueError):

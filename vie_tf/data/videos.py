@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vie_tf.data import decoding, prepared
-from vie_tf.errors import InputError
+from vie_tf.errors import InputError, reason
 from vie_tf.progress import track
 
 if TYPE_CHECKING:
@@ -343,10 +343,29 @@ def _raw_reader(
     return read
 
 
+def why_unreadable(videos: VideoSet, row: int) -> str:
+    """What reading a video's frames, one by one, ends with, in a line that names it."""
+    import tensorflow as tf
+
+    box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
+    number = tf.constant(videos.numbers[row], tf.int64)
+    try:
+        for frame in range(videos.frames[row]):
+            videos.read(number, tf.constant([frame], tf.int64), box)
+    except tf.errors.OpError as error:
+        return str(damage(error) or f"{videos.ids[row]}: {reason(error)}")
+    return f"{videos.ids[row]}: could not be read a moment ago, and can now"
+
+
 def damage(error: tf.errors.OpError) -> InputError | None:
     """The line for the user, if an error of the graph is that of a video that cannot be read."""
     if found := re.search(r"InputError: (.*)", error.message):
         return InputError(found.group(1))
+    if "none of a batch's clips" in error.message:
+        return InputError(
+            "none of a batch's clips could be read: is the storage of --data there? Mend it, then "
+            "the same command goes on"
+        )
     if found := re.search(r"damaged frame in prepared video.*", error.message):
         said = re.sub(r"\]? \[|\]", " ", found.group())  # TensorFlow puts every part in brackets
         return InputError(f"{said}; copy that file again, or prepare the videos again")

@@ -18,6 +18,7 @@ from vie_tf.config import OF_LOSS, RUN
 from vie_tf.data import pipeline, splits
 from vie_tf.data.augmentation import ColourNoise
 from vie_tf.data.sampling import Sampling, binned
+from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, damage, open_videos
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation import embed as embedding
@@ -58,6 +59,8 @@ def pretrain(flags) -> None:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
     check_objective(flags)
+    if flags.data_service:
+        check_service(flags.data_service, flags.data)
     if flags.lr_plateau and len(held_out) < 2:
         raise InputError(
             "--lr_plateau needs two or more held-out videos to measure on: give --held_out or a "
@@ -103,6 +106,8 @@ def pretrain(flags) -> None:
             plateau_from=phases(flags)[-1][1],
             evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
             save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
+            videos=train,
+            max_unreadable=flags.max_unreadable,
         )
         with contextlib.closing(watch), writing_to(folder):
             if step:
@@ -257,6 +262,7 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
                 watch.step,
                 end,
                 flags.flip,
+                flags.data_service,
             )
             model.fit(batches, steps_per_epoch=end - watch.step, verbose=0, callbacks=callbacks)
     except tf.errors.OpError as error:

@@ -21,6 +21,7 @@ class Supervised(keras.Model):
         super().__init__(name="supervised")
         self.network, self.colour = network, colour
         self.seconds_waiting = 0.0  # for data, in all
+        self.unreadable: list[int] = []  # rows of videos that were left out
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)

@@ -55,6 +55,7 @@ class VIE(keras.Model):
         self.clusters, self.neighbours = clusters, neighbours
         self.aggregates = False
         self.seconds_waiting = 0.0  # for data, in all
+        self.unreadable: list[int] = []  # rows of videos that were left out
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
@@ -138,7 +139,7 @@ def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
     """As Keras', but the wait for each batch is timed, which tells a starved accelerator.
 
     Args:
-        model: with a `train_step`, and `seconds_waiting`, which is added to.
+        model: with a `train_step`; `seconds_waiting` and `unreadable`, which are added to.
         force: makes it anew although the model has one.
     """
     if model.train_function is not None and not force:
@@ -154,6 +155,9 @@ def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
         start = time.perf_counter()
         batch = next(iterator)
         model.seconds_waiting += time.perf_counter() - start
+        if "unreadable" in batch:
+            for rows in strategy.experimental_local_results(batch["unreadable"]):
+                model.unreadable += [row for row in rows.numpy().tolist() if row >= 0]
         return step(batch)
 
     model.train_function = train_function

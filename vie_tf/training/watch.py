@@ -11,6 +11,7 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf.data.videos import VideoSet, why_unreadable
 from vie_tf.errors import InputError
 from vie_tf.progress import Line, duration
 from vie_tf.training.checkpoints import Checkpoints
@@ -50,6 +51,8 @@ class Watch(keras.callbacks.Callback):
         batch_size: the global one.
         plateau_from: the step after which evaluations tell the model's `plateau`.
         log_every, evaluate_every, save_every: in steps.
+        videos: those trained on.
+        max_unreadable: clips that may be left out as their videos cannot be read.
     """
 
     # Keras would otherwise wait for the device after every step to hand over numbers.
@@ -67,12 +70,15 @@ class Watch(keras.callbacks.Callback):
         plateau_from: int,
         evaluate_every: int,
         save_every: int,
+        videos: VideoSet,
+        max_unreadable: int,
     ):
         super().__init__()
         self.checkpoints, self.evaluate = checkpoints, evaluate
         self.step, self.last_step, self.batch_size = first_step, last_step, batch_size
         self.log_every, self.evaluate_every = log_every, evaluate_every
         self.plateau_from, self.save_every = plateau_from, save_every
+        self.videos, self.max_unreadable, self._unreadable = videos, max_unreadable, 0
         keep_up_to(workdir / "metrics.jsonl", first_step)
         self._file = open(workdir / "metrics.jsonl", "a", buffering=1)
         self._board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
@@ -90,6 +96,8 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.step += 1
+        if len(self.model.unreadable) > self._unreadable:
+            self._tell_unreadable()
         last = self.step == self.last_step
         save = self.step % self.save_every == 0 or last or self.interrupted
         log = self.step % self.log_every == 0 or last
@@ -104,6 +112,7 @@ class Watch(keras.callbacks.Callback):
             seconds = time.perf_counter() - start
             metrics["clips_per_second"] = (self.step - first) * self.batch_size / seconds
             metrics["data_wait"] = (self.model.seconds_waiting - waited) / seconds
+            metrics["unreadable"] = self._unreadable
             self.show(metrics, last)
             self.record(metrics)
             self._pace_from()
@@ -116,6 +125,25 @@ class Watch(keras.callbacks.Callback):
         if save:
             self.save()
         self.model.stop_training = self.interrupted
+
+    def _tell_unreadable(self) -> None:
+        """Names the videos of the step's clips that could not be read; stops when it is too much.
+
+        Raises:
+            InputError: more than `max_unreadable` clips since the start of this command.
+        """
+        rows, count = self.model.unreadable, len(self.model.unreadable)
+        new = sorted(set(rows[self._unreadable :]) - set(rows[: self._unreadable]))
+        for row in new:
+            self.line.say(f"step {self.step}: left out {why_unreadable(self.videos, row)}")
+        self._unreadable = count
+        if count > self.max_unreadable:
+            self.save()
+            raise InputError(
+                f"{count} clips could not be read, more than --max_unreadable="
+                f"{self.max_unreadable}, the last of {self.videos.ids[rows[-1]]}; saved at step "
+                f"{self.step}: mend the videos, then the same command goes on"
+            )
 
     def save(self) -> None:
         """Writes a checkpoint, with the clustering that is under way."""

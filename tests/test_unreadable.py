@@ -1,0 +1,155 @@
+"""Videos that break or vanish while a run trains on them: left out and counted, up to a limit."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from words import vie_tf
+
+from data_prep import moving_digits
+from vie_tf.data import decoding, pipeline
+from vie_tf.data.videos import damage, open_videos
+from vie_tf.errors import InputError
+from vie_tf.models.families import sampling_of
+
+TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32", "--held_out=0.2")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    moving_digits.make(str(folder), seed=0, limit=20)
+    (folder / "videos.csv").unlink()  # all are to train on
+    return folder / "videos"
+
+
+@pytest.fixture(scope="module")
+def prepared(digits, tmp_path_factory):
+    out = tmp_path_factory.mktemp("prepared") / "set"
+    words = ("-m", "data_prep.videos", f"--source={digits}", f"--out={out}", "--short_side=48")
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    return out
+
+
+def broken(prepared, folder, row):
+    """A copy of a prepared set in which all frames of a video have a flipped bit."""
+    shutil.copytree(prepared, folder)
+    index = np.load(folder / "index.npz")
+    shard = bytearray((folder / "frames-00000.tfrecord").read_bytes())
+    for offset in index["offset"][index["first"][row] : index["first"][row + 1]]:
+        shard[index["start"][row] + offset + 100] ^= 4
+    (folder / "frames-00000.tfrecord").write_bytes(shard)
+    return folder
+
+
+def batches(data, steps):
+    videos = open_videos(str(data))
+    stream = pipeline.training_batches(videos, sampling_of("slow"), 5, 32, 7, 0, steps)
+    return [{name: value.numpy() for name, value in batch.items()} for batch in stream]
+
+
+def test_all_else_is_as_it_was(prepared, tmp_path):
+    whole, found = batches(prepared, 8), batches(broken(prepared, tmp_path / "set", 13), 8)
+    lost = [(i, p) for i, batch in enumerate(whole) for p in np.flatnonzero(batch["index"] == 13)]
+    assert len(lost) == 2  # in two epochs
+    for i, (before, now) in enumerate(zip(whole, found)):
+        places = [place for batch, place in lost if batch == i]
+        assert np.flatnonzero(now["unreadable"] == 13).tolist() == places
+        assert (np.delete(now["unreadable"], places) == -1).all()
+        for place in range(5):
+            same = (
+                place if place not in places else list(before["index"]).index(now["index"][place])
+            )
+            assert now["index"][place] != 13
+            for name in ("clip", "index", "label", "seed"):
+                np.testing.assert_array_equal(now[name][place], before[name][same])
+
+
+def test_training_leaves_a_broken_video_out(prepared, tmp_path, capsys):
+    data = broken(prepared, tmp_path / "set", 13)
+    words = (f"--data={data}", f"--workdir={tmp_path / 'run'}", *TRAIN, "--log_every=1")
+    videos = open_videos(str(data))
+    vie_tf(*words, "--steps=6")
+    said = capsys.readouterr().err
+    assert said.count("left out damaged frame in prepared video") == 1
+    assert f"left out damaged frame in prepared video {videos.ids[13]}" in said
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    counts = [line["unreadable"] for line in map(json.loads, metrics) if "unreadable" in line]
+    assert counts[0] <= 1 and counts[-1] >= 2 and sorted(counts) == counts
+    newest = tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints"))
+    visited = tf.train.load_variable(newest, "bank/visited/.ATTRIBUTES/VARIABLE_VALUE")
+    assert (~visited).sum() == 1
+    with pytest.raises(InputError, match="1 clips could not be read, more than --max_unreadable=0"):
+        vie_tf(*words, "--steps=12", "--max_unreadable=0")
+    newest = tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints"))
+    assert 6 < int(newest.rpartition("-")[2]) < 12
+
+
+def test_storage_that_goes_away_costs_no_step(digits, tmp_path, monkeypatch):
+    read, calls = decoding.read_frames, itertools.count()
+
+    def breaks(*words):
+        if next(calls) > 300:  # of which the untrained network's evaluation takes about 50
+            raise decoding.DecodingError("gone")
+        return read(*words)
+
+    monkeypatch.setattr(decoding, "read_frames", breaks)
+    words = (f"--data={digits}", f"--workdir={tmp_path / 'run'}", *TRAIN, "--evaluate_every=900")
+    with pytest.raises((InputError, tf.errors.OpError)) as caught:
+        vie_tf(*words, "--steps=1000", "--save_every=900")
+    assert "none of a batch's clips could be read" in str(damage(caught.value))
+    saved = tf.train.latest_checkpoint(str(tmp_path / "run" / "checkpoints"))
+    logged = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
+    step = int(saved.rpartition("-")[2])
+    assert step and step - json.loads(logged)["step"] in range(10)
+
+
+def test_a_service_makes_the_same_batches(prepared):
+    """A dispatcher and two workers, each a process."""
+
+    def start(*words):
+        words = (sys.executable, "-m", "vie_tf.data.service", *words)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        return process, process.stdout.readline().split()[-1]
+
+    processes = [start()]
+    try:
+        address = processes[0][1]
+        processes += [start(f"--dispatcher={address.split('/')[-1]}") for _ in range(2)]
+        videos = open_videos(str(prepared))
+        words = (videos, sampling_of("slow"), 4, 32, 7, 2, 22)
+        key = {
+            batch["index"].numpy().tobytes(): batch["clip"].numpy()
+            for batch in pipeline.training_batches(*words)
+        }
+        count = 0
+        for batch in pipeline.training_batches(*words, service=address):
+            expected = key.pop(batch["index"].numpy().tobytes())
+            np.testing.assert_array_equal(batch["clip"], expected)
+            count += 1
+        assert count == 20 and not key
+    finally:
+        for process, _ in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize(
+    "address, says",
+    [("localhost:1", "grpc://HOST:PORT"), ("grpc://localhost:1", "no answer")],
+)
+def test_a_service_that_is_not_there(prepared, tmp_path, address, says):
+    words = (f"--data={prepared}", f"--workdir={tmp_path}", *TRAIN, f"--data_service={address}")
+    with pytest.raises(InputError, match=says):
+        vie_tf(*words)
+
+
+def test_a_service_wants_prepared_videos(digits, tmp_path):
+    words = (f"--data={digits}", f"--workdir={tmp_path}", *TRAIN, "--data_service=grpc://x:1")
+    with pytest.raises(InputError, match="is not prepared"):
+        vie_tf(*words)
