@@ -13,6 +13,7 @@ from make_videos import RED, number_of, rotate, write_video
 
 from vie_tf.data import decoding, resampling
 from vie_tf.data.decoding import DecodingError, probe, read_frames
+from vie_tf.data.video_file import open_container, pixels
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -37,15 +38,30 @@ def test_seeking_decodes_little(tmp_path, monkeypatch):
     info, count = probe(path), 0
     plain = decoding.decoded
 
-    def counted(*arguments):
+    def counted(*arguments, **named):
         nonlocal count
-        for frame in plain(*arguments):
+        for frame in plain(*arguments, **named):
             count += 1
             yield frame
 
     monkeypatch.setattr(decoding, "decoded", counted)
     assert number_of(read_frames(path, info, np.array([95]))[0]) == 95
     assert count <= 12
+
+
+def test_frames_that_no_other_needs_are_not_decoded(tmp_path):
+    """Those wanted are the same to the bit as when all are decoded."""
+    path = write_video(tmp_path / "a.mp4", frames=60, gop=30)  # x264 makes B-frames
+    info = probe(path)
+    with open_container(path) as container:
+        everything = [pixels(frame) for frame in decoding.decoded(container)]
+    assert len(everything) == 60
+    with open_container(path) as container:
+        few = list(decoding.decoded(container, wanted={info.stamps[33], info.stamps[58]}))
+    assert 20 < len(few) < 45
+    for numbers in ([33, 58], [1, 2, 3], list(range(60)), [59], [7, 19, 31, 43]):
+        frames = read_frames(path, info, np.array(numbers))
+        np.testing.assert_array_equal(frames, np.stack([everything[n] for n in numbers]))
 
 
 def test_rotation(tmp_path):

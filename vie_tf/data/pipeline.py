@@ -77,7 +77,8 @@ def _clips(
     def clip_or_black(position):
         # A graph has no other way to catch an error.
         one = tf.data.Dataset.from_tensors(position)
-        return one.map(readable).ignore_errors().concatenate(one.map(black)).get_single_element()
+        either = one.map(readable).ignore_errors().concatenate(one.map(black))
+        return either.take(1).get_single_element()
 
     function = clip_or_black if skip else clip
     return positions.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -87,7 +88,7 @@ def _without_unreadable(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Puts other clips of the batch in the place of the black ones."""
     unreadable = batch.pop("unreadable")
     there = tf.where(unreadable < 0)[:, 0]
-    tf.debugging.assert_positive(tf.size(there), "none of a batch's clips can be read")
+    tf.debugging.assert_positive(tf.size(there), "no clip of a batch can be read")
     place = tf.range(tf.size(unreadable, tf.int64))
     source = tf.where(unreadable < 0, place, tf.gather(there, place % tf.size(there, tf.int64)))
     whole = tf.reduce_all(unreadable < 0)

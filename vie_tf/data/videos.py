@@ -347,11 +347,12 @@ def why_unreadable(videos: VideoSet, row: int) -> str:
     """What reading a video's frames, one by one, ends with, in a line that names it."""
     import tensorflow as tf
 
+    read = tf.function(videos.read)  # in a graph, where the errors are as in training
     box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
     number = tf.constant(videos.numbers[row], tf.int64)
     try:
         for frame in range(videos.frames[row]):
-            videos.read(number, tf.constant([frame], tf.int64), box)
+            read(number, tf.constant([frame], tf.int64), box)
     except tf.errors.OpError as error:
         return str(damage(error) or f"{videos.ids[row]}: {reason(error)}")
     return f"{videos.ids[row]}: could not be read a moment ago, and can now"
@@ -361,9 +362,9 @@ def damage(error: tf.errors.OpError) -> InputError | None:
     """The line for the user, if an error of the graph is that of a video that cannot be read."""
     if found := re.search(r"InputError: (.*)", error.message):
         return InputError(found.group(1))
-    if "none of a batch's clips" in error.message:
+    if "no clip of a batch can be read" in error.message:
         return InputError(
-            "none of a batch's clips could be read: is the storage of --data there? Mend it, then "
+            "no clip of a batch could be read: is the storage of --data there? Mend it, then "
             "the same command goes on"
         )
     if found := re.search(r"damaged frame in prepared video.*", error.message):
