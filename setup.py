@@ -21,6 +21,7 @@ setup(
         "numpy>=1.23.5,<2",
         "pillow>=9.5",
         "scikit-learn>=1.3",
+        "scipy>=1.9",
         "tensorflow-io==0.36.0",
     ],
     extras_require={

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from data_prep.standardise import Standardised
-from vie_tf.data import prepared, videos
+from vie_tf.data import prepared
+from vie_tf.data.source import SourceVideo
 from vie_tf.errors import InputError
 
 SHARD_BYTES = 1_000_000_000
@@ -126,7 +127,7 @@ class Journal:
         if os.path.exists(spool):
             os.remove(spool)
 
-    def finish(self, source: list[videos.SourceVideo], request: dict[str, Any]) -> None:
+    def finish(self, source: list[SourceVideo], request: dict[str, Any]) -> None:
         """Writes index, manifest and, last and at once, the description; removes the journal."""
         os.fsync(self._shard_file.fileno())
         self._shard_file.close()
@@ -172,7 +173,7 @@ def _write_index(journal: Journal, path: str) -> None:
     )
 
 
-def _write_manifest(journal: Journal, source: list[videos.SourceVideo], path: str) -> int:
+def _write_manifest(journal: Journal, source: list[SourceVideo], path: str) -> int:
     """One row for each input video; returns the number of frames of all."""
     index, frames = 0, 0
     extra = list(source[0].extra)

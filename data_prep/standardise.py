@@ -1,4 +1,4 @@
-"""One video file to JPEG frames of one frame rate and one short side."""
+"""One video file or still image to JPEG frames of one frame rate and one short side."""
 
 from __future__ import annotations
 
@@ -114,21 +114,21 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
             emit(position)
         show = pixels
         count += 1
-    if count < decoding.MIN_FRAMES:
-        reason = f"fewer than {decoding.MIN_FRAMES} frames ({count})"
+    least = decoding.least_frames(task.path)
+    if count < least:
+        reason = f"fewer than {least} frames ({count})"
         if not count:
             reason = "no frame can be decoded: damaged or encrypted"
         raise decoding.DecodingError(reason)
     emit(resampling.clock_length(seconds, count, task.fps))
-    if len(result.offsets) < decoding.MIN_FRAMES:
+    if len(result.offsets) < least:
         raise decoding.DecodingError(
-            f"fewer than {decoding.MIN_FRAMES} frames at {task.fps:g} fps ({len(result.offsets)})"
+            f"fewer than {least} frames at {task.fps:g} fps ({len(result.offsets)})"
         )
-    result.source.update(
-        fps=round((count - 1) / seconds, 3),
-        seconds=round(seconds * count / (count - 1), 3),
-        frames=count,
-        bytes=os.path.getsize(task.path),
-    )
+    result.source.update(frames=count, bytes=os.path.getsize(task.path))
+    if count > 1:  # an image has no clock
+        result.source.update(
+            fps=round((count - 1) / seconds, 3), seconds=round(seconds * count / (count - 1), 3)
+        )
     result.status = "kept"
     result.reason = f"{damaged} parts cannot be decoded" if damaged else ""

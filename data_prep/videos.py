@@ -24,7 +24,8 @@ from data_prep import pool
 from data_prep.journal import Journal, refuse_other_request
 from data_prep.standardise import Standardised, Task, standardise
 from vie_tf import command
-from vie_tf.data import decoding, prepared, videos
+from vie_tf.data import decoding, prepared
+from vie_tf.data.source import SourceVideo, list_source
 from vie_tf.errors import InputError
 from vie_tf.progress import track
 
@@ -42,7 +43,7 @@ flags.DEFINE_integer("workers", None, "Processes; default: one for each core.", 
 flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "What decodes the videos.")
 
 
-def _request(source: list[videos.SourceVideo], decoder: str) -> dict[str, Any]:
+def _request(source: list[SourceVideo], decoder: str) -> dict[str, Any]:
     """What decides the bytes of a prepared set, apart from what is inside the files."""
     digest = hashlib.sha256()
     for video in source:
@@ -65,7 +66,7 @@ def prepare() -> str:
         InputError: bad flags or source, nothing usable, another request in --out, disk full.
     """
     out, began = FLAGS.out, time.monotonic()
-    source = videos.list_source(FLAGS.source, leave_out=out)
+    source = list_source(FLAGS.source, leave_out=out)
     try:
         decoder = decoding.choose_decoder(FLAGS.decoder)
     except decoding.DecodingError as error:
@@ -99,7 +100,7 @@ def prepare() -> str:
     )
 
 
-def _write_videos(journal: Journal, source: list[videos.SourceVideo], decoder: str) -> None:
+def _write_videos(journal: Journal, source: list[SourceVideo], decoder: str) -> None:
     tasks = [
         Task(
             video.path,

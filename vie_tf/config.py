@@ -30,6 +30,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
 flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
+flags.DEFINE_string("split_column", "split", "The CSV's column that is the split.")
 flags.DEFINE_enum("decoder", "auto", ("auto", "tfio", "pyav"), "Back end that decodes raw videos.")
 
 flags.DEFINE_string("family", "single", "Network family.")
@@ -167,8 +168,8 @@ flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 
 # The flags that make a run; they are kept with it, and repeat it.
 RUN = (
-    "label_column family depth loss image_size batch_size steps seed learning_rate warmup_steps "
-    "lr_boundaries lr_plateau weight_decay temperature bank_momentum bank_precision "
+    "label_column split_column family depth loss image_size batch_size steps seed learning_rate "
+    "warmup_steps lr_boundaries lr_plateau weight_decay temperature bank_momentum bank_precision "
     "shard_bank bn_momentum "
     "noise_samples ir_steps neighbours clusters cluster_every cluster_lag colour_noise "
     "flip frame_interval precision legacy held_out subset bin_frames clips k data decoder "

@@ -36,7 +36,7 @@ from vie_tf.training.pretrain import pretrain  # noqa: F401 (the mode that makes
 def knn(flags) -> None:
     """k-NN accuracy of the test split's videos among the train split's; the last line is JSON."""
     network, sampling, image_size = load_run(flags)
-    videos = open_videos(flags.data, flags.decoder, flags.label_column)
+    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     if not len(videos.label_names):
         raise InputError(f"--mode=knn: {flags.data} has no labels; give a CSV with a label column")
     train, test = (videos.subset(videos.splits == split) for split in ("train", "test"))
@@ -72,7 +72,7 @@ def embed(flags) -> None:
     """Writes the embedding of every video to an .npz file."""
     out = writable(flags.out)
     network, sampling, image_size = load_run(flags)
-    videos = open_videos(flags.data, flags.decoder, flags.label_column)
+    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
     if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
         raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
@@ -97,7 +97,7 @@ def retrieve(flags) -> None:
     """Finds the nearest videos of one or of all, as text and as a picture."""
     out = writable(flags.out)
     network, sampling, image_size = load_run(flags)
-    videos = open_videos(flags.data, flags.decoder, flags.label_column)
+    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     compute = embedding.embedder(network)
 
     def embedded(part: VideoSet, what: str = "") -> np.ndarray:
@@ -221,7 +221,7 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]
     run = workdir.read_flags(folder)
     if flags.frames_of:
         families.family_of(flags.frames_of, "frames_of")
-    for name in sorted(set(RUN) - {*workdir.FREE, "label_column"}):
+    for name in sorted(set(RUN) - {*workdir.FREE, "label_column", "split_column"}):
         if name == "frame_interval" and flags.frames_of:  # of those frames, not of the run's
             continue
         given = workdir.text(flags[name].value)

@@ -12,7 +12,7 @@ The only module that imports tensorflow-io. Two back ends give the same frames f
 
 Frames are known by their position on a constant-rate clock (25 frames/s unless told otherwise), the
 same in training from raw files as in preparation: position k shows the last frame whose timestamp,
-rounded to the clock, is at most k.
+rounded to the clock, is at most k. A still image is a video of one frame.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 import av
 import numpy as np
 
+from vie_tf.data.image_file import is_image, read_image
 from vie_tf.data.resampling import FPS, Clock, resample
 from vie_tf.data.video_file import (
     DecodingError,
@@ -72,6 +73,11 @@ class VideoInfo:
         return resample(self.times, fps)
 
 
+def least_frames(path: str) -> int:
+    """How many frames a file must have to be of use."""
+    return 1 if is_image(path) else MIN_FRAMES
+
+
 def probe(path: str) -> VideoInfo:
     """Learns a video's clock and size by demuxing it and decoding its first frame.
 
@@ -80,6 +86,10 @@ def probe(path: str) -> VideoInfo:
     Raises:
         DecodingError: no such file, no video, nothing that decodes, fewer than 3 frames.
     """
+    if is_image(path):
+        height, width, _ = read_image(path).shape
+        none = np.zeros(0, np.int64)
+        return VideoInfo(np.zeros(1), none, none, height, width, 0, True)
     with open_container(path) as container:
         first = next(decoded(container), None)
         if first is None:
@@ -129,6 +139,10 @@ def stream(
     Raises:
         DecodingError: the file cannot be opened.
     """
+    if is_image(path):
+        image = read_image(path)
+        yield 0.0, lambda: image
+        return
     if decoder == "tfio":
         info = probe(path)
         video = _decode_tfio(path, info)
@@ -190,6 +204,8 @@ def read_frames(
         DecodingError: nothing can be decoded.
     """
     numbers = np.asarray(numbers, np.int64)
+    if is_image(path):
+        return np.stack([read_image(path)] * len(numbers))
     if decoder == "tfio":
         video = _decode_tfio(path, info)
         if video is not None:

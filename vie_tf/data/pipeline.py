@@ -193,6 +193,8 @@ def first_half_batches(
 ) -> tf.data.Dataset:
     """Clips of the first half of each video, as `training_batches` looks, but in order.
 
+    Both halves of a still image are the image itself.
+
     Args:
         videos: as in `test_batches`.
         sampling: as in `test_batches`.
@@ -209,7 +211,11 @@ def first_half_batches(
     def plan(position):
         index = position // clips
         drawn = clip_seed(seed, position % clips, index)
-        return _augmented(drawn, index, image_size, lambda n, s: sampling.random(n // 2, s), flip)
+
+        def choose(n, frame_seed):
+            return sampling.random(tf.maximum(n // 2, 1), frame_seed)
+
+        return _augmented(drawn, index, image_size, choose, flip)
 
     return _in_order(videos, sampling, image_size, clips, batch_size, plan)
 

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 import os
-import posixpath
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vie_tf.data import decoding, prepared
+from vie_tf.data.source import SPLITS, SourceVideo, list_source
 from vie_tf.errors import InputError, reason
 from vie_tf.progress import track
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-SPLITS = ("train", "test", "")
-_COLUMNS = ("path", "label", "split")  # of a CSV; others are kept with the video
-# Files that lie beside videos and are none; everything else is tried.
-_BESIDE = frozenset(
-    ".csv .tsv .txt .md .rst .json .jsonl .yaml .yml .xml .html .log .py .sh .jpg .jpeg .png .bmp "
-    ".webp .pdf .npy .npz .pkl .h5 .tfrecord .zip .tar .gz .tgz .srt .vtt .ass .nfo .db .ini "
-    ".part".split()
-)
-
-
-@dataclass(frozen=True)
-class SourceVideo:
-    """One line of a source: where the file is, and what is known of it without opening it."""
-
-    id: str
-    path: str
-    label: str = ""
-    split: str = ""
-    extra: dict[str, str] = field(default_factory=dict)
+MAX_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +32,7 @@ class VideoSet:
         ids: relative POSIX paths, in the source's order (folder: sorted); unique in what is
             opened, repeated where a video has several rows.
         labels: int64 [N], index into `label_names`, -1 where unknown.
-        label_names: sorted names.
+        label_names: names of all labels, sorted, or in the order of `class_index` (see `_labels`).
         splits: str [N], 'train', 'test' or ''.
         frames: int64 [N], frames of each video.
         sizes: int32 [N, 2], height and width in pixels as displayed.
@@ -115,6 +96,8 @@ class VideoSet:
         """16 hexadecimal digits of ids, frames, sizes, splits and labels: tells sets apart."""
         names = [self.label_names[label] if label >= 0 else "" for label in self.labels]
         digest = hashlib.sha256()
+        if self.label_names != sorted(set(names) - {""}):  # otherwise the names tell the numbers
+            digest.update(repr(self.label_names).encode("utf-8", "surrogateescape"))
         for row in zip(
             self.ids, self.frames.tolist(), self.sizes.tolist(), self.splits.tolist(), names
         ):
@@ -122,25 +105,28 @@ class VideoSet:
         return digest.hexdigest()[:16]
 
 
-def open_videos(data: str, decoder: str = "auto", label_column: str = "label") -> VideoSet:
+def open_videos(
+    data: str, decoder: str = "auto", label_column: str = "label", split_column: str = "split"
+) -> VideoSet:
     """Opens a prepared folder, a folder of videos or a CSV.
 
     Args:
         data: a prepared folder (known by its dataset.json), a folder, or a CSV with the columns
-            path (relative to the CSV's folder), and optionally label and split.
+            path (relative to the CSV's folder), and optionally label, split and class_index.
         decoder: 'auto', 'tfio' or 'pyav', for videos that are not prepared.
         label_column: the column that is the label.
+        split_column: the column that is the split.
 
     Raises:
         InputError: nothing there, nothing usable, a damaged prepared set, a bad CSV.
     """
     if prepared.is_prepared(data):
-        return _open_prepared(data, label_column)
+        return _open_prepared(data, label_column, split_column)
     if prepared.is_begun(data):
         raise InputError(f"{data}: preparation was not finished; run data_prep.videos again")
     if os.path.isfile(os.path.join(data, prepared.shard_name(0))):
         raise InputError(f"{data}: a prepared set without its dataset.json; copy all of it again")
-    return _open_raw(list_source(data, label_column), data, decoder)
+    return _open_raw(list_source(data, label_column, split_column), data, decoder, label_column)
 
 
 def open_video(path: str, decoder: str = "auto") -> VideoSet:
@@ -152,117 +138,80 @@ def open_video(path: str, decoder: str = "auto") -> VideoSet:
     return _open_raw([SourceVideo(path, path)], path, decoder)
 
 
-def list_source(data: str, label_column: str = "label", leave_out: str = "") -> list[SourceVideo]:
-    """The videos of a folder or CSV, without opening them.
+def _labels(data: str, names: list[str], indices: list[str] | None) -> tuple[np.ndarray, list[str]]:
+    """Label numbers, int64 [N], -1 for '', and the name of each.
 
     Args:
-        data: the folder or CSV.
-        label_column: the CSV's column that is the label.
-        leave_out: a folder inside `data` that is not looked into.
+        data: where they are from, for the message.
+        names: [N], label of each video or ''.
+        indices: [N], the column class_index, which numbers the labels; a number that no video has
+            keeps its place. None: there is no such column, and labels are in the names' order.
 
     Raises:
-        InputError: it does not exist, holds no videos, or the CSV breaks a rule.
+        InputError: a class_index is no number, or contradicts another.
     """
-    if os.path.isdir(data):
-        if label_column != "label":
-            raise InputError(f"--label_column={label_column}: {data} is a folder; give a CSV")
-        return _list_folder(data, leave_out)
-    if not os.path.exists(data):
-        raise InputError(f"{data}: no such folder or CSV; give a folder of videos or a CSV")
-    if not data.lower().endswith(".csv"):
-        raise InputError(f"{data}: neither a folder nor a .csv; give a folder of videos or a CSV")
-    return _list_csv(data, label_column)
-
-
-def _list_folder(folder: str, leave_out: str) -> list[SourceVideo]:
-    left_out, seen, found = os.path.realpath(leave_out or os.devnull), set(), []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        ours = parent != folder and (prepared.is_prepared(parent) or prepared.is_begun(parent))
-        if real in seen or real == left_out or ours:  # links can go in circles
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() not in _BESIDE:
-                path = os.path.join(parent, name)
-                found.append((os.path.relpath(path, folder).replace(os.sep, "/"), path))
-    if not found:
-        raise InputError(f"{folder}: no videos in this folder; give a folder of videos or a CSV")
-    return [
-        SourceVideo(name, path, name.split("/")[0] if "/" in name else "")
-        for name, path in sorted(found)
-    ]
-
-
-def _list_csv(path: str, label_column: str) -> list[SourceVideo]:
-    try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            table = csv.DictReader(file)
-            names = [(name or "").strip() for name in table.fieldnames or []]
-            columns = [name.lower() if name.lower() in _COLUMNS else name for name in names]
-            table.fieldnames = columns
-            rows = list(table)
-    except (OSError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error})") from error
-    if "path" not in columns:
-        found = f"{', '.join(columns) or 'none'}"
-        found = found if len(found) <= 80 else f"{found[:80]}…"
-        raise InputError(
-            f'{path}: has no column "path" (found: {found}); its first line names the columns, '
-            "with commas between them"
-        )
-    if label_column != "label" and label_column not in columns:
-        raise InputError(f'{path}: has no column "{label_column}" (found: {", ".join(columns)})')
-    videos, lines = [], {}
-    for line, row in enumerate(rows, start=2):
-        name = posixpath.normpath((row["path"] or "").strip().replace(os.sep, "/"))
-        split = (row.get("split") or "").strip()
-        if name == ".":
-            raise InputError(f"{path}: row {line} has no path; fill it in or delete the row")
-        if name in lines:
-            raise InputError(
-                f"{path}: rows {lines[name]} and {line} are the same path {name}; delete one"
-            )
-        if split not in SPLITS:
-            raise InputError(f"{path}: row {line}: split is {split!r}; use train, test or nothing")
-        lines[name] = line
-        extra = {key: row[key] or "" for key in columns if key and key not in _COLUMNS}
-        label = (row.get(label_column) or "").strip()
-        where = os.path.join(os.path.dirname(path), name)
-        videos.append(SourceVideo(name, where, label, split, extra))
-    if not videos:
-        raise InputError(f'{path}: has no rows; list videos in its column "path"')
-    return videos
-
-
-def _labels(names: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Label numbers, int64 [N], -1 for '', and the sorted names."""
     label_names = sorted(set(names) - {""})
+    if indices is not None:
+        known: dict[str, int] = {}
+        for name, index in zip(names, indices):
+            index = index.strip()
+            if not name:
+                continue
+            if not index.isdecimal() or int(index) >= MAX_CLASSES:
+                raise InputError(
+                    f"{data}: class_index of the label {name} is {index!r}; give whole numbers "
+                    f"from 0 to {MAX_CLASSES - 1}, or leave that column out"
+                )
+            if known.setdefault(name, int(index)) != int(index):
+                raise InputError(
+                    f"{data}: the label {name} has the class_index {known[name]} and {index}; "
+                    "give it one"
+                )
+        named = {index: name for name, index in known.items()}
+        if len(named) < len(known):
+            name = next(name for name, index in known.items() if named[index] != name)
+            raise InputError(
+                f"{data}: the labels {name} and {named[known[name]]} have the same class_index "
+                f"{known[name]}; give each its own"
+            )
+        label_names = [
+            named.get(n, f"class {n} (no video)") for n in range(max(named, default=-1) + 1)
+        ]
     number = {name: row for row, name in enumerate(label_names)}
     return np.array([number.get(name, -1) for name in names], np.int64), label_names
 
 
-def _open_prepared(folder: str, label_column: str) -> VideoSet:
+def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSet:
     prepared.read_description(folder)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
     kept = [row for row in manifest if row.get("status") == "kept"]
     if len(kept) != len(index["shard"]) or not {"path", "split", "source_bytes"} <= set(kept[0]):
         raise InputError(f"{folder}: manifest.csv is damaged; copy it again, or prepare again")
-    column = f"csv_{label_column}" if f"csv_{label_column}" in manifest[0] else label_column
-    if column not in manifest[0]:
-        raise InputError(
-            f'{folder}: its manifest.csv has no column "{label_column}" '
-            f"(found: {', '.join(manifest[0])})"
-        )
+
+    def column(name: str) -> list[str]:
+        """Of the source's CSV; the preparation renamed those whose name it takes itself."""
+        there = f"csv_{name}" if f"csv_{name}" in kept[0] else name
+        if there not in kept[0]:
+            raise InputError(
+                f'{folder}: its manifest.csv has no column "{name}" (found: {", ".join(kept[0])})'
+            )
+        return [row[there] for row in kept]
+
     ids = [row["path"] for row in kept]
-    labels, label_names = _labels([row[column] for row in kept])
+    numbered = label_column == "label" and "class_index" in kept[0]
+    indices = column("class_index") if numbered else None
+    labels, label_names = _labels(folder, column(label_column), indices)
+    splits = column(split_column)
+    for name, split in zip(ids, splits):
+        if split not in SPLITS:
+            raise InputError(
+                f"{folder}: {split_column} of {name} is {split!r}, neither train, test nor nothing"
+            )
     return VideoSet(
         ids,
         labels,
         label_names,
-        np.array([row["split"] for row in kept], str),
+        np.array(splits, str),
         np.diff(index["first"]),
         index["size"],
         np.array([row["source_bytes"] for row in kept], np.int64),
@@ -271,7 +220,9 @@ def _open_prepared(folder: str, label_column: str) -> VideoSet:
     )
 
 
-def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
+def _open_raw(
+    source: list[SourceVideo], data: str, decoder: str, label_column: str = "label"
+) -> VideoSet:
     try:
         decoder = decoding.choose_decoder(decoder)
     except decoding.DecodingError as error:
@@ -280,8 +231,9 @@ def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
     def try_probe(video: SourceVideo) -> decoding.VideoInfo | str:
         try:
             info = decoding.probe(video.path)
-            short = len(info.positions()) < decoding.MIN_FRAMES
-            return f"fewer than {decoding.MIN_FRAMES} frames at 25 fps" if short else info
+            least = decoding.least_frames(video.path)
+            short = len(info.positions()) < least
+            return f"fewer than {least} frames at 25 fps" if short else info
         except decoding.DecodingError as error:
             return str(error)
 
@@ -303,7 +255,9 @@ def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
             "; ".join(left_out[:3]),
             "; …" if len(left_out) > 3 else "",
         )
-    labels, label_names = _labels([video.label for video, _ in videos])
+    numbered = label_column == "label" and "class_index" in source[0].extra
+    indices = [video.extra["class_index"] for video, _ in videos] if numbered else None
+    labels, label_names = _labels(data, [video.label for video, _ in videos], indices)
     positions = [info.positions() for _, info in videos]
     return VideoSet(
         [video.id for video, _ in videos],

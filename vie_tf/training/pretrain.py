@@ -44,7 +44,7 @@ def pretrain(flags) -> None:
     folder = Path(flags.workdir)
     sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     families.check(flags.depth, flags.image_size)  # before all videos are opened
-    videos = open_videos(flags.data, flags.decoder, flags.label_column)
+    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     train, held_out = splits.training_split(videos, flags.held_out, flags.seed)
     said = splits.split_line(videos, train, held_out)
     train = train.subset(splits.subset_rows(len(train), flags.subset, flags.seed, flags.legacy))

@@ -1,0 +1,133 @@
+"""What lies in a folder or stands in a CSV: the videos to be, before any of them is opened."""
+
+from __future__ import annotations
+
+import csv
+import os
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vie_tf.data import prepared
+from vie_tf.data.image_file import IMAGES
+from vie_tf.errors import InputError
+
+SPLITS = ("train", "test", "")
+_COLUMNS = ("path", "label", "split")  # of a CSV; others are kept with the video
+# Files that lie beside videos and are none; everything else is tried.
+BESIDE = IMAGES.union(
+    ".csv .tsv .txt .md .rst .json .jsonl .yaml .yml .xml .html .log .py .sh .pdf .npy .npz .pkl "
+    ".h5 .tfrecord .zip .tar .gz .tgz .srt .vtt .ass .nfo .db .ini .part".split()
+)
+
+
+@dataclass(frozen=True)
+class SourceVideo:
+    """One line of a source: where the file is, and what is known of it without opening it."""
+
+    id: str
+    path: str
+    label: str = ""
+    split: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+def list_source(
+    data: str, label_column: str = "label", split_column: str = "split", leave_out: str = ""
+) -> list[SourceVideo]:
+    """The videos of a folder or CSV, without opening them.
+
+    Args:
+        data: the folder or CSV.
+        label_column: the CSV's column that is the label.
+        split_column: the CSV's column that is the split.
+        leave_out: a folder inside `data` that is not looked into.
+
+    Raises:
+        InputError: it does not exist, holds no videos, or the CSV breaks a rule.
+    """
+    if os.path.isdir(data):
+        for flag, column in (("label", label_column), ("split", split_column)):
+            if column != flag:
+                raise InputError(f"--{flag}_column={column}: {data} is a folder; give a CSV")
+        return _list_folder(data, leave_out)
+    if not os.path.exists(data):
+        raise InputError(f"{data}: no such folder or CSV; give a folder of videos or a CSV")
+    if not data.lower().endswith(".csv"):
+        raise InputError(f"{data}: neither a folder nor a .csv; give a folder of videos or a CSV")
+    return _list_csv(data, label_column, split_column)
+
+
+def files_in(folder: str, leave_out: str = "") -> Iterator[str]:
+    """Paths below a folder, relative and with slashes; not hidden ones, nor prepared videos."""
+    left_out, seen = os.path.realpath(leave_out or os.devnull), set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        ours = parent != folder and (prepared.is_prepared(parent) or prepared.is_begun(parent))
+        if real in seen or real == left_out or ours:  # links can go in circles
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                yield os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/")
+
+
+def extension(path: str) -> str:
+    """Of a file's name, in lower case, with its dot."""
+    return os.path.splitext(path)[1].lower()
+
+
+def _list_folder(folder: str, leave_out: str) -> list[SourceVideo]:
+    found = sorted(name for name in files_in(folder, leave_out) if extension(name) not in BESIDE)
+    if not found:
+        raise InputError(f"{folder}: no videos in this folder; give a folder of videos or a CSV")
+    return [
+        SourceVideo(name, os.path.join(folder, name), name.split("/")[0] if "/" in name else "")
+        for name in found
+    ]
+
+
+def _list_csv(path: str, label_column: str, split_column: str) -> list[SourceVideo]:
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            table = csv.DictReader(file)
+            names = [(name or "").strip() for name in table.fieldnames or []]
+            columns = [name.lower() if name.lower() in _COLUMNS else name for name in names]
+            table.fieldnames = columns
+            rows = list(table)
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from error
+    if "path" not in columns:
+        found = f"{', '.join(columns) or 'none'}"
+        found = found if len(found) <= 80 else f"{found[:80]}…"
+        raise InputError(
+            f'{path}: has no column "path" (found: {found}); its first line names the columns, '
+            "with commas between them"
+        )
+    for column, default in ((label_column, "label"), (split_column, "split")):
+        if column != default and column not in columns:
+            raise InputError(f'{path}: has no column "{column}" (found: {", ".join(columns)})')
+    videos, lines = [], {}
+    for line, row in enumerate(rows, start=2):
+        name = posixpath.normpath((row["path"] or "").strip().replace(os.sep, "/"))
+        split = (row.get(split_column) or "").strip()
+        if name == ".":
+            raise InputError(f"{path}: row {line} has no path; fill it in or delete the row")
+        if name in lines:
+            raise InputError(
+                f"{path}: rows {lines[name]} and {line} are the same path {name}; delete one"
+            )
+        if split not in SPLITS:
+            raise InputError(
+                f"{path}: row {line}: {split_column} is {split!r}; use train, test or nothing"
+            )
+        lines[name] = line
+        extra = {key: row[key] or "" for key in columns if key and key not in _COLUMNS}
+        label = (row.get(label_column) or "").strip()
+        where = os.path.join(os.path.dirname(path), name)
+        videos.append(SourceVideo(name, where, label, split, extra))
+    if not videos:
+        raise InputError(f'{path}: has no rows; list videos in its column "path"')
+    return videos
