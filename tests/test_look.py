@@ -119,7 +119,7 @@ def test_report(folder, tmp_path):
         assert f"size      6  {size}" in text
         assert f"at {fps:g} frames/s" in text and f"each of {frames} frames" in text
         row = next(line for line in lines if "seconds" in line).split()
-        assert row == ["seconds", "1.2", "1.2", "1.6", "2.0", "2.0"]
+        assert row == ["seconds", "1.2", "1.3", "1.6", "1.9", "2.0"]
         assert "2 classes, 0 videos without label" in text and "3  run (largest)" in text
         assert "splits    6  of no split" in text
 

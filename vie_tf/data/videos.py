@@ -62,6 +62,7 @@ class VideoSet:
             need no order. A frame that cannot be read raises an error that names the video.
         starts: int64 [N, 2], first and end of the frames at which a row's training clips may
             start, where rows are bins of videos (`sampling.binned`); None: anywhere.
+        skipped: why each of the other files of the source is not in it, by its id.
     """
 
     ids: list[str]
@@ -74,6 +75,7 @@ class VideoSet:
     numbers: np.ndarray
     read: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     starts: np.ndarray | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of videos."""
@@ -247,8 +249,8 @@ def _labels(names: list[str]) -> tuple[np.ndarray, list[str]]:
 def _open_prepared(folder: str, label_column: str) -> VideoSet:
     prepared.read_description(folder)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
-    kept = [row for row in manifest if row.get("status") == "kept"]
-    if len(kept) != len(index["shard"]) or not {"path", "split", "source_bytes"} <= set(kept[0]):
+    kept = [row for row in manifest if row["status"] == "kept"]
+    if len(kept) != len(index["shard"]):
         raise InputError(f"{folder}: manifest.csv is damaged; copy it again, or prepare again")
     column = f"csv_{label_column}" if f"csv_{label_column}" in manifest[0] else label_column
     if column not in manifest[0]:
@@ -268,6 +270,7 @@ def _open_prepared(folder: str, label_column: str) -> VideoSet:
         np.array([row["source_bytes"] for row in kept], np.int64),
         np.arange(len(ids), dtype=np.int64),
         prepared.frame_reader(folder, index, ids),
+        skipped={row["path"]: row.get("reason", "") for row in manifest if row["status"] != "kept"},
     )
 
 
@@ -287,7 +290,8 @@ def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         probed = list(track(pool.map(try_probe, source), "opening videos", len(source)))
-    left_out = [f"{v.id}: {info}" for v, info in zip(source, probed) if isinstance(info, str)]
+    skipped = {v.id: info for v, info in zip(source, probed) if isinstance(info, str)}
+    left_out = [f"{video}: {reason}" for video, reason in skipped.items()]
     videos = [(v, info) for v, info in zip(source, probed) if not isinstance(info, str)]
     if not videos:
         raise InputError(
@@ -315,6 +319,7 @@ def _open_raw(source: list[SourceVideo], data: str, decoder: str) -> VideoSet:
         np.array([os.path.getsize(video.path) for video, _ in videos], np.int64),
         np.arange(len(videos), dtype=np.int64),
         _raw_reader(videos, positions, decoder),
+        skipped=skipped,
     )
 
 
