@@ -154,11 +154,14 @@ def test_reasons(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "noise.mp4").write_bytes(os.urandom(5000))
     write_video(tmp_path / "short.mp4", frames=2)
+    path = tmp_path / "unknown.mp4"
+    path.write_bytes(open(write_video(path), "rb").read().replace(b"avc1", b"zzz1"))
     for name, reason in [
         ("gone.mp4", "no such file"),
         ("empty.mp4", "empty file"),
         ("noise.mp4", "damaged, or not a video"),
         ("short.mp4", r"fewer than 3 frames \(2\)"),
+        ("unknown.mp4", "no decoder for its codec"),
     ]:
         with pytest.raises(DecodingError, match=reason):
             probe(str(tmp_path / name))

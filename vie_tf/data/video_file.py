@@ -47,6 +47,9 @@ def open_container(path: str) -> av.container.InputContainer:
         container.close()
         raise DecodingError("no video stream")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        container.close()
+        raise DecodingError("FFmpeg has no decoder for its codec")
     if stream.width * stream.height > MAX_PIXELS:
         container.close()
         raise DecodingError(f"frames of {stream.width} x {stream.height} pixels are too large")
