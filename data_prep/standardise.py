@@ -90,15 +90,13 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
         """Stores the frame on show and gives it the positions up to `until`."""
         if until <= len(result.offsets):
             return
-        image = Image.fromarray(show())
         if not result.height:
-            size = target_size(image.height, image.width, task.short_side)
-            if max(size) > _JPEG_LIMIT:
-                raise decoding.DecodingError(f"{image.width} x {image.height} is too elongated")
-            result.height, result.width = size
-            result.source.update(height=image.height, width=image.width)
-        if image.size != (result.width, result.height):
-            image = image.resize((result.width, result.height), Image.BILINEAR)
+            height, width = size
+            result.height, result.width = target_size(height, width, task.short_side)
+            if max(result.height, result.width) > _JPEG_LIMIT:
+                raise decoding.DecodingError(f"{width} x {height} is too elongated")
+            result.source.update(height=height, width=width)
+        image = Image.fromarray(show(result.height, result.width))
         jpeg = io.BytesIO()
         image.save(jpeg, "JPEG", quality=task.jpeg_quality)
         result.offsets += [result.records] * (until - len(result.offsets))
@@ -107,12 +105,12 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
         except OSError as error:
             raise StorageError(error.errno, error.strerror) from error
 
-    count, seconds, show = 0, 0.0, None
-    for seconds, pixels in decoding.stream(task.path, task.decoder, damage, alive):
+    count, seconds, size, show = 0, 0.0, (0, 0), None
+    for seconds, next_size, pixels in decoding.stream(task.path, task.decoder, damage, alive):
         position = resampling.slot(seconds, task.fps)
         if show is not None:
             emit(position)
-        show = pixels
+        size, show = next_size, pixels
         count += 1
     least = decoding.least_frames(task.path)
     if count < least:

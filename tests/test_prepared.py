@@ -44,6 +44,7 @@ def folder(tmp_path):
     names = ("frames-00000.tfrecord", "index.npz", "manifest.csv")
     files = {name: os.path.getsize(tmp_path / name) for name in names}
     description = {"format": prepared.FORMAT, "version": prepared.VERSION, "files": files}
+    description["request"] = {"fps": 25.0}
     (tmp_path / "dataset.json").write_text(json.dumps(description))
     return str(tmp_path)
 
@@ -137,6 +138,56 @@ def test_labels_of_any_column(folder):
     assert videos.label_names == ["calm", "wild"] and videos.labels.tolist() == [0, 1]
     with pytest.raises(InputError, match='no column "colour"'):
         open_videos(folder, label_column="colour")
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "index.npz", "manifest.csv"])
+def test_damage_is_one_line_or_none(folder, name):
+    path, random = os.path.join(folder, name), np.random.default_rng(0)
+    whole, lines = open(path, "rb").read(), set()
+    description = json.load(open(os.path.join(folder, "dataset.json")))
+    for number in range(200):
+        data = bytearray(whole)
+        if number % 4:
+            data[random.integers(len(data))] ^= 1 << random.integers(8)
+        else:  # as long as before, as a copy on a full disk may be
+            data[random.integers(len(data)) :] = b""
+            data += bytes(len(whole) - len(data)) if name != "dataset.json" else b""
+        open(path, "wb").write(data)
+        try:
+            videos = open_videos(folder)
+        except InputError as error:
+            lines.add(str(error))
+            continue
+        assert name != "index.npz" or bytes(data) == whole or videos.frames.tolist() == [5, 4]
+        assert len(videos) == 2 and set(videos.splits) == {"train", "test"}
+    assert lines and all(line.startswith(folder) and "\n" not in line for line in lines)
+    assert description["files"]["index.npz"] == os.path.getsize(os.path.join(folder, "index.npz"))
+
+
+def test_damaged_shard_is_named_by_every_frame_that_it_spoils(folder):
+    shard, random = os.path.join(folder, "frames-00000.tfrecord"), np.random.default_rng(0)
+    whole, frames = open(shard, "rb").read(), plain(folder)
+    index, spoilt = prepared.read_index(folder), 0
+    starts = index["start"].repeat(np.diff(index["first"])) + index["offset"]
+    box = tf.constant([0, 0, HEIGHT, WIDTH])
+    read = tf.function(open_videos(folder).read)
+    for _ in range(40):
+        place = random.integers(len(whole))
+        data = bytearray(whole)
+        data[place] ^= 1 << random.integers(8)
+        open(shard, "wb").write(data)
+        hit = np.unique(starts)[np.searchsorted(np.unique(starts), place, "right") - 1]
+        for row, frame in ((0, 0), (0, 3), (1, 1), (1, 3)):
+            where = index["first"][row] + frame
+            try:
+                found = read(tf.constant(row, tf.int64), tf.constant([frame], tf.int64), box)
+                assert starts[where] != hit
+                same = np.unique(starts).tolist().index(starts[where])
+                np.testing.assert_array_equal(found[0], frames[same])
+            except tf.errors.OpError as error:
+                assert starts[where] == hit and damage(error) is not None
+                spoilt += 1
+    assert spoilt > 5
 
 
 def test_other_version_and_truncation_are_refused(folder):

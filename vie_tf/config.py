@@ -8,7 +8,7 @@ from absl import flags
 
 from vie_tf.errors import InputError
 
-MODES = ("pretrain", "knn", "embed", "retrieve", "export", "import_checkpoint")
+MODES = ("pretrain", "look", "knn", "embed", "retrieve", "export", "import_checkpoint")
 FLAGS = flags.FLAGS
 
 flags.DEFINE_enum("mode", "pretrain", MODES, "What to do.")
@@ -191,6 +191,7 @@ OF_LOSS = {
 
 NEEDS = {
     "pretrain": ("data", "workdir"),
+    "look": ("data", "out"),
     "knn": ("data", "workdir"),
     "embed": ("data", "workdir", "out"),
     "retrieve": ("data", "workdir", "out"),
@@ -215,12 +216,16 @@ def check_flags() -> None:
     for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
         if FLAGS[name].value and FLAGS.mode != mode:
             raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
-    makes_run = FLAGS.mode in ("pretrain", "import_checkpoint")
+    untrained = FLAGS.mode in ("pretrain", "look", "import_checkpoint")
     for name in ("second_workdir", "frames_of"):
-        if FLAGS[name].value and makes_run:
+        if FLAGS[name].value and untrained:
             raise InputError(f"--{name} is for networks that are trained, not --mode={FLAGS.mode}")
     if FLAGS.second_workdir and FLAGS.frames_of:
         raise InputError("--second_workdir and --frames_of exclude each other: give one of them")
+    if FLAGS.mode == "look" and FLAGS.workdir:
+        raise InputError(
+            "--workdir is not for --mode=look: give a run's flags by --flagfile=WORKDIR/flags.txt"
+        )
     if FLAGS.out and "out" not in NEEDS[FLAGS.mode]:
         raise InputError(f"--out is not for --mode={FLAGS.mode}: leave it out")
     if FLAGS.mode == "import_checkpoint" and FLAGS.loss == "supervised":

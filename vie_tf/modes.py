@@ -1,4 +1,4 @@
-"""The modes that use a trained network, knn, embed, retrieve, export; others are imported."""
+"""The modes look, knn, embed, retrieve and export; those that make a run are imported."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tensorflow import keras
 from vie_tf import export as saved_model
 from vie_tf import workdir
 from vie_tf.config import RUN
+from vie_tf.data.augmentation import ColourNoise
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
 from vie_tf.errors import InputError, reason, writing_to
@@ -26,11 +27,28 @@ from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import retrieval
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy, nearest
 from vie_tf.import_checkpoint import import_checkpoint  # noqa: F401 (as pretrain)
+from vie_tf.look import contact_sheet, first_looks
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
 from vie_tf.training import checkpoints
-from vie_tf.training.pretrain import pretrain  # noqa: F401 (the mode that makes them)
+from vie_tf.training.pretrain import pretrain, training_videos  # noqa: F401 (a mode too)
+
+
+def look(flags) -> None:
+    """Draws the first clips that training would see with these flags."""
+    out = writable(flags.out)
+    sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
+    families.check(flags.depth, flags.image_size)
+    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
+    train, _, said = training_videos(flags, videos, sampling)
+    print(said)
+    image_size = flags.image_size or families.family_of(flags.family).image_size
+    colour = ColourNoise(*map(float, flags.colour_noise))
+    looks = first_looks(train, sampling, image_size, flags.seed, flags.flip, colour)
+    with whole(out) as part:
+        contact_sheet(str(part), looks)
+    print(f"picture: {out}")
 
 
 def knn(flags) -> None:

@@ -33,10 +33,10 @@ from vie_tf.data.image_file import is_image, read_image
 from vie_tf.data.resampling import FPS, Clock, resample
 from vie_tf.data.video_file import (
     DecodingError,
+    Pixels,
     decoded,
     displayed_size,
     open_container,
-    pixels,
     quarter_turns,
 )
 
@@ -123,7 +123,7 @@ def probe(path: str) -> VideoInfo:
 
 def stream(
     path: str, decoder: str, damage: Callable[[], Any], alive: Callable[[], Any]
-) -> Iterator[tuple[float, Callable[[], np.ndarray]]]:
+) -> Iterator[tuple[float, tuple[int, int], Callable[[int, int], np.ndarray]]]:
     """All native frames of a file, one after the other, in little memory.
 
     Args:
@@ -133,15 +133,17 @@ def stream(
         alive: called as the work goes on.
 
     Yields:
-        Seconds from the first frame, and a function that makes its RGB pixels: uint8 [height,
-        width, 3], rotation applied, all of the first one's size.
+        Seconds from the first frame; height and width as displayed; and a function that makes the
+        RGB pixels, rotation applied, at the size it is told: height, width -> uint8 [height,
+        width, 3]. It may raise DecodingError.
 
     Raises:
         DecodingError: the file cannot be opened.
     """
+    pixels = Pixels()
     if is_image(path):
-        image = read_image(path)
-        yield 0.0, lambda: image
+        frame = av.VideoFrame.from_ndarray(read_image(path), "rgb24")
+        yield 0.0, displayed_size(frame), partial(pixels, frame)
         return
     if decoder == "tfio":
         info = probe(path)
@@ -149,14 +151,14 @@ def stream(
         if video is not None:
             for seconds, image in zip(info.times.tolist(), video):
                 alive()
-                yield seconds, partial(np.ascontiguousarray, image)
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+                yield seconds, displayed_size(frame), partial(pixels, frame)
             return
     with open_container(path) as container:
-        clock, size = Clock(container.streams.video[0]), (0, 0)
+        clock = Clock(container.streams.video[0])
         for frame in decoded(container, damage, alive):
-            if size == (0, 0):
-                size = displayed_size(frame)
-            yield clock.seconds(frame.pts, frame.dts), partial(pixels, frame, *size)
+            seconds = clock.seconds(frame.pts, frame.dts)
+            yield seconds, displayed_size(frame), partial(pixels, frame)
 
 
 def _demux(
@@ -219,13 +221,18 @@ def read_frames(
 def _read_by_seeking(
     path: str, info: VideoInfo, numbers: np.ndarray
 ) -> dict[int, np.ndarray] | None:
-    """The frames from the keyframe before the first one wanted; None where the seek went astray."""
+    """The frames from the keyframe before the first one wanted; None where one does not come."""
     wanted = {int(info.stamps[n]): int(n) for n in numbers}
     first, last = min(wanted), max(wanted)
     start = info.keyframes[max(np.searchsorted(info.keyframes, first, side="right") - 1, 0)]
     frames: dict[int, np.ndarray] = {}
+    pixels = Pixels()
     with open_container(path) as container:
         if start > info.stamps[0]:
+            codec = container.streams.video[0].codec_context
+            if codec.name == "h264" and "444" in (codec.pix_fmt or ""):
+                # Old x264 coded 4:4:4 wrongly. That a file is of it is said at its start alone.
+                next(decoded(container), None)
             try:
                 container.seek(int(start), stream=container.streams.video[0])
             except (av.error.FFmpegError, OSError, ValueError):
@@ -238,7 +245,7 @@ def _read_by_seeking(
             if arrived and frame.pts in wanted:
                 frames[wanted[frame.pts]] = pixels(frame, info.height, info.width)
                 if frame.pts == last:
-                    return frames
+                    break
     return frames if len(frames) == len(wanted) else None
 
 
@@ -246,7 +253,7 @@ def _read_in_order(path: str, info: VideoInfo, numbers: np.ndarray) -> dict[int,
     """The frames by decoding from the start; a missing one is replaced by the one before."""
     left = sorted(set(numbers.tolist()))
     frames: dict[int, np.ndarray] = {}
-    shown = None
+    pixels, shown = Pixels(), None
     with open_container(path) as container:
         for count, frame in enumerate(decoded(container)):
             number = count

@@ -16,7 +16,6 @@ import csv
 import json
 import os
 import struct
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +65,8 @@ def read_description(folder: str) -> dict[str, Any]:
         with open(os.path.join(folder, "dataset.json"), encoding="utf-8") as file:
             description = json.load(file)
         name, version = description["format"], description["version"]
-        files = description["files"]
+        files = dict(description["files"])
+        description["request"]["fps"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: dataset.json cannot be read ({error!r}); {again}") from error
     if (name, version) != (FORMAT, VERSION):
@@ -90,19 +90,40 @@ def read_index(folder: str) -> dict[str, np.ndarray]:
         [N+1], first row of the video in offset, offset: int32 [all frames], bytes from the video's
         start to the frame's record, size: int32 [N, 2], height and width in pixels.
     """
+    names = ("shard", "start", "first", "offset", "size")
     try:
         with np.load(os.path.join(folder, "index.npz")) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{folder}: index.npz cannot be read; prepare it again") from error
+            return {name: arrays[name] for name in names}
+    except Exception as error:  # of damaged bytes, zipfile and NumPy raise nearly anything
+        raise InputError(
+            f"{folder}: index.npz cannot be read; copy it again, or prepare again"
+        ) from error
 
 
 def read_manifest(folder: str) -> list[dict[str, str]]:
-    """Rows of manifest.csv, in the source's order."""
-    with open(
-        os.path.join(folder, "manifest.csv"), encoding="utf-8", errors="surrogateescape", newline=""
-    ) as file:
-        return list(csv.DictReader(file))
+    """Rows of manifest.csv, in the source's order.
+
+    Raises:
+        InputError: it cannot be what was written.
+    """
+    damaged = f"{folder}: manifest.csv is damaged; copy it again, or prepare again"
+    path = os.path.join(folder, "manifest.csv")
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = list(csv.DictReader(file))
+        kept = [row for row in rows if row["status"] == "kept"]
+        sound = (
+            # A row of too few or too many fields has None among its values or its names.
+            all(None not in row and None not in row.values() for row in rows)
+            and [row["index"] for row in kept] == [str(number) for number in range(len(kept))]
+            and all(row["path"] and int(row["source_bytes"]) > 0 for row in kept)
+            and {row["split"] for row in rows} <= {"train", "test", ""}
+        )
+    except (OSError, csv.Error, KeyError, ValueError) as error:
+        raise InputError(damaged) from error
+    if not sound:
+        raise InputError(damaged)
+    return rows
 
 
 def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> Callable:

@@ -8,11 +8,13 @@ from typing import Any
 
 import av
 import numpy as np
-from PIL import Image
+from av.video.reformatter import VideoReformatter
 
 MAX_PIXELS = 40_000_000  # a little more than 8K
 # What FFmpeg also calls video: text, play lists and cover art are none of ours.
 NOT_VIDEO = ("tty", "hls", "concat", "dash", "lrc")
+# PyAV 17 and later would start a thread on each core for each frame.
+_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
 # Damaged files are reported by this package, with their names; FFmpeg's own lines have none.
 av.logging.set_level(av.logging.PANIC)
@@ -45,6 +47,9 @@ def open_container(path: str) -> av.container.InputContainer:
         container.close()
         raise DecodingError("no video stream")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        container.close()
+        raise DecodingError("FFmpeg has no decoder for its codec")
     if stream.width * stream.height > MAX_PIXELS:
         container.close()
         raise DecodingError(f"frames of {stream.width} x {stream.height} pixels are too large")
@@ -98,12 +103,31 @@ def displayed_size(frame: av.VideoFrame) -> tuple[int, int]:
     return (frame.width, frame.height) if turned else (frame.height, frame.width)
 
 
-def pixels(frame: av.VideoFrame, height: int = 0, width: int = 0) -> np.ndarray:
-    """RGB of a decoded frame, rotation applied: uint8 [height, width, 3].
+class Pixels:
+    """RGB of decoded frames, at their own or another size, on the thread that asks.
 
-    Where the resolution changes in mid-stream, frames take the size asked for.
+    Sizes are changed by libswscale's bilinear filter, which antialiases as Pillow's does, on the
+    planes of RGB; on those of a video's YCbCr colours would move. What it sets up for one frame is
+    kept for the next.
     """
-    image = np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns(frame))
-    if height and image.shape[:2] != (height, width):
-        image = np.asarray(Image.fromarray(image).resize((width, height), Image.BILINEAR))
-    return np.ascontiguousarray(image)
+
+    def __init__(self) -> None:
+        self._steps = [VideoReformatter() for _ in range(3)]
+
+    def __call__(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
+        """Pixels with the rotation applied: uint8 [height, width, 3].
+
+        Raises:
+            DecodingError: libswscale cannot do it.
+        """
+        turns = quarter_turns(frame)
+        planar, scaled, packed = self._steps
+        try:
+            if displayed_size(frame) != (height, width):
+                size = (height, width) if turns % 2 else (width, height)
+                frame = planar.reformat(frame, format="gbrp", **_ONE_THREAD)
+                frame = scaled.reformat(frame, *size, **_ONE_THREAD)
+            image = packed.reformat(frame, format="rgb24", **_ONE_THREAD).to_ndarray()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise DecodingError(f"its pixels cannot become RGB ({error})") from error
+        return np.ascontiguousarray(np.rot90(image, turns))

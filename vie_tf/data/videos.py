@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,7 @@ class VideoSet:
             need no order. A frame that cannot be read raises an error that names the video.
         starts: int64 [N, 2], first and end of the frames at which a row's training clips may
             start, where rows are bins of videos (`sampling.binned`); None: anywhere.
+        skipped: why each of the other files of the source is not in it, by its id.
     """
 
     ids: list[str]
@@ -55,6 +56,7 @@ class VideoSet:
     numbers: np.ndarray
     read: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     starts: np.ndarray | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of videos."""
@@ -184,8 +186,8 @@ def _labels(data: str, names: list[str], indices: list[str] | None) -> tuple[np.
 def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSet:
     prepared.read_description(folder)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
-    kept = [row for row in manifest if row.get("status") == "kept"]
-    if len(kept) != len(index["shard"]) or not {"path", "split", "source_bytes"} <= set(kept[0]):
+    kept = [row for row in manifest if row["status"] == "kept"]
+    if len(kept) != len(index["shard"]):
         raise InputError(f"{folder}: manifest.csv is damaged; copy it again, or prepare again")
 
     def column(name: str) -> list[str]:
@@ -217,6 +219,7 @@ def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSe
         np.array([row["source_bytes"] for row in kept], np.int64),
         np.arange(len(ids), dtype=np.int64),
         prepared.frame_reader(folder, index, ids),
+        skipped={row["path"]: row.get("reason", "") for row in manifest if row["status"] != "kept"},
     )
 
 
@@ -239,7 +242,8 @@ def _open_raw(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         probed = list(track(pool.map(try_probe, source), "opening videos", len(source)))
-    left_out = [f"{v.id}: {info}" for v, info in zip(source, probed) if isinstance(info, str)]
+    skipped = {v.id: info for v, info in zip(source, probed) if isinstance(info, str)}
+    left_out = [f"{video}: {reason}" for video, reason in skipped.items()]
     videos = [(v, info) for v, info in zip(source, probed) if not isinstance(info, str)]
     if not videos:
         raise InputError(
@@ -269,6 +273,7 @@ def _open_raw(
         np.array([os.path.getsize(video.path) for video, _ in videos], np.int64),
         np.arange(len(videos), dtype=np.int64),
         _raw_reader(videos, positions, decoder),
+        skipped=skipped,
     )
 
 

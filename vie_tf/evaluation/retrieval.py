@@ -58,7 +58,7 @@ def retrieval_table(rows: Sequence[tuple[Video, Sequence[Video]]]) -> list[str]:
     """
 
     def name(video: Video) -> str:
-        return _printable(video.id) + (f"  [{_printable(video.label)}]" if video.label else "")
+        return printable(video.id) + (f"  [{printable(video.label)}]" if video.label else "")
 
     lines = []
     for query, neighbours in rows:
@@ -129,11 +129,11 @@ def _draw(axes: Axes, video: Video, wrong: bool) -> None:
         spine.set(color=color, linewidth=3 if wrong else 0.6)
     second = ["\N{BALLOT X}"] if wrong else []
     if video.label:
-        second.append(_short(video.label, 20))
+        second.append(short(video.label, 20))
     if video.similarity is not None:
         second.append(f" {video.similarity:.2f}")
     axes.annotate(
-        f"{_short(video.id, 28)}\n{' '.join(second)}",
+        f"{short(video.id, 28)}\n{' '.join(second)}",
         (0.5, 0),
         (0, -5),
         "axes fraction",
@@ -147,15 +147,15 @@ def _draw(axes: Axes, video: Video, wrong: bool) -> None:
     )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Makes any file name fit for a line of text: no control characters, no lone surrogates."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _short(text: str, letters: int) -> str:
+def short(text: str, letters: int) -> str:
     """Cuts the middle out of a long name: its end tells files apart."""
-    text = _printable(text)
+    text = printable(text)
     if len(text) <= letters:
         return text
     tail = math.ceil(letters * 0.6)

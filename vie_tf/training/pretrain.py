@@ -45,16 +45,7 @@ def pretrain(flags) -> None:
     sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     families.check(flags.depth, flags.image_size)  # before all videos are opened
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
-    train, held_out = splits.training_split(videos, flags.held_out, flags.seed)
-    said = splits.split_line(videos, train, held_out)
-    train = train.subset(splits.subset_rows(len(train), flags.subset, flags.seed, flags.legacy))
-    if flags.steps and len(train) < 2:
-        raise InputError(f"{flags.data}: training tells videos apart; give two or more to train on")
-    if flags.subset < 1:
-        said += f"; {len(set(train.ids))} videos drawn to train on"
-    if flags.bin_frames:
-        train = binned(train, sampling, flags.bin_frames)
-        said += f"; {len(train)} bins"
+    train, held_out, said = training_videos(flags, videos, sampling)
     if flags.loss != "supervised" and 0 < (train.labels >= 0).sum() < flags.k:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
@@ -124,6 +115,25 @@ def pretrain(flags) -> None:
         with writing_to(folder):
             plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
     print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
+
+
+def training_videos(flags, videos: VideoSet, sampling: Sampling) -> tuple[VideoSet, VideoSet, str]:
+    """The videos to train on, or their bins; those held out; and a line that says so.
+
+    Raises:
+        InputError: none, or only one, is left to train on.
+    """
+    train, held_out = splits.training_split(videos, flags.held_out, flags.seed)
+    said = splits.split_line(videos, train, held_out)
+    train = train.subset(splits.subset_rows(len(train), flags.subset, flags.seed, flags.legacy))
+    if flags.steps and len(train) < 2:
+        raise InputError(f"{flags.data}: training tells videos apart; give two or more to train on")
+    if flags.subset < 1:
+        said += f"; {len(set(train.ids))} videos drawn to train on"
+    if flags.bin_frames:
+        train = binned(train, sampling, flags.bin_frames)
+        said += f"; {len(train)} bins"
+    return train, held_out, said
 
 
 def settle(flags, videos: int) -> dict[str, object]:
