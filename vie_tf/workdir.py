@@ -14,7 +14,7 @@ from vie_tf.errors import InputError
 
 # Flags that may differ when a run goes on: they change neither its steps' numbers nor its data,
 # which has a fingerprint.
-FREE = "mode data decoder steps clips k evaluate_every save_every log_every keep".split()
+FREE = "mode data decoder steps clips ten_crop k evaluate_every save_every log_every keep".split()
 
 
 def write(path: Path, text: str) -> None:
