@@ -41,6 +41,11 @@ class ColourNoise:
     jittered: float = 1.0
     blur: float = 0.0
 
+    @property
+    def strengths(self) -> list[float]:
+        """The values of --colour_noise, in the order of `STRENGTHS`."""
+        return [getattr(self, name) for name in STRENGTHS]
+
 
 PAPER_COLOUR_NOISE = ColourNoise()
 NO_NOISE = ColourNoise(0, 0, 0, 0, 0)

@@ -131,7 +131,7 @@ def settle(flags, videos: int) -> dict[str, object]:
     default = {
         **dataclasses.asdict(recipe.recipe(videos, flags.batch_size)),
         "bank_precision": "float32",
-        "colour_noise": strengths(AUGMENTATIONS[flags.augmentation]),
+        "colour_noise": AUGMENTATIONS[flags.augmentation].colour.strengths,
         "cluster_lag": 0,
         "image_size": families.family_of(flags.family).image_size,
         "precision": "bfloat16" if has_bfloat16() else "float32",
@@ -214,11 +214,6 @@ def build(flags, train: VideoSet) -> Model:
     model.compile(Momentum(rate, l2=flags.weight_decay))
     model.plateau = plateau
     return model
-
-
-def strengths(recipe: Augmentation) -> list[float]:
-    """A recipe's values of --colour_noise."""
-    return [getattr(recipe.colour, name) for name in STRENGTHS]
 
 
 def augmentation(flags) -> Augmentation:
