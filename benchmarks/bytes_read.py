@@ -21,7 +21,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from benchmarks.input_pipeline import make_videos
-from vie_tf.data import augmentation, pipeline
+from vie_tf.data import crops, pipeline
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.models.families import sampling_of
 
@@ -52,14 +52,14 @@ def example_batches(path: Path, size, batch_size: int, image_size: int) -> tf.da
             tf.random.experimental.stateless_split(tf.stack([0, tf.cast(position, tf.int32)]), 2)
         )
         chosen = sampling_of("single").random(tf.size(jpegs, tf.int64), seeds[0])[0]
-        crop = augmentation.random_crop(size, image_size, seeds[1])
+        crop = crops.random_crop(size, image_size, seeds[1])
 
         def read(box):
             return tf.io.decode_and_crop_jpeg(
                 jpegs[chosen], box, channels=3, dct_method="INTEGER_ACCURATE"
             )[None]
 
-        return augmentation.cut(read, size, crop, image_size)
+        return crops.cut(read, crop, image_size)
 
     stream = tf.data.TFRecordDataset(str(path)).repeat().shuffle(8).enumerate()
     return stream.map(clip, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(2)

@@ -18,6 +18,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from matplotlib.figure import Figure
 from tensorflow import keras
 
 from vie_tf import workdir
-from vie_tf.data.augmentation import ColourNoise
+from vie_tf.data.augmentation import VIE_AUGMENTATION
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import open_videos
 from vie_tf.evaluation import embed
@@ -109,7 +110,11 @@ def measured(network: keras.Model, sampling: Sampling, data: str, size: int, fli
             labels["test"],
         )
     found["recall at 1"] = embed.instance_recall(
-        embed.embedder(network), videos["test"], sampling, size, ColourNoise(), flip=flip
+        embed.embedder(network),
+        videos["test"],
+        sampling,
+        size,
+        replace(VIE_AUGMENTATION, flip=flip),
     )
     return found
 

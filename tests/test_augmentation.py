@@ -1,13 +1,19 @@
 """Augmentation against the pixels of the authors' Pillow code, and its own promises."""
 
+import dataclasses
+
 import golden_rule
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageFilter
+from pixels import near, reader
+from scipy import ndimage
 
-from vie_tf.data import augmentation
-from vie_tf.data.augmentation import ColourNoise, Crop
+from vie_tf import config
+from vie_tf.data import augmentation, blur
+from vie_tf.data.augmentation import AUGMENTATIONS, ColourNoise
+from vie_tf.data.crops import Crop, cut
 
 FACTS, ARRAYS = golden_rule.load("augment")
 OPERATIONS = ("brightness", "contrast", "saturation", "hue")
@@ -17,11 +23,7 @@ TOLERANCE = {"brightness": (0.6, 1.0), "contrast": (0.6, 1.6), "saturation": (0.
 HUE_TOLERANCE = (2.0, 16.0)
 
 
-def reader(frames):
-    return lambda box: tf.constant(frames)[:, box[0] : box[0] + box[2], box[1] : box[1] + box[3]]
-
-
-def jitter(clip, steps, grey=False):
+def jitter(clip, steps, grey=False, **options):
     """Applies (name, amount) in order through `augmentation.jitter`; the others do nothing."""
     amounts = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0, **dict(steps)}
     order = [name for name, _ in steps]
@@ -32,15 +34,8 @@ def jitter(clip, steps, grey=False):
         hue=tf.constant([amounts["hue"]], tf.float32),
         order=tf.constant([[OPERATIONS.index(name) for name in order]]),
         grey=tf.constant([grey]),
+        **options,
     )[0].numpy()
-
-
-def near(ours, golden, mean, largest):
-    difference = np.abs(np.asarray(ours, np.float64) - golden)
-    assert difference.mean() <= mean and difference.max() <= largest, (
-        difference.mean(),
-        difference.max(),
-    )
 
 
 @pytest.mark.parametrize("key", [k for k in ARRAYS if k.split("/")[0] in OPERATIONS])
@@ -55,13 +50,6 @@ def test_grey():
     near(ours, np.repeat(ARRAYS["gray"][..., None], 3, axis=-1), 0.3, 0.6)
 
 
-def test_validation_crop_is_pillows():
-    frame = ARRAYS["resize_input"]
-    size = tf.constant(frame.shape[:2])
-    crop = augmentation.centre_crop(size, 56)
-    near(augmentation.cut(reader(frame[None]), size, crop, 56), ARRAYS["val_64_56"], 0.2, 1)
-
-
 @pytest.mark.parametrize("run", range(len(FACTS["pixels"]["pipeline_runs"])))
 def test_whole_pipeline(run):
     drawn = FACTS["pixels"]["pipeline_runs"][run]
@@ -72,39 +60,16 @@ def test_whole_pipeline(run):
         frames.append(np.asarray(Image.fromarray(grid).resize((width, height), Image.BILINEAR)))
     _, resized_w, resized_h, _, left, top, *_ = drawn["crop"]
     crop = Crop(
-        tf.constant([resized_h, resized_w]), tf.constant([top, left]), tf.constant(drawn["flipped"])
+        tf.constant([0, 0, height, width]),
+        tf.constant([resized_h, resized_w]),
+        tf.constant([top, left]),
+        tf.constant(drawn["flipped"]),
     )
     # The reference colours before it flips; the order makes no difference.
-    clip = augmentation.cut(reader(np.stack(frames)), tf.constant([height, width]), crop, 56)
+    clip = cut(reader(np.stack(frames)), crop, 56)
     steps = [tuple(step) for step in drawn["jitter_in_order"]]
     ours = jitter(clip, steps, grey=bool(drawn.get("grayscale", drawn.get("gray", False))))
     near(ours, ARRAYS[f"pipeline/{run}"], *HUE_TOLERANCE)
-
-
-@pytest.mark.parametrize("size", [(256, 340), (48, 36), (640, 32), (17, 400)])
-@pytest.mark.parametrize("image_size", [224, 56, 32])
-def test_cut_is_the_crop_of_the_resized_frame(size, image_size):
-    """Decoding only a part of the frame changes nothing, wherever the crop lies."""
-    frame = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype("uint8")
-    for seed in range(3):
-        crop = augmentation.random_crop(tf.constant(size), image_size, tf.constant([seed, 1]))
-        ours = augmentation.cut(reader(frame[None]), tf.constant(size), crop, image_size)[0].numpy()
-        height, width = crop.resized.numpy()
-        whole = np.asarray(Image.fromarray(frame).resize((width, height), Image.BILINEAR))
-        top, left = crop.corner.numpy()
-        expected = whole[top : top + image_size, left : left + image_size]
-        near(ours[:, ::-1] if crop.flip else ours, expected, 0.3, 2)
-
-
-def test_draws_have_the_stated_ranges():
-    crops = [
-        augmentation.random_crop(tf.constant([256, 340]), 224, tf.constant([s, 7]))
-        for s in range(400)
-    ]
-    shorts = np.array([crop.resized.numpy().min() for crop in crops])
-    assert shorts.min() >= 256 and shorts.max() <= 319 and len(set(shorts)) == 64
-    assert {int(crop.corner[0]) for crop in crops} >= {0, 1, 2, 3}
-    assert 0.4 < np.mean([bool(crop.flip) for crop in crops]) < 0.6
 
 
 def test_colour_noise_is_one_draw_a_clip_and_follows_its_seed():
@@ -132,3 +97,81 @@ def test_colour_noise_of_a_small_batch_in_a_graph(clips):
     graph = tf.function(lambda *x: augmentation.colour_noise(*x, ColourNoise()))(clip, seed)
     np.testing.assert_allclose(graph, whole, atol=1e-3)
     assert np.abs(whole - tf.cast(clip, tf.float32)).max() > 10
+
+
+def test_every_augmentation_has_its_name():
+    assert tuple(AUGMENTATIONS) == config.AUGMENTATIONS
+
+
+def test_grey_before_the_jitter_and_after_it():
+    """A turned hue changes the brightness of what has a colour, and nothing of what is grey."""
+    frame = ARRAYS["input"][None]
+    grey = np.repeat(ARRAYS["gray"][..., None], 3, axis=-1)
+    steps = [("hue", 0.27), ("brightness", 0.8)]
+    near(jitter(frame, steps, grey=True, grey_first=True)[0], 0.8 * grey, 0.3, 0.6)
+    after = jitter(frame, steps, grey=True)[0]
+    assert np.ptp(after, axis=-1).max() < 1e-3 and np.abs(after - 0.8 * grey).mean() > 10
+
+
+def seeds(number):
+    return tf.stack([tf.range(number), tf.ones(number, tf.int32)], axis=1)
+
+
+def test_simclr_draws():
+    """Each part by itself, as often and as strong as in the large-scale study."""
+    number, strength = 600, AUGMENTATIONS["simclr"].colour
+    frame = np.random.default_rng(0).integers(60, 100, (8, 8, 3))
+    clips = tf.constant(np.broadcast_to(frame, (number, 1, 8, 8, 3)), tf.uint8)
+    only = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0, "grey": 0, "blur": 0}
+
+    def noisy(**parts):
+        part = dataclasses.replace(strength, **{**only, **parts})
+        return augmentation.colour_noise(clips, seeds(number), part).numpy()[:, 0]
+
+    factors = noisy(brightness=0.6).mean(axis=(1, 2, 3)) / frame.mean()
+    changed = np.abs(factors - 1) > 1e-4
+    assert abs(changed.mean() - 0.8) < 0.06
+    assert 0.4 <= factors.min() < 0.42 and 1.58 < factors.max() <= 1.6001
+    percents = (5, 25, 50, 75, 95)
+    law = 0.4 + 1.2 * np.array(percents) / 100
+    assert np.abs(np.percentile(factors[changed], percents) - law).max() < 0.08
+    grey = np.ptp(noisy(grey=0.2), axis=-1).max(axis=(1, 2)) < 1e-3
+    assert abs(grey.mean() - 0.2) < 0.06
+    together = augmentation.colour_noise(clips, seeds(number), strength).numpy()[:, 0]
+    # Neither the jitter nor the grey is drawn along with the other.
+    assert abs((grey & changed).mean() - grey.mean() * changed.mean()) < 0.05
+    assert (np.ptp(together, axis=-1).max(axis=(1, 2)) < 1e-2).mean() >= grey.mean()
+
+
+def test_simclr_blurs_every_second_clip():
+    noise = np.random.default_rng(0).integers(0, 256, (1, 1, 224, 224, 3))
+    clips = tf.constant(np.repeat(noise, 120, axis=0), tf.uint8)
+    ours = augmentation.colour_noise(clips, seeds(120), ColourNoise(0, 0, 0, 0, 0, blur=0.5))
+    left = tf.math.reduce_std(ours, axis=(1, 2, 3, 4)).numpy() / noise.std()
+    assert abs((left < 0.999).mean() - 0.48) < 0.15  # below sigma 0.2 there is nothing to see
+    # White noise keeps 1 / (2 sigma sqrt(pi)) of its deviation; sigma is 2 at most.
+    assert 0.141 < left.min() < 0.16 and np.median(left[left < 0.999]) < 0.45
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_blur_is_gaussian(share):
+    """Of each frame alone, and its borders go on outside as they end."""
+    blocks = np.random.default_rng(0).integers(0, 256, (1, 2, 28, 28, 3))
+    clip = blocks.repeat(8, axis=2).repeat(8, axis=3).astype(np.float32)
+    ours = blur.blurred(tf.constant(clip), tf.constant([True]), tf.constant([share]))[0].numpy()
+    sigma = 0.1 + 1.9 * share
+    for frame, soft in zip(clip[0], ours):
+        expected = ndimage.gaussian_filter(frame, (sigma, sigma, 0), mode="nearest", truncate=6)
+        near(soft, expected, 0.05, 0.6)
+        pillows = Image.fromarray(frame.astype("uint8")).filter(ImageFilter.GaussianBlur(sigma))
+        inside = (slice(8, -8), slice(8, -8))
+        near(soft[inside], np.asarray(pillows)[inside], 1.5, 10)  # three box filters, of bytes
+    same = blur.blurred(tf.constant(clip), tf.constant([False]), tf.constant([share]))
+    np.testing.assert_allclose(same, clip, atol=1e-3)
+
+
+def test_blur_stays_in_its_frame_and_clip():
+    clips = np.zeros((2, 3, 32, 40, 3), np.float32)
+    clips[0, 1] = 255
+    ours = blur.blurred(tf.constant(clips), tf.constant([True, True]), tf.constant([1.0, 0.5]))
+    np.testing.assert_allclose(ours, clips, atol=1e-3)

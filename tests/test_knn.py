@@ -65,6 +65,21 @@ def test_scores_follow_their_definition(k):
     np.testing.assert_allclose(scores, scores_by_definition(queries, bank, labels, 5, k), rtol=1e-5)
 
 
+def test_videos_may_have_different_numbers_of_clips():
+    """Each counts as one: its score is the mean over its own clips."""
+    queries, bank, labels = spheres()
+    ragged = [clips[: 1 + video % clips.shape[0]] for video, clips in enumerate(queries)]
+    assert len({len(clips) for clips in ragged}) > 1
+    scores = knn.knn_scores(ragged, bank, labels, 5)
+    for video, clips in enumerate(ragged):
+        alone = scores_by_definition(clips[None], bank, labels, 5, 10)
+        np.testing.assert_allclose(scores[video : video + 1], alone, rtol=1e-5)
+    truth = np.arange(len(ragged)) % 6 - 1  # some unknown
+    got = knn.knn_accuracy(ragged, truth, bank, labels, 5)
+    known = truth >= 0
+    assert got["top1"] == (scores.argmax(axis=1) == truth)[known].mean()
+
+
 def test_blocks_change_nothing(monkeypatch):
     queries, bank, labels = spheres()
     whole = knn.knn_scores(queries, bank, labels, 5)

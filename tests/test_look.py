@@ -14,13 +14,13 @@ from words import vie_tf
 
 from data_prep.report import report
 from vie_tf.data import pipeline
-from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation, ColourNoise, colour_noise
 from vie_tf.data.sampling import HalfSeconds, Window
 from vie_tf.data.videos import open_videos
 from vie_tf.look import first_looks
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PLAIN = ColourNoise(0, 0, 0, 0, 0)
+PLAIN = Augmentation(colour=ColourNoise(0, 0, 0, 0, 0), flip=False)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def shown(image):
 
 @pytest.mark.parametrize("sampling", [Window(1), HalfSeconds(4), Window(16, 2)])
 def test_numbers_are_those_of_the_frames_shown(folder, sampling):
-    looks = first_looks(open_videos(str(folder), "pyav"), sampling, 96, 5, False, PLAIN)
+    looks = first_looks(open_videos(str(folder), "pyav"), sampling, 96, 5, PLAIN)
     assert len({look.id for look in looks}) == len(looks) == (4 if sampling.frames == 16 else 6)
     for look in looks:
         assert look.label == look.id.split("/")[0] and look.length in (30, 40, 50)
@@ -59,7 +59,7 @@ def test_numbers_are_those_of_the_frames_shown(folder, sampling):
 
 def test_it_is_the_first_batch_of_training(folder):
     videos, sampling = open_videos(str(folder), "pyav"), Window(4)
-    looks = first_looks(videos, sampling, 32, 7, True, ColourNoise())
+    looks = first_looks(videos, sampling, 32, 7, VIE_AUGMENTATION)
     batch = next(iter(pipeline.training_batches(videos, sampling, 6, 32, 7, 0, 1)))
     assert len(looks) == 6
     assert [look.id for look in looks] == [videos.ids[row] for row in batch["index"]]

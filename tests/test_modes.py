@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib import image
-from words import vie_tf
+from words import parse, vie_tf
 
 from data_prep import moving_digits
 from vie_tf import modes, workdir
+from vie_tf.config import FLAGS
+from vie_tf.data.augmentation import AUGMENTATIONS
+from vie_tf.data.crops import TEN
 from vie_tf.data.splits import subset_rows, training_split
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
@@ -113,6 +116,34 @@ def test_knn_ends_with_json(run, data, capsys):
     vie_tf("--mode=knn", f"--data={data}", f"--workdir={run}", "--k=5")
     result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert 0 <= result["low"] <= result["top1"] <= result["high"] <= 1
+
+
+def test_other_test_clips(run, data, tmp_path):
+    """All clips that follow each other, of single frames all frames; ten crops of one clip."""
+    words = (f"--data={data}", f"--workdir={run}", f"--out={tmp_path / 'e.npz'}")
+    found = []
+    for options in (["--clips=0"], ["--clips=1", "--ten_crop"], ["--clips=1"]):
+        vie_tf("--mode=embed", *words, *options)
+        found.append(np.load(tmp_path / "e.npz")["embeddings"])
+        np.testing.assert_allclose(np.linalg.norm(found[-1], axis=1), 1, atol=1e-5)
+    assert all(np.abs(one - found[2]).max() > 1e-4 for one in found[:2])
+
+
+@pytest.mark.parametrize(
+    "name, noise", [("multi_scale", "0,0,0,0,0"), ("simclr", "0.6,0.6,0.6,0.15,0.2")]
+)
+def test_an_augmentation_is_kept_with_its_run(name, noise, data, tmp_path, capsys):
+    words = (f"--data={data}", f"--workdir={tmp_path}", f"--augmentation={name}", *TRAIN)
+    vie_tf("--mode=pretrain", *words, "--steps=2")
+    assert f"colour_noise {noise}" in capsys.readouterr().out
+    kept = (tmp_path / "flags.txt").read_text().splitlines()
+    assert {f"--augmentation={name}", f"--colour_noise={noise}"} <= set(kept)
+    with pytest.raises(InputError, match=f"--augmentation={name}"):
+        vie_tf("--mode=pretrain", *words, "--augmentation=imagenet", "--steps=4")
+    parse("--mode=knn", f"--data={data}", f"--workdir={tmp_path}")
+    assert modes.load_run(FLAGS)[3] == AUGMENTATIONS[name].test
+    parse("--mode=knn", f"--data={data}", f"--workdir={tmp_path}", "--ten_crop")
+    assert modes.load_run(FLAGS)[3] == TEN
 
 
 def test_embed_and_saved_model_agree(run, data, tmp_path):
@@ -321,6 +352,8 @@ def test_only_test_videos_are_refused():
         (["--data={data}", "--workdir=/proc/x", *TRAIN], "cannot write"),
         (["--data={data}", "--workdir={new}", "--image_size=16"], "too small"),
         (["--data={data}", "--workdir={new}", "--colour_noise=1,2"], "five numbers"),
+        (["--data={data}", "--workdir={new}", "--colour_noise="], "five numbers"),
+        (["--data={data}", "--workdir={new}", "--augmentation=x"], "multi_scale"),
         (["--data={empty}", "--workdir={new}"], "no videos"),
         (["--data={data}", "--workdir={new}", "--family=slwo"], "--family=slwo: unknown"),
         (["--data={data}", "--workdir={new}", "--subset=2"], "subset"),

@@ -140,3 +140,28 @@ def test_interval_of_a_run():
     for family in ("single", "trn"):
         with pytest.raises(InputError, match=f"--frame_interval.*{family}"):
             sampling_of(family, interval=3)
+
+
+@pytest.mark.parametrize("name", SAMPLING)
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 61, 64, 124, 125, 250])
+def test_consecutive_clips_follow_each_other(name, n):
+    """All of them: none overlaps another, and no further one fits."""
+    sampling = SAMPLING[name]
+    clips = sampling.consecutive(tf.constant(n, tf.int64)).numpy()
+    assert clips.shape[1:] == (sampling.frames,) and 0 <= clips.min() and clips.max() < n
+    if isinstance(sampling, HalfSeconds):
+        length = np.clip(n // sampling.frames, 1, sampling.length)
+        assert len(clips) == max(1, -(-n // length) // sampling.frames)
+        if n >= sampling.frames:
+            assert (np.diff(clips.ravel()) > 0).all()
+        return
+    span = sampling.frames * sampling.interval
+    reach = span - sampling.interval + 1
+    fit = [start for start in range(0, n, span) if start + reach <= n] or [0]
+    expected = np.array(fit)[:, None] + np.arange(sampling.frames) * sampling.interval
+    np.testing.assert_array_equal(clips, expected % n)
+
+
+def test_sixteen_frame_clips():
+    clips = Window(16).consecutive(tf.constant(250, tf.int64)).numpy()
+    assert clips.ravel().tolist() == list(range(240))

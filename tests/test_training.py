@@ -1,6 +1,7 @@
 """`train_step` on one and two replicas, the optimizer, the order of the clips."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.data import pipeline
-from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION, ColourNoise, colour_noise
+from vie_tf.data.crops import TEN
 from vie_tf.data.sampling import binned
 from vie_tf.data.splits import subset_rows
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
+from vie_tf.evaluation import embed as embedding
 from vie_tf.models import families
 from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.instance_recognition import softmax_loss
@@ -293,6 +296,63 @@ def test_clips_are_those_of_the_sampling(family):
     assert first.max() < 125 <= second.min()
 
 
+@pytest.mark.parametrize("family", ["resnet3d", "trn"])
+def test_all_clips_of_videos_of_different_lengths(family):
+    sampling, videos = SAMPLING[family], moving_videos((250, 100, 3))
+    batches = list(pipeline.all_clips_batches(videos, sampling, SIZE, batch_size=7))
+    index, shown = (
+        np.concatenate(column)
+        for column in zip(*((b["index"], b["clip"][:, :, 0, 0, 0]) for b in batches))
+    )
+    counts = pipeline.all_clips(videos, sampling)
+    assert (len(batches[0]["index"]), len(set(counts))) == (7, 3)
+    assert index.tolist() == np.repeat(np.arange(3), counts).tolist()
+    for row, n in enumerate(videos.frames):
+        np.testing.assert_array_equal(shown[index == row], sampling.consecutive(tf.constant(n)))
+
+
+def test_embeddings_of_all_clips_are_those_of_each_video():
+    """Of videos of 15, 6 and 1 clips of 16 frames, by a network that sees the first frame."""
+    videos, sampling = moving_videos((250, 100, 3)), SAMPLING["resnet3d"]
+
+    def embed(clip):
+        return tf.cast(clip[:, 0, 0, 0, :1], tf.float32)
+
+    clips = embedding.embed_clips(embed, videos, sampling, SIZE, clips=0)
+    assert [of_video.shape for of_video in clips] == [(15, 1), (6, 1), (1, 1)]
+    starts = [16 * np.arange(n) for n in (15, 6, 1)]
+    assert all((ours[:, 0] == theirs).all() for ours, theirs in zip(clips, starts))
+    means = embedding.video_means(clips)[:, 0]
+    np.testing.assert_allclose(means, [start.mean() for start in starts])
+
+
+def test_ten_crops_of_each_clip():
+    videos = noise_videos(3)
+    batches = pipeline.test_batches(videos, SINGLE, SIZE, clips=2, batch_size=60, test=TEN)
+    batch = next(iter(batches))
+    assert batch["index"].numpy().tolist() == np.repeat(np.arange(3), 20).tolist()
+    views = batch["clip"].numpy().reshape(6, 10, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(views[:, 5:], views[:, :5, :, ::-1])
+    assert len({view.tobytes() for view in views[0]}) == 10
+    centre = next(iter(pipeline.test_batches(videos, SINGLE, SIZE, clips=2)))["clip"][:, 0]
+    np.testing.assert_array_equal(views[:, 0], centre)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_clips_are_a_function_of_the_seed(name):
+    videos, way = noise_videos(), AUGMENTATIONS[name]
+
+    def clips(seed):
+        batches = pipeline.training_batches(videos, SINGLE, 10, SIZE, seed, 0, 1, way)
+        batch = next(iter(batches))
+        return colour_noise(batch["clip"], batch["seed"], way.colour).numpy()
+
+    first = clips(3)
+    np.testing.assert_array_equal(first, clips(3))
+    assert first.shape == (10, 1, SIZE, SIZE, 3) and first.min() >= 0 and first.max() <= 255.001
+    assert (first != clips(4)).any(axis=(1, 2, 3, 4)).mean() > 0.9
+
+
 def test_one_crop_and_flip_for_all_frames_of_a_clip():
     picture = np.random.default_rng(0).integers(0, 256, (40, 48, 3)).astype("uint8")
 
@@ -356,8 +416,8 @@ def test_all_is_the_subset_of_share_one_and_none_is_refused():
 
 
 def test_without_flips_nothing_is_mirrored_and_nothing_else_changes():
-    videos = noise_videos()
-    both = (pipeline.training_batches(videos, SINGLE, 10, SIZE, 0, 0, 1, flip=f) for f in (1, 0))
+    videos, ways = noise_videos(), (VIE_AUGMENTATION, replace(VIE_AUGMENTATION, flip=False))
+    both = (pipeline.training_batches(videos, SINGLE, 10, SIZE, 0, 0, 1, way) for way in ways)
     flipped, plain = (next(iter(batches))["clip"].numpy() for batches in both)
     mirrored = [(a == b[:, :, ::-1]).all() for a, b in zip(flipped, plain)]
     same = [(a == b).all() for a, b in zip(flipped, plain)]

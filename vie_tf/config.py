@@ -9,6 +9,7 @@ from absl import flags
 from vie_tf.errors import InputError
 
 MODES = ("pretrain", "look", "knn", "embed", "retrieve", "export", "import_checkpoint")
+AUGMENTATIONS = ("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet")
 FLAGS = flags.FLAGS
 
 flags.DEFINE_enum("mode", "pretrain", MODES, "What to do.")
@@ -103,10 +104,17 @@ flags.DEFINE_bool(
     False,
     "Keeps on each GPU a share of the bank in place of a copy, for banks beyond one GPU's memory.",
 )
+flags.DEFINE_enum(
+    "augmentation",
+    "colour_noise",
+    AUGMENTATIONS,
+    "How training clips are cropped and coloured, and test clips cropped beside them.",
+)
 flags.DEFINE_list(
     "colour_noise",
-    [0.4, 0.4, 0.4, 0.4, 0.3],
-    "Strength of brightness, contrast, saturation, hue; probability of grey.",
+    None,
+    "Strength of brightness, contrast, saturation, hue; probability of grey. Default: the "
+    "augmentation's, of colour_noise 0.4,0.4,0.4,0.4,0.3.",
 )
 flags.DEFINE_bool("flip", True, "Mirrors half of the clips: off where left and right differ.")
 flags.DEFINE_integer(
@@ -159,7 +167,17 @@ flags.DEFINE_integer(
     lower_bound=0,
 )
 
-flags.DEFINE_integer("clips", 5, "Clips a video in evaluation.", lower_bound=1)
+flags.DEFINE_integer(
+    "clips",
+    5,
+    "Clips a video in evaluation, evenly spaced; 0: all that follow each other.",
+    lower_bound=0,
+)
+flags.DEFINE_bool(
+    "ten_crop",
+    False,
+    "Evaluates each clip by ten crops: centre, corners, and their mirror images.",
+)
 flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
 flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
 flags.DEFINE_integer("evaluate_every", None, "Of evaluations, steps. Default: ten in the run.", 1)
@@ -171,9 +189,9 @@ RUN = (
     "label_column split_column family depth loss image_size batch_size steps seed learning_rate "
     "warmup_steps lr_boundaries lr_plateau weight_decay temperature bank_momentum bank_precision "
     "shard_bank bn_momentum "
-    "noise_samples ir_steps neighbours clusters cluster_every cluster_lag colour_noise "
-    "flip frame_interval precision legacy held_out subset bin_frames clips k data decoder "
-    "log_every evaluate_every save_every keep mode data_service max_unreadable"
+    "noise_samples ir_steps neighbours clusters cluster_every cluster_lag augmentation "
+    "colour_noise flip frame_interval precision legacy held_out subset bin_frames clips ten_crop k "
+    "data decoder log_every evaluate_every save_every keep mode data_service max_unreadable"
 ).split()
 
 # The flags that have no effect with some of --loss, and those with which they have one.
@@ -230,8 +248,9 @@ def check_flags() -> None:
         raise InputError(f"--out is not for --mode={FLAGS.mode}: leave it out")
     if FLAGS.mode == "import_checkpoint" and FLAGS.loss == "supervised":
         raise InputError("--mode=import_checkpoint takes runs with a bank: --loss=ir, la or vie")
+    given_noise = FLAGS.colour_noise is not None
     try:
-        noise = [float(x) for x in FLAGS.colour_noise]
+        noise = [float(x) for x in (FLAGS.colour_noise if given_noise else [0] * 5)]
         drops = [int(x) for x in FLAGS.lr_boundaries]
         clusters = [int(x) for x in FLAGS.clusters or [1]]
     except ValueError as error:

@@ -38,7 +38,6 @@ def call(*command: str, stdout: Path | None = None) -> None:
 
 def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
     """k-NN accuracy of held-out digits and motions, and recall at 1, of one run's network."""
-    from vie_tf.data.augmentation import ColourNoise
     from vie_tf.data.videos import open_videos
     from vie_tf.evaluation import embed
     from vie_tf.evaluation.knn import knn_accuracy
@@ -62,7 +61,7 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
             sets["train"].labels,
             len(videos.label_names),
         )
-    found["recall"] = embed.instance_recall(compute, sets["test"], sampling, size, ColourNoise())
+    found["recall"] = embed.instance_recall(compute, sets["test"], sampling, size)
     return found
 
 

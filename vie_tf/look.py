@@ -11,7 +11,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from vie_tf.data import pipeline
-from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.data.augmentation import Augmentation, colour_noise
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.retrieval import short
@@ -58,8 +58,7 @@ def first_looks(
     sampling: Sampling,
     image_size: int,
     seed: int,
-    flip: bool,
-    colour: ColourNoise,
+    augmentation: Augmentation,
 ) -> list[Look]:
     """The first clips of a training run, through the pipeline that makes its batches.
 
@@ -68,8 +67,7 @@ def first_looks(
         sampling: which frames make a clip; T is its `frames`.
         image_size: H = W in pixels.
         seed: the run's seed.
-        flip: whether half of the clips are mirrored.
-        colour: of the run.
+        augmentation: of the run.
 
     Returns:
         As many videos as fill a picture, or as there are, in the order in which they are trained.
@@ -78,13 +76,13 @@ def first_looks(
 
     def trained(videos: VideoSet) -> dict[str, tf.Tensor]:
         batches = pipeline.training_batches(
-            videos, sampling, count, image_size, seed, first_step=0, last_step=1, flip=flip
+            videos, sampling, count, image_size, seed, 0, 1, augmentation
         )
         return next(iter(batches))
 
     batch = trained(train)
     rows = batch["index"].numpy()
-    noisy = colour_noise(batch["clip"], batch["seed"], colour).numpy()
+    noisy = colour_noise(batch["clip"], batch["seed"], augmentation.colour).numpy()
     noisy = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     augmented = map(Clip, noisy, _numbers(trained(_numbered(train))["clip"]))
 

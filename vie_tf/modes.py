@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ from tensorflow import keras
 from vie_tf import export as saved_model
 from vie_tf import workdir
 from vie_tf.config import RUN
-from vie_tf.data.augmentation import ColourNoise
+from vie_tf.data.augmentation import AUGMENTATIONS
+from vie_tf.data.crops import TEN, TestCrops
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
 from vie_tf.errors import InputError, reason, writing_to
@@ -32,7 +33,12 @@ from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
 from vie_tf.training import checkpoints
-from vie_tf.training.pretrain import pretrain, training_videos  # noqa: F401 (a mode too)
+from vie_tf.training.pretrain import (  # noqa: F401 (pretrain is a mode too)
+    augmentation,
+    pretrain,
+    settle,
+    training_videos,
+)
 
 
 def look(flags) -> None:
@@ -43,9 +49,8 @@ def look(flags) -> None:
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     train, _, said = training_videos(flags, videos, sampling)
     print(said)
-    image_size = flags.image_size or families.family_of(flags.family).image_size
-    colour = ColourNoise(*map(float, flags.colour_noise))
-    looks = first_looks(train, sampling, image_size, flags.seed, flags.flip, colour)
+    settle(flags, len(train))
+    looks = first_looks(train, sampling, flags.image_size, flags.seed, augmentation(flags))
     with whole(out) as part:
         contact_sheet(str(part), looks)
     print(f"picture: {out}")
@@ -53,7 +58,7 @@ def look(flags) -> None:
 
 def knn(flags) -> None:
     """k-NN accuracy of the test split's videos among the train split's; the last line is JSON."""
-    network, sampling, image_size = load_run(flags)
+    network, sampling, image_size, crops = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     if not len(videos.label_names):
         raise InputError(f"--mode=knn: {flags.data} has no labels; give a CSV with a label column")
@@ -67,10 +72,12 @@ def knn(flags) -> None:
     if not (test.labels >= 0).any():
         raise InputError(f"--mode=knn: no test video of {flags.data} has a label")
     embed = embedding.embedder(network)
-    rows = embedding.embed_clips(
-        embed, train, sampling, image_size, flags.clips, "training batches"
-    )
-    clips = embedding.embed_clips(embed, test, sampling, image_size, flags.clips, "test batches")
+
+    def embedded(part: VideoSet, what: str) -> Sequence[np.ndarray]:
+        return embedding.embed_clips(embed, part, sampling, image_size, flags.clips, what, crops)
+
+    rows = embedded(train, "training batches")
+    clips = embedded(test, "test batches")
     result = knn_accuracy(
         clips,
         test.labels,
@@ -89,13 +96,13 @@ def knn(flags) -> None:
 def embed(flags) -> None:
     """Writes the embedding of every video to an .npz file."""
     out = writable(flags.out)
-    network, sampling, image_size = load_run(flags)
+    network, sampling, image_size, crops = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
     if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
         raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
     clips = embedding.embed_clips(
-        embedding.embedder(network), videos, sampling, image_size, flags.clips, "batches"
+        embedding.embedder(network), videos, sampling, image_size, flags.clips, "batches", crops
     )
     names = np.array([*videos.label_names, ""])
     content = io.BytesIO()
@@ -114,12 +121,12 @@ def embed(flags) -> None:
 def retrieve(flags) -> None:
     """Finds the nearest videos of one or of all, as text and as a picture."""
     out = writable(flags.out)
-    network, sampling, image_size = load_run(flags)
+    network, sampling, image_size, crops = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     compute = embedding.embedder(network)
 
     def embedded(part: VideoSet, what: str = "") -> np.ndarray:
-        clips = embedding.embed_clips(compute, part, sampling, image_size, flags.clips, what)
+        clips = embedding.embed_clips(compute, part, sampling, image_size, flags.clips, what, crops)
         return embedding.video_embeddings(clips)
 
     gallery, itself = rows_of(videos, "train"), None
@@ -226,8 +233,8 @@ def shown_video(
     return retrieval.Video(videos.ids[row], label, similarity, frame)
 
 
-def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]:
-    """The trained network of --workdir in float32, its clips' sampling, and its image size.
+def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int, TestCrops]:
+    """The trained network of --workdir in float32, and its clips: sampling, image size, crops.
 
     With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
 
@@ -270,7 +277,9 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int]
         if sampling.frames == 1:
             raise InputError(f"--second_workdir={second} holds a network of single frames too")
         network = two_stream(network, load_network(second, any_size))
-    return network, sampling, image_size
+    # A run from before there was the flag is one of VIE's colour noise.
+    augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
+    return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test
 
 
 def run_sampling(run: dict[str, str]) -> Sampling:

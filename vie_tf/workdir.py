@@ -15,8 +15,8 @@ from vie_tf.errors import InputError
 # Flags that may differ when a run goes on: they change neither its steps' numbers nor its data,
 # which has a fingerprint.
 FREE = (
-    "mode data decoder data_service max_unreadable steps clips k evaluate_every save_every "
-    "log_every keep"
+    "mode data decoder data_service max_unreadable steps clips ten_crop k evaluate_every "
+    "save_every log_every keep"
 ).split()
 
 

@@ -1,114 +1,35 @@
 """Clip augmentation: one draw a clip, so every frame of it is cropped and coloured alike.
 
 Two halves. Where to cut is decided before anything is decoded, so that only that part of a frame is
-decoded (`random_crop`, `centre_crop`, `cut`: in the tf.data graph). Colour noise is heavier and
-runs on whole batches where the network runs (`colour_noise`).
+decoded (`vie_tf.data.crops`, in the tf.data graph). Colour noise is heavier and runs on whole
+batches where the network runs (`colour_noise`). `AUGMENTATIONS` are the recipes of the papers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Callable
 
 import tensorflow as tf
 
-# The paper crops 224 pixels from frames whose short side is 256..319; other image sizes scale that.
-PAPER_CROP, SHORTEST, LONGEST = 224, 256, 320
+from vie_tf.data import crops
+from vie_tf.data.blur import blurred
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as in Pillow's "L"
 
 
 @dataclass(frozen=True)
-class Crop:
-    """A rectangle of the resized frame.
-
-    Attributes:
-        resized: int32 [2], height and width that the frame is resized to.
-        corner: int32 [2], top and left of the crop in the resized frame.
-        flip: bool [], mirror left and right afterwards.
-    """
-
-    resized: tf.Tensor
-    corner: tf.Tensor
-    flip: tf.Tensor
-
-
-def resized_size(size: tf.Tensor, short: tf.Tensor) -> tf.Tensor:
-    """Height and width, int32 [2], of a frame resized to a short side; the other is truncated."""
-    size, short = tf.cast(size, tf.int64), tf.cast(short, tf.int64)
-    return tf.cast(size * short // tf.reduce_min(size), tf.int32)
-
-
-def random_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
-    """Training: random short side, random square, flipped half of the time (appendix).
-
-    Args:
-        size: int32 [2], height and width of the video in pixels.
-        image_size: side of the crop; at 224 the short side is drawn from 256..319.
-        seed: int32 [2].
-        flip: whether it may be flipped; the other draws are the same.
-    """
-    shortest = SHORTEST * image_size // PAPER_CROP
-    longest = max(LONGEST * image_size // PAPER_CROP, shortest + 1)
-    draw = tf.random.experimental.stateless_split(seed, 3)
-    short = tf.random.stateless_uniform((), draw[0], shortest, longest, tf.int32)
-    resized = resized_size(size, short)
-    free = tf.cast(resized - image_size + 1, tf.float32)
-    corner = tf.cast(tf.random.stateless_uniform((2,), draw[1]) * free, tf.int32)
-    mirror = tf.random.stateless_uniform((), draw[2]) < 0.5
-    return Crop(resized, corner, mirror if flip else tf.constant(False))
-
-
-def centre_crop(size: tf.Tensor, image_size: int) -> Crop:
-    """Tests: short side 256 of 224, centre square, no flip. Arguments as `random_crop`."""
-    resized = resized_size(size, SHORTEST * image_size // PAPER_CROP)
-    # Half a pixel goes to the even side, as in the authors' loader.
-    corner = tf.cast(tf.round(tf.cast(resized - image_size, tf.float32) / 2.0), tf.int32)
-    return Crop(resized, corner, tf.constant(False))
-
-
-def cut(read, size: tf.Tensor, crop: Crop, image_size: int) -> tf.Tensor:
-    """Decodes just what a crop needs, and resizes it with an antialiasing bilinear filter.
-
-    The result is the crop of the resized whole frame, as Pillow makes it.
-
-    Args:
-        read: box int32 [4] (top, left, height, width) -> uint8 [T, height, width, 3].
-        size: int32 [2], height and width of the video in pixels.
-        crop: where to cut.
-        image_size: side of the result in pixels.
-
-    Returns:
-        uint8 [T, image_size, image_size, 3].
-    """
-    scale = tf.cast(crop.resized, tf.float32) / tf.cast(size, tf.float32)
-    # What the filter reaches beyond the crop's own border, in pixels of the video.
-    reach = tf.maximum(1.0, 1.0 / scale) + 1.0
-    first = tf.cast(crop.corner, tf.float32) / scale - reach
-    last = tf.cast(crop.corner + image_size, tf.float32) / scale + reach
-    first = tf.maximum(tf.cast(tf.floor(first), tf.int32), 0)
-    last = tf.minimum(tf.cast(tf.math.ceil(last), tf.int32), size)
-    pixels = read(tf.concat([first, last - first], axis=0))
-    clip = tf.raw_ops.ScaleAndTranslate(
-        images=pixels,
-        size=(image_size, image_size),
-        scale=scale,
-        translation=tf.cast(first, tf.float32) * scale - tf.cast(crop.corner, tf.float32),
-        kernel_type="triangle",
-        antialias=True,
-    )
-    clip = tf.cast(tf.clip_by_value(tf.round(clip), 0.0, 255.0), tf.uint8)
-    return tf.cond(crop.flip, lambda: tf.reverse(clip, axis=[2]), lambda: clip)
-
-
-@dataclass(frozen=True)
 class ColourNoise:
-    """Strength of the colour noise; the defaults are the paper's.
+    """Strength and order of the colour noise; the defaults are VIE's.
 
     Attributes:
         brightness, contrast, saturation: factors are drawn from 1 - strength .. 1 + strength.
         hue: the shift is drawn from -hue .. hue, as a fraction of the colour circle.
-        grey: probability that the clip loses its colour, after all else.
+        grey: probability that the clip loses its colour.
+        grey_first: it does so before all else, not after it.
+        jittered: probability that brightness, contrast, saturation and hue are changed at all.
+        blur: probability of a Gaussian blur at the end.
     """
 
     brightness: float = 0.4
@@ -116,9 +37,55 @@ class ColourNoise:
     saturation: float = 0.4
     hue: float = 0.4
     grey: float = 0.3
+    grey_first: bool = False
+    jittered: float = 1.0
+    blur: float = 0.0
+
+    @property
+    def strengths(self) -> list[float]:
+        """The values of --colour_noise, in the order of `STRENGTHS`."""
+        return [getattr(self, name) for name in STRENGTHS]
 
 
 PAPER_COLOUR_NOISE = ColourNoise()
+NO_NOISE = ColourNoise(0, 0, 0, 0, 0)
+STRENGTHS = ("brightness", "contrast", "saturation", "hue", "grey")  # those of --colour_noise
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a training clip is made, and how a test clip is cropped beside it.
+
+    Attributes:
+        crop: size int32 [2], image size, seed int32 [2], whether it may be flipped -> Crop.
+        colour: what `colour_noise` does.
+        test: the crops of test clips.
+        flip: whether half of the training clips are mirrored.
+    """
+
+    crop: Callable = crops.random_crop
+    colour: ColourNoise = PAPER_COLOUR_NOISE
+    test: crops.TestCrops = crops.CENTRE
+    flip: bool = True
+
+
+VIE_AUGMENTATION = Augmentation()
+
+# By the names of --augmentation (vie_tf.config).
+AUGMENTATIONS = {
+    "colour_noise": VIE_AUGMENTATION,
+    "multi_scale": Augmentation(crops.corner_crop, NO_NOISE, crops.TestCrops(crops.square_crop)),
+    "random_sized": Augmentation(crops.random_sized_crop, NO_NOISE),
+    "simclr": Augmentation(
+        partial(crops.random_sized_crop, area=(0.2, 0.766), log_aspect=True, centred_fallback=True),
+        ColourNoise(0.6, 0.6, 0.6, 0.15, 0.2, jittered=0.8, blur=0.5),
+    ),
+    "imagenet": Augmentation(
+        crops.distorted_crop,
+        ColourNoise(grey=0.2, grey_first=True),
+        crops.TestCrops(crops.area_crop),
+    ),
+}
 
 
 def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
@@ -144,19 +111,27 @@ def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
 # Compiled, each operation is one pass over a frame; op by op TensorFlow takes a dozen.
 @tf.function(jit_compile=True)
 def jitter(
-    clip: tf.Tensor, blend: tf.Tensor, hue: tf.Tensor, order: tf.Tensor, grey: tf.Tensor
+    clip: tf.Tensor,
+    blend: tf.Tensor,
+    hue: tf.Tensor,
+    order: tf.Tensor,
+    grey: tf.Tensor,
+    grey_first: bool = False,
 ) -> tf.Tensor:
     """Colour noise with given draws.
 
     Brightness, contrast and saturation are factor * pixel + (1 - factor) * target, with targets
-    black, the frame's mean brightness, and the pixel's own brightness.
+    black, the frame's mean brightness, and the pixel's own brightness. (The large-scale study's
+    code takes the mean of all frames, which also pulls their brightness together or apart; the
+    frame's own is VIE's, and takes one pass.)
 
     Args:
         clip: uint8 [B, T, H, W, 3].
         blend: float32 [B, 3], factors of brightness, contrast, saturation; 1 changes nothing.
         hue: float32 [B], shift as a fraction of the circle.
         order: int32 [B, 4], a permutation: 0 brightness, 1 contrast, 2 saturation, 3 hue.
-        grey: bool [B], drop the colour at the end.
+        grey: bool [B], drop the colour.
+        grey_first: before all else, not at the end.
 
     Returns:
         float32 [B, T, H, W, 3] in 0..255.
@@ -177,12 +152,18 @@ def jitter(
             lambda planes: mixed(planes, blend[2], luma(planes)),
             lambda planes: shift_hue(planes, hue),
         )
+
+        def without_colour(planes: list[tf.Tensor]) -> list[tf.Tensor]:
+            brightness = luma(planes)
+            return [tf.where(grey, brightness, plane) for plane in planes]
+
         planes = tf.unstack(tf.cast(frame, tf.float32), axis=-1)
+        if grey_first:
+            planes = without_colour(planes)
         for turn in tf.range(4):
             branches = [partial(operation, planes) for operation in operations]
             planes = tf.switch_case(order[turn], branches)
-        brightness = luma(planes)
-        return tf.stack([tf.where(grey, brightness, plane) for plane in planes], axis=-1)
+        return tf.stack(planes if grey_first else without_colour(planes), axis=-1)
 
     shape = tf.shape(clip)
     # Frame by frame, since one frame stays in the processor's cache.
@@ -193,7 +174,7 @@ def jitter(
 
 
 def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.Tensor:
-    """Brightness, contrast, saturation and hue in random order, then grey (paper's "color noise").
+    """Brightness, contrast, saturation and hue in random order, grey, blur (VIE's "color noise").
 
     Args:
         clip: uint8 [B, T, H, W, 3].
@@ -203,17 +184,22 @@ def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.
     Returns:
         float32 [B, T, H, W, 3] in 0..255.
     """
-    if strength == ColourNoise(0, 0, 0, 0, 0):
-        return tf.cast(clip, tf.float32)
-    draws = tf.map_fn(
-        lambda s: tf.random.stateless_uniform((9,), s), seed, fn_output_signature=tf.float32
-    )
     ranges = (strength.brightness, strength.contrast, strength.saturation, strength.hue)
-    spread = (2.0 * draws[:, :4] - 1.0) * tf.constant(ranges, tf.float32)
-    return jitter(
-        clip,
-        blend=1.0 + spread[:, :3],
-        hue=spread[:, 3],
-        order=tf.argsort(draws[:, 4:8], axis=1),
-        grey=draws[:, 8] < strength.grey,
+    draws = tf.map_fn(
+        lambda s: tf.random.stateless_uniform((12,), s), seed, fn_output_signature=tf.float32
     )
+    if any((*ranges, strength.grey)):
+        jittered = tf.cast(draws[:, 9:10] < strength.jittered, tf.float32)
+        spread = (2.0 * draws[:, :4] - 1.0) * tf.constant(ranges, tf.float32) * jittered
+        clip = jitter(
+            clip,
+            blend=1.0 + spread[:, :3],
+            hue=spread[:, 3],
+            order=tf.argsort(draws[:, 4:8], axis=1),
+            grey=draws[:, 8] < strength.grey,
+            grey_first=strength.grey_first,
+        )
+    clip = tf.cast(clip, tf.float32)
+    if strength.blur:
+        clip = blurred(clip, draws[:, 10] < strength.blur, draws[:, 11])
+    return clip

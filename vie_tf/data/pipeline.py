@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from typing import Callable
 
+import numpy as np
 import tensorflow as tf
 
-from vie_tf.data import augmentation
+from vie_tf.data import crops
+from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation
 from vie_tf.data.sampling import TEST_CLIPS, Sampling
 from vie_tf.data.videos import VideoSet
 
@@ -59,9 +61,7 @@ def _clips(
     def clip(position):
         index, choose_frames, choose_crop, colour_seed = plan(position)
         chosen, crop = choose_frames(frames[index]), choose_crop(sizes[index])
-        pixels = augmentation.cut(
-            lambda box: videos.read(numbers[index], chosen, box), sizes[index], crop, image_size
-        )
+        pixels = crops.cut(lambda box: videos.read(numbers[index], chosen, box), crop, image_size)
         pixels.set_shape((sampling.frames, image_size, image_size, 3))
         return {"clip": pixels, "index": index, "label": labels[index], "seed": colour_seed}
 
@@ -107,7 +107,7 @@ def training_batches(
     seed: int,
     first_step: int,
     last_step: int,
-    flip: bool = True,
+    augmentation: Augmentation = VIE_AUGMENTATION,
     service: str | None = None,
 ) -> tf.data.Dataset:
     """Batches of augmented clips for steps first_step..last_step-1.
@@ -124,7 +124,7 @@ def training_batches(
         seed: the run's seed.
         first_step: steps already taken.
         last_step: where the run ends.
-        flip: whether half of the clips are mirrored.
+        augmentation: how the clips are cropped and mirrored; the colour noise is to come.
         service: address of a tf.data service whose workers make the batches, such as
             "grpc://host:5050"; None makes them here. With several workers the batches are the
             same, in an order that is not.
@@ -142,7 +142,8 @@ def training_batches(
                 return sampling.random(n, frame_seed)
             return sampling.random(n, frame_seed, tf.unstack(starts[index]))
 
-        return _augmented(clip_seed(seed, epoch, index), index, image_size, choose, flip)
+        drawn = clip_seed(seed, epoch, index)
+        return _augmented(drawn, index, image_size, choose, augmentation)
 
     # By steps, which a service deals out whole.
     positions = tf.data.Dataset.range(first_step, last_step).flat_map(
@@ -165,6 +166,7 @@ def test_batches(
     image_size: int,
     clips: int = TEST_CLIPS,
     batch_size: int = EVALUATION_BATCH,
+    test: crops.TestCrops = crops.CENTRE,
 ) -> tf.data.Dataset:
     """Batches of evenly spaced plain clips of each video, in order, videos slowest.
 
@@ -174,12 +176,42 @@ def test_batches(
         image_size: H = W in pixels.
         clips: of each video.
         batch_size: B. The last batch may be smaller: none of the N * clips is dropped.
+        test: how the clips are cropped; each of several views is a clip, views fastest.
 
     Returns:
         Batches as above; the seeds are 0.
     """
-    plan = _plain(clips, image_size, lambda n: sampling.spaced(n, clips))
-    return _in_order(videos, sampling, image_size, clips, batch_size, plan)
+    plan = _plain(_spaced(clips), image_size, lambda n: sampling.spaced(n, clips), test)
+    count = len(videos) * clips * test.views
+    return _in_order(videos, sampling, image_size, count, batch_size, plan)
+
+
+def all_clips(videos: VideoSet, sampling: Sampling) -> np.ndarray:
+    """How many clips that follow each other each video has, int64 [N], at least 1."""
+    lengths, which = np.unique(videos.frames, return_inverse=True)
+    clips = [len(sampling.consecutive(tf.constant(n, tf.int64))) for n in lengths]
+    return np.array(clips, np.int64)[which]
+
+
+def all_clips_batches(
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    batch_size: int = EVALUATION_BATCH,
+    test: crops.TestCrops = crops.CENTRE,
+) -> tf.data.Dataset:
+    """As `test_batches`, of all clips that follow each other without overlap: `all_clips` many."""
+    clips = all_clips(videos, sampling)
+    ends = tf.constant(np.cumsum(clips))
+    starts = tf.constant(np.cumsum(clips) - clips)
+
+    def place(position):
+        row = tf.searchsorted(ends, position[None], side="right", out_type=tf.int64)[0]
+        return row, position - starts[row]
+
+    plan = _plain(place, image_size, sampling.consecutive, test)
+    count = int(clips.sum()) * test.views
+    return _in_order(videos, sampling, image_size, count, batch_size, plan)
 
 
 def first_half_batches(
@@ -189,7 +221,7 @@ def first_half_batches(
     seed: int,
     clips: int,
     batch_size: int = EVALUATION_BATCH,
-    flip: bool = True,
+    augmentation: Augmentation = VIE_AUGMENTATION,
 ) -> tf.data.Dataset:
     """Clips of the first half of each video, as `training_batches` looks, but in order.
 
@@ -202,7 +234,7 @@ def first_half_batches(
         seed: of frames, crops and colour; the same one gives the same clips.
         clips: as in `test_batches`.
         batch_size: as in `test_batches`.
-        flip: as in `training_batches`.
+        augmentation: as in `training_batches`.
 
     Returns:
         Batches as above; the seeds are for the colour noise.
@@ -215,9 +247,9 @@ def first_half_batches(
         def choose(n, frame_seed):
             return sampling.random(tf.maximum(n // 2, 1), frame_seed)
 
-        return _augmented(drawn, index, image_size, choose, flip)
+        return _augmented(drawn, index, image_size, choose, augmentation)
 
-    return _in_order(videos, sampling, image_size, clips, batch_size, plan)
+    return _in_order(videos, sampling, image_size, len(videos) * clips, batch_size, plan)
 
 
 def second_half_batches(
@@ -226,27 +258,37 @@ def second_half_batches(
     image_size: int,
     clips: int,
     batch_size: int = EVALUATION_BATCH,
+    test: crops.TestCrops = crops.CENTRE,
 ) -> tf.data.Dataset:
     """As `test_batches`, in arguments and results, of the second half of each video."""
-    plan = _plain(clips, image_size, lambda n: n // 2 + sampling.spaced(n - n // 2, clips))
-    return _in_order(videos, sampling, image_size, clips, batch_size, plan)
+
+    def choose(n):
+        return n // 2 + sampling.spaced(n - n // 2, clips)
+
+    plan = _plain(_spaced(clips), image_size, choose, test)
+    count = len(videos) * clips * test.views
+    return _in_order(videos, sampling, image_size, count, batch_size, plan)
 
 
 def _in_order(
     videos: VideoSet,
     sampling: Sampling,
     image_size: int,
-    clips: int,
+    count: int,
     batch_size: int,
     plan: Callable,
 ) -> tf.data.Dataset:
-    """Batches of `clips` clips of each video, videos slowest, the last one smaller."""
-    positions = tf.data.Dataset.range(len(videos.ids) * clips)
+    """Batches of the clips at positions 0..count-1, the last one smaller."""
+    positions = tf.data.Dataset.range(count)
     return _clips(videos, sampling, image_size, positions, plan).batch(batch_size).prefetch(2)
 
 
 def _augmented(
-    seed: tf.Tensor, index: tf.Tensor, image_size: int, choose: Callable, flip: bool
+    seed: tf.Tensor,
+    index: tf.Tensor,
+    image_size: int,
+    choose: Callable,
+    augmentation: Augmentation,
 ) -> tuple:
     """A plan of one clip: chosen frames, random crop, colour noise to come.
 
@@ -255,31 +297,38 @@ def _augmented(
         index: int64 [], the row.
         image_size: H = W in pixels.
         choose: frames of the video int64 [], seed int32 [2] -> int64 [T].
-        flip: whether it may be mirrored.
+        augmentation: as in `training_batches`.
     """
     frame_seed, crop_seed, colour_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     return (
         index,
         lambda n: choose(n, frame_seed),
-        lambda size: augmentation.random_crop(size, image_size, crop_seed, flip),
+        lambda size: augmentation.crop(size, image_size, crop_seed, augmentation.flip),
         colour_seed,
     )
 
 
-def _plain(clips: int, image_size: int, choose: Callable) -> Callable:
-    """The plans of test clips: chosen frames, centre crop, no colour noise.
+def _spaced(clips: int) -> Callable:
+    """The `place` of `_plain` where every video has as many clips."""
+    return lambda position: (position // clips, position % clips)
+
+
+def _plain(place: Callable, image_size: int, choose: Callable, test: crops.TestCrops) -> Callable:
+    """The plans of test clips: chosen frames, crops of a test, no colour noise.
 
     Args:
-        clips: G, of each video.
+        place: number of a clip, int64 [], to its row and its number in the video, int64 [] each.
         image_size: H = W in pixels.
         choose: frames of the video int64 [] -> int64 [G, T].
+        test: the crops of each clip.
     """
 
     def plan(position):
+        index, clip = place(position // test.views)
         return (
-            position // clips,
-            lambda n: choose(n)[position % clips],
-            lambda size: augmentation.centre_crop(size, image_size),
+            index,
+            lambda n: choose(n)[clip],
+            lambda size: test.of(size, image_size, position % test.views),
             tf.zeros(2, tf.int32),
         )
 

@@ -1,9 +1,9 @@
 """Which frames make a clip: functions of a video's length and a seed (paper section 3, appendix A).
 
-The strategies are frozen values with the same three members: `frames`, how many make a clip;
-`random(n, seed)`, a training clip; `spaced(n, clips)`, the clips of a test. All frame numbers count
-from 0 at 25 frames a second. Evenly spaced means in the middles of equal parts, so one test clip is
-the middle one.
+The strategies are frozen values with the same members: `frames`, how many make a clip;
+`random(n, seed)`, a training clip; `spaced(n, clips)`, the clips of a test; `consecutive(n)`, all
+that follow each other. All frame numbers count from 0 at 25 frames a second. Evenly spaced means in
+the middles of equal parts, so one test clip is the middle one.
 
 A video shorter than one clip goes round and round; no other does. With `legacy` the frames are
 those of the authors' loader, with its faults: most families' training clips never reach a video's
@@ -97,6 +97,17 @@ class Window:
             start = (group + 1) * self.starts(n) // (clips + 1)
         return self._clip(start[:, None], n)
 
+    def consecutive(self, n: tf.Tensor) -> tf.Tensor:
+        """All clips that follow each other without overlap; their number depends on the length.
+
+        Args:
+            n: int64 [], frames of the video, at least 1.
+
+        Returns:
+            int64 [G, F], in 0..n-1; G is at least 1. What is left at the end is in no clip.
+        """
+        return self._clip(tf.range(0, self.starts(n), self.frames * self.interval)[:, None], n)
+
     def _clip(self, start: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
         return (start + self.interval * tf.range(self.frames, dtype=tf.int64)) % n
 
@@ -150,6 +161,11 @@ class HalfSeconds:
         else:
             start = _middles(starts, clips)
         low, high = self._limits(start[:, None], n)
+        return (low + high) // 2
+
+    def consecutive(self, n: tf.Tensor) -> tf.Tensor:
+        """As `Window.consecutive`, of each half second the middle frame."""
+        low, high = self._limits(tf.range(0, self._starts(n), self.frames)[:, None], n)
         return (low + high) // 2
 
     def _bins(self, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

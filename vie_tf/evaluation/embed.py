@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Callable
 
 import numpy as np
@@ -9,7 +10,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.data import pipeline
-from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation, colour_noise
+from vie_tf.data.crops import CENTRE, TestCrops
 from vie_tf.data.sampling import TEST_CLIPS, Sampling
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
@@ -43,31 +45,44 @@ def embed_clips(
     image_size: int,
     clips: int = TEST_CLIPS,
     what: str = "",
-) -> np.ndarray:
-    """Embeds evenly spaced clips of every video.
+    test: TestCrops = CENTRE,
+) -> np.ndarray | list[np.ndarray]:
+    """Embeds evenly spaced clips of every video, or all clips that follow each other.
 
     Args:
         embed: from `embedder`, or `classifier`: then the rows are probabilities.
         videos: what to embed.
         sampling: which frames make a clip: that of the network's family.
         image_size: side of the clips in pixels.
-        clips: G, how many of each video.
+        clips: how many of each video; 0: all, a number that depends on its length.
         what: name of the batches in the progress line; '' shows none.
+        test: the crops of a clip, each of which counts as one.
 
     Returns:
-        float32 [N, G, D], unit rows.
+        float32 [N, G, D], unit rows; of all clips a list of N arrays [G, D], each with its own G.
     """
-    batches = pipeline.test_batches(videos, sampling, image_size, clips)
+    if clips:
+        batches = pipeline.test_batches(videos, sampling, image_size, clips, test=test)
+        counts = np.full(len(videos), clips * test.views)
+    else:
+        batches = pipeline.all_clips_batches(videos, sampling, image_size, test=test)
+        counts = pipeline.all_clips(videos, sampling) * test.views
     if what:
-        total = -(-len(videos.ids) * clips // pipeline.EVALUATION_BATCH)
-        batches = track(batches, what, total)
-    rows = [embed(batch["clip"]).numpy() for batch in batches]
-    return np.concatenate(rows).reshape(len(videos.ids), clips, -1)
+        batches = track(batches, what, -(-counts.sum() // pipeline.EVALUATION_BATCH))
+    rows = np.concatenate([embed(batch["clip"]).numpy() for batch in batches])
+    if clips:
+        return rows.reshape(len(videos), clips * test.views, -1)
+    return np.split(rows, np.cumsum(counts)[:-1])
 
 
-def video_embeddings(clip_embeddings: np.ndarray) -> np.ndarray:
-    """Eq. 1: the normalised mean over a video's clips, [N, G, D] -> float32 [N, D]."""
-    mean = clip_embeddings.mean(axis=1)
+def video_means(clips: Sequence[np.ndarray]) -> np.ndarray:
+    """Means over each video's clips, N times [G, D] -> [N, D]."""
+    return np.stack([of_video.mean(axis=0) for of_video in clips])
+
+
+def video_embeddings(clip_embeddings: Sequence[np.ndarray]) -> np.ndarray:
+    """Eq. 1: the normalised mean over a video's clips, N times [G, D] -> float32 [N, D]."""
+    mean = video_means(clip_embeddings)
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
 
 
@@ -76,10 +91,9 @@ def instance_recall(
     videos: VideoSet,
     sampling: Sampling,
     image_size: int,
-    colour: ColourNoise,
+    augmentation: Augmentation = VIE_AUGMENTATION,
     seed: int = 0,
     queries: int = 4,
-    flip: bool = True,
 ) -> float:
     """How often an augmented clip of a video's first half finds its second half among all videos.
 
@@ -91,25 +105,25 @@ def instance_recall(
         videos: the gallery, and the source of the queries.
         sampling: which frames make a clip: that of the network's family.
         image_size: side of the clips in pixels.
-        colour: the augmentation's colour noise.
+        augmentation: of the queries; the second half is cropped as its tests.
         seed: of the queries' augmentation; the same one gives the same queries.
         queries: clips a video on either side.
-        flip: whether half of the queries are mirrored.
 
     Returns:
         Share in 0..1 of all queries.
     """
-    shape = (len(videos.ids), queries, -1)
     asked = [
-        embed(colour_noise(batch["clip"], batch["seed"], colour)).numpy()
+        embed(colour_noise(batch["clip"], batch["seed"], augmentation.colour)).numpy()
         for batch in pipeline.first_half_batches(
-            videos, sampling, image_size, seed, queries, flip=flip
+            videos, sampling, image_size, seed, queries, augmentation=augmentation
         )
     ]
-    asked = np.concatenate(asked).reshape(shape)
+    asked = np.concatenate(asked).reshape(len(videos), queries, -1)
     kept = [
         embed(batch["clip"]).numpy()
-        for batch in pipeline.second_half_batches(videos, sampling, image_size, queries)
+        for batch in pipeline.second_half_batches(
+            videos, sampling, image_size, queries, test=augmentation.test
+        )
     ]
-    gallery = video_embeddings(np.concatenate(kept).reshape(shape))
+    gallery = video_embeddings(np.concatenate(kept).reshape(len(videos), -1, asked.shape[-1]))
     return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(queries)]))

@@ -6,6 +6,7 @@ The weighted k-NN classifier is that of Wu et al. 2018, section 3.4, with five c
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -67,7 +68,7 @@ def nearest(
 
 
 def knn_scores(
-    queries: np.ndarray,
+    queries: Sequence[np.ndarray],
     bank: np.ndarray,
     labels: np.ndarray,
     num_classes: int,
@@ -83,7 +84,8 @@ def knn_scores(
     for more.
 
     Args:
-        queries: float32 [n, G, D], unit rows: G clips of each of n videos.
+        queries: float32 [n, G, D], unit rows: G clips of each of n videos; or n times [G, D], each
+            with its own G.
         bank: float32 [N, D], unit rows.
         labels: int64 [N], class of each row, -1 where unknown; such rows take no part.
         num_classes: C; labels are below it.
@@ -109,11 +111,12 @@ def knn_scores(
     if visited is not None:
         usable &= np.asarray(visited, bool)
     check_neighbours(k, usable)
-    videos, clips, size = np.shape(queries)
-    rows, similarities = nearest(np.reshape(queries, (-1, size)), np.asarray(bank)[usable], k)
-    votes = np.exp(similarities.astype(np.float64) / temperature) / (k * clips)
+    videos, clips = len(queries), [len(of_video) for of_video in queries]
+    rows, similarities = nearest(np.concatenate(queries), np.asarray(bank)[usable], k)
     # Class c of video v is place v C + c: one count over all votes sums over clips and neighbours.
     video = np.repeat(np.arange(videos), clips)
+    votes = np.exp(similarities.astype(np.float64) / temperature)
+    votes /= (k * np.repeat(clips, clips))[:, None]
     places = video[:, None] * num_classes + labels[usable][rows]
     scores = np.bincount(places.ravel(), votes.ravel(), videos * num_classes)
     return scores.reshape(videos, num_classes).astype(np.float32)
@@ -129,7 +132,7 @@ def check_neighbours(k: int, usable: np.ndarray) -> None:
 
 
 def knn_accuracy(
-    queries: np.ndarray,
+    queries: Sequence[np.ndarray],
     query_labels: np.ndarray,
     bank: np.ndarray,
     labels: np.ndarray,
@@ -162,7 +165,13 @@ def knn_accuracy(
     if not known.any():
         raise InputError("k-NN: no test video has a label; give labels, or see recall at 1")
     scores = knn_scores(
-        np.asarray(queries)[known], bank, labels, num_classes, k, temperature, visited
+        [queries[i] for i in np.flatnonzero(known)],
+        bank,
+        labels,
+        num_classes,
+        k,
+        temperature,
+        visited,
     )
     correct = int((scores.argmax(axis=1) == query_labels[known]).sum())
     videos = int(known.sum())

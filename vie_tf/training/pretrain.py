@@ -16,7 +16,8 @@ from tensorflow import keras
 from vie_tf import plots, workdir
 from vie_tf.config import OF_LOSS, RUN
 from vie_tf.data import pipeline, splits
-from vie_tf.data.augmentation import ColourNoise
+from vie_tf.data.augmentation import AUGMENTATIONS, STRENGTHS, Augmentation
+from vie_tf.data.crops import TEN
 from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, damage, open_videos
@@ -145,6 +146,7 @@ def settle(flags, videos: int) -> dict[str, object]:
     default = {
         **dataclasses.asdict(recipe.recipe(videos, flags.batch_size)),
         "bank_precision": "float32",
+        "colour_noise": AUGMENTATIONS[flags.augmentation].colour.strengths,
         "cluster_lag": 0,
         "image_size": families.family_of(flags.family).image_size,
         "precision": "bfloat16" if has_bfloat16() else "float32",
@@ -198,7 +200,7 @@ def build(flags, train: VideoSet) -> Model:
     for layer in network.layers:
         if isinstance(layer, FrameSubsets):
             layer.seed = flags.seed
-    colour = ColourNoise(*map(float, flags.colour_noise))
+    colour = augmentation(flags).colour
     if supervised:
         model = Supervised(network, colour)
     else:
@@ -227,6 +229,15 @@ def build(flags, train: VideoSet) -> Model:
     model.compile(Momentum(rate, l2=flags.weight_decay))
     model.plateau = plateau
     return model
+
+
+def augmentation(flags) -> Augmentation:
+    """How clips are made of videos: the recipe, with the strengths and the flips of the flags."""
+    recipe = AUGMENTATIONS[flags.augmentation]
+    given = dict(zip(STRENGTHS, map(float, flags.colour_noise)))
+    colour = dataclasses.replace(recipe.colour, **given)
+    test = TEN if flags.ten_crop else recipe.test
+    return dataclasses.replace(recipe, colour=colour, test=test, flip=flags.flip)
 
 
 def phases(flags) -> list[tuple[str, int, int]]:
@@ -271,7 +282,7 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
                 flags.seed,
                 watch.step,
                 end,
-                flags.flip,
+                augmentation(flags),
                 flags.data_service,
             )
             model.fit(batches, steps_per_epoch=end - watch.step, verbose=0, callbacks=callbacks)
@@ -291,19 +302,22 @@ def measurement(
     embed = embedding.embedder(model.network)
     classify = embedding.classifier(model.network)
     labelled = held_out.subset(held_out.labels >= 0)
+    recipe = augmentation(flags)
 
     def clips(function: Callable):
-        return embedding.embed_clips(function, labelled, sampling, flags.image_size, flags.clips)
+        return embedding.embed_clips(
+            function, labelled, sampling, flags.image_size, flags.clips, test=recipe.test
+        )
 
     def measure() -> dict[str, float]:
         metrics = {}
         if len(held_out) > 1:
             metrics["recall_at_1"] = embedding.instance_recall(
-                embed, held_out, sampling, flags.image_size, model.colour, flip=flags.flip
+                embed, held_out, sampling, flags.image_size, recipe
             )
         if isinstance(model, Supervised):
             if len(labelled):
-                guessed = clips(classify).mean(axis=1).argmax(axis=1)
+                guessed = embedding.video_means(clips(classify)).argmax(axis=1)
                 metrics["top1"] = float((guessed == labelled.labels).mean())
             return metrics
         bank = model.bank
