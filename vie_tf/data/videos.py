@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vie_tf.data import decoding, prepared
+from vie_tf.data import decoding, files, prepared
 from vie_tf.errors import InputError
 from vie_tf.progress import track
 
@@ -126,15 +126,15 @@ def open_videos(data: str, decoder: str = "auto", label_column: str = "label") -
     """Opens a prepared folder, a folder of videos or a CSV.
 
     Args:
-        data: a prepared folder (known by its dataset.json), a folder, or a CSV with the columns
-            path (relative to the CSV's folder), and optionally label and split.
+        data: a prepared folder (known by its dataset.json; may be remote), a folder, or a CSV with
+            the columns path (relative to the CSV's folder), and optionally label and split.
         decoder: 'auto', 'tfio' or 'pyav', for videos that are not prepared.
         label_column: the column that is the label.
 
     Raises:
         InputError: nothing there, nothing usable, a damaged prepared set, a bad CSV.
     """
-    if prepared.is_prepared(data):
+    if files.is_remote(data) or prepared.is_prepared(data):
         return _open_prepared(data, label_column)
     if prepared.is_begun(data):
         raise InputError(f"{data}: preparation was not finished; run data_prep.videos again")
@@ -176,7 +176,7 @@ def list_source(data: str, label_column: str = "label", leave_out: str = "") -> 
 
 def _list_folder(folder: str, leave_out: str) -> list[SourceVideo]:
     left_out, seen, found = os.path.realpath(leave_out or os.devnull), set(), []
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         ours = parent != folder and (prepared.is_prepared(parent) or prepared.is_begun(parent))
         if real in seen or real == left_out or ours:  # links can go in circles
@@ -184,7 +184,7 @@ def _list_folder(folder: str, leave_out: str) -> list[SourceVideo]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
+        for name in names:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() not in _BESIDE:
                 path = os.path.join(parent, name)
                 found.append((os.path.relpath(path, folder).replace(os.sep, "/"), path))
@@ -245,7 +245,7 @@ def _labels(names: list[str]) -> tuple[np.ndarray, list[str]]:
 
 
 def _open_prepared(folder: str, label_column: str) -> VideoSet:
-    prepared.read_description(folder)
+    description = prepared.read_description(folder)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
     kept = [row for row in manifest if row.get("status") == "kept"]
     if len(kept) != len(index["shard"]) or not {"path", "split", "source_bytes"} <= set(kept[0]):
@@ -267,7 +267,7 @@ def _open_prepared(folder: str, label_column: str) -> VideoSet:
         index["size"],
         np.array([row["source_bytes"] for row in kept], np.int64),
         np.arange(len(ids), dtype=np.int64),
-        prepared.frame_reader(folder, index, ids),
+        prepared.frame_reader(folder, index, ids, description["files"]),
     )
 
 
