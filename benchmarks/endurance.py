@@ -2,8 +2,8 @@
 
     python -m benchmarks.endurance --data=demo/prepared
 
-Reads VIE-Single's training clips and prints the process's memory and clips a second ten times on the
-way. Exit status 1 where the memory after all is more than 5 % above that after a tenth.
+Reads VIE-Single's training clips and prints the process's memory and clips a second ten times on
+the way. Exit status 1 where the memory after all is more than 5 % above that after a tenth.
 """
 
 from __future__ import annotations

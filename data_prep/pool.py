@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -53,7 +54,9 @@ def _signals_later() -> Iterator[None]:
     """
     stops, caught = (signal.SIGINT, signal.SIGTERM), []
     resource_tracker.ensure_running()  # its own start would let it in again
-    handlers = [signal.signal(stop, lambda number, _: caught.append(number)) for stop in stops]
+    # Python takes handlers from its main thread only, and calls them there.
+    main = threading.current_thread() is threading.main_thread()
+    handlers = [signal.signal(s, lambda number, _: caught.append(number)) for s in stops if main]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -83,54 +86,72 @@ def _serve(work: Callable, pipe: Connection) -> None:
         pass  # the parent is gone
 
 
-def in_order(work: Callable, tasks: Sequence[Any], workers: int, patience: float) -> Iterator[Any]:
-    """Runs `work(task, alive)` for all tasks in processes and yields the results in their order.
+class Crew:
+    """Processes that all do one kind of work; started when first needed, to be stopped at the end.
 
     Args:
-        work: an importable function; it calls `alive()` as it goes on.
-        tasks: what can be pickled.
-        workers: number of processes.
-        patience: seconds without a sign of life after which a worker is killed.
-
-    Yields:
-        The result of each task, or `Lost`.
+        work: an importable function work(task, alive); it calls `alive()` as it goes on.
+        size: number of processes.
+        patience: seconds without a sign of life after which a process is killed.
     """
-    context = multiprocessing.get_context("spawn")
-    crew: list[_Worker] = []
-    given, results = 0, {}
-    try:
-        for _ in range(min(workers, len(tasks))):
-            crew.append(_Worker(context, work))
-        for row in range(len(tasks)):
-            while row not in results:
-                for worker in crew:
-                    # A window bounds what waits on disk behind one long video.
-                    if worker.row is None and given < min(len(tasks), row + 8 * workers):
-                        with suppress(OSError):  # a dead one is noticed below
-                            worker.pipe.send(tasks[given])
-                        worker.row, given = given, given + 1
-                        worker.heard = max(worker.heard, time.monotonic())
-                ready = wait([w.pipe for w in crew if w.row is not None], timeout=1.0)
-                for place, worker in enumerate(crew):
-                    if worker.row is None:
-                        continue
-                    lost = None
-                    if worker.pipe in ready:
-                        try:
-                            message = worker.pipe.recv()
-                            worker.heard = time.monotonic()
-                            if message is not None:
-                                results[worker.row], worker.row = message[0], None
-                        except (EOFError, OSError):
-                            worker.process.join()
-                            lost = f"the decoder crashed (exit code {worker.process.exitcode})"
-                    elif time.monotonic() - worker.heard > patience:
-                        lost = f"the decoder stood still for {patience:g} s"
-                    if lost:
-                        results[worker.row] = Lost(lost)
-                        worker.stop()
-                        crew[place] = _Worker(context, work)
-            yield results.pop(row)
-    finally:
-        for worker in crew:
-            worker.stop()
+
+    def __init__(self, work: Callable, size: int, patience: float) -> None:
+        self._work, self._size, self._patience = work, size, patience
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the processes, whatever they do."""
+        while self._workers:
+            self._workers.pop().stop()
+
+    def in_order(self, tasks: Sequence[Any]) -> Iterator[Any]:
+        """Runs `work` for all tasks, which can be pickled, and yields the results in their order.
+
+        Yields:
+            The result of each task, or `Lost`.
+        """
+        given, results, crew = 0, {}, self._workers
+        try:
+            while len(crew) < min(self._size, len(tasks)):
+                crew.append(_Worker(self._context, self._work))
+            for row in range(len(tasks)):
+                while row not in results:
+                    for worker in crew:
+                        # A window bounds what waits on disk behind one long video.
+                        if worker.row is None and given < min(len(tasks), row + 8 * self._size):
+                            with suppress(OSError):  # a dead one is noticed below
+                                worker.pipe.send(tasks[given])
+                            worker.row, given = given, given + 1
+                            worker.heard = max(worker.heard, time.monotonic())
+                    ready = wait([w.pipe for w in crew if w.row is not None], timeout=1.0)
+                    for place, worker in enumerate(crew):
+                        if worker.row is None:
+                            continue
+                        lost = None
+                        if worker.pipe in ready:
+                            try:
+                                message = worker.pipe.recv()
+                                worker.heard = time.monotonic()
+                                if message is not None:
+                                    results[worker.row], worker.row = message[0], None
+                            except (EOFError, OSError):
+                                worker.process.join()
+                                lost = f"the decoder crashed (exit code {worker.process.exitcode})"
+                        elif time.monotonic() - worker.heard > self._patience:
+                            lost = f"the decoder stood still for {self._patience:g} s"
+                        if lost:
+                            results[worker.row] = Lost(lost)
+                            worker.stop()
+                            crew[place] = _Worker(self._context, self._work)
+                yield results.pop(row)
+        finally:
+            for worker in [worker for worker in crew if worker.row is not None]:
+                worker.stop()  # what it does is not wanted any more
+                crew.remove(worker)

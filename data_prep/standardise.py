@@ -64,14 +64,16 @@ def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | str:
     """
     result = Standardised()
     try:
-        with open(task.spool, "wb") as spool:
+        # Without a buffer, whose rest would fail once more on closing, as if by the video's fault.
+        with open(task.spool, "wb", buffering=0) as spool:
             _write_frames(task, alive, result, spool)
     except decoding.DecodingError as error:
         result.reason = str(error)
     except StorageError as error:
         return f"{task.spool}: {error}"
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        if full or error.filename == task.spool:
             return f"{task.spool}: {error.strerror}"
         result.reason = f"cannot be read: {error.strerror or error}"
     except MemoryError:
@@ -79,7 +81,7 @@ def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | str:
     return result
 
 
-def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.BufferedWriter):
+def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.FileIO):
     damaged = 0
 
     def damage() -> None:
@@ -101,7 +103,9 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.B
         image.save(jpeg, "JPEG", quality=task.jpeg_quality)
         result.offsets += [result.records] * (until - len(result.offsets))
         try:
-            result.records += spool.write(prepared.record(jpeg.getvalue()))
+            result.records += len(record := prepared.record(jpeg.getvalue()))
+            if spool.write(record) < len(record):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise StorageError(error.errno, error.strerror) from error
 

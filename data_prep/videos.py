@@ -12,19 +12,20 @@ import errno
 import hashlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import flags
 
 from data_prep import pool
+from data_prep.finish import NothingUsable, finish
 from data_prep.journal import Journal, refuse_other_request
 from data_prep.standardise import Standardised, Task, standardise
 from vie_tf import command
-from vie_tf.data import decoding, prepared
+from vie_tf.data import decoding, files, prepared
 from vie_tf.data.source import SourceVideo, list_source
 from vie_tf.errors import InputError
 from vie_tf.progress import track
@@ -59,8 +60,12 @@ def _request(source: list[SourceVideo], decoder: str) -> dict[str, Any]:
     }
 
 
-def prepare() -> str:
+def prepare(way: Callable[[list[SourceVideo], dict[str, Any]], Iterator[dict]]) -> str:
     """Does what the flags say; returns the last line to print.
+
+    Args:
+        way: writes the shards of the source's videos for a request, going on where it was stopped;
+            returns what `finish` asks for of each video.
 
     Raises:
         InputError: bad flags or source, nothing usable, another request in --out, disk full.
@@ -72,58 +77,66 @@ def prepare() -> str:
     except decoding.DecodingError as error:
         raise InputError(str(error)) from error
     request = _request(source, decoder)
-    if prepared.is_prepared(out):
-        refuse_other_request(out, prepared.read_description(out)["request"], request)
-        return f"{out} is finished already; nothing to do"
     try:
-        journal = Journal(out, request)
-        _write_videos(journal, source, decoder)
-        if not journal.kept:
-            reasons = [f"{v.id}: {e['reason']}" for v, e in zip(source, journal.entries())]
-            shutil.rmtree(os.path.join(out, "spool"))
-            for name in (prepared.shard_name(0), "journal.jsonl"):
-                os.remove(os.path.join(out, name))
-            more = "; …" if len(reasons) > 3 else ""
-            raise InputError(
-                f"{FLAGS.source}: none of {len(source)} files is usable "
-                f"({'; '.join(reasons[:3])}{more}); give videos that FFmpeg can decode"
-            )
-        journal.finish(source, request)
+        if prepared.is_prepared(out):
+            refuse_other_request(out, prepared.read_description(out)["request"], request)
+            return f"{out} is finished already; nothing to do"
+        try:
+            description = finish(out, source, way(source, request), request)
+        except NothingUsable as error:
+            _clear(out, prepared.shard_name(0))
+            raise InputError(f"{FLAGS.source}: {error}") from error
+        _clear(out)
     except OSError as error:
         again = "give another --out"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             again = "make room, then run the same command again to go on"
         raise InputError(f"{out}: cannot be written: {error.strerror}; {again}") from error
     return (
-        f"{journal.kept} videos prepared, {journal.done - journal.kept} skipped "
+        f"{description['videos']} videos prepared, {description['skipped']} skipped "
         f"(see {os.path.join(out, 'manifest.csv')}), {time.monotonic() - began:.0f} s"
     )
 
 
-def _write_videos(journal: Journal, source: list[SourceVideo], decoder: str) -> None:
+def _clear(out: str, *names: str) -> None:
+    """Removes what only an unfinished set has; the journal last, since it makes one of it."""
+    for name in (*names, "spool", "journal.jsonl"):
+        files.remove(os.path.join(out, name))
+
+
+def task(video: SourceVideo, spool: str, decoder: str) -> Task:
+    """What the flags ask of a video."""
+    return Task(video.path, spool, FLAGS.fps, FLAGS.short_side, FLAGS.jpeg_quality, decoder)
+
+
+def _write_videos(source: list[SourceVideo], request: dict[str, Any]) -> Iterator[dict]:
+    """The way of one machine: processes, and one writer."""
+    journal = Journal(FLAGS.out, {"by": "data_prep.videos", **request})
+    spool, done = os.path.join(FLAGS.out, "spool"), journal.done
     tasks = [
-        Task(
-            video.path,
-            os.path.join(FLAGS.out, "spool", str(row)),
-            FLAGS.fps,
-            FLAGS.short_side,
-            FLAGS.jpeg_quality,
-            decoder,
-        )
+        task(video, os.path.join(spool, str(row)), request["decoder"])
         for row, video in enumerate(source)
-    ][journal.done :]
-    if not tasks:
-        return
-    if journal.done:
-        print(f"going on after {journal.done} of {len(source)} videos", file=sys.stderr)
-    workers = FLAGS.workers or len(os.sched_getaffinity(0))
-    results = pool.in_order(standardise, tasks, workers, PATIENCE)
-    for task, result in zip(tasks, track(results, "videos", len(source), journal.done)):
-        if isinstance(result, str):
-            raise OSError(errno.ENOSPC, result)
-        if isinstance(result, pool.Lost):
-            result = Standardised(reason=result.reason)
-        journal.add(result, task.spool)
+    ][done:]
+    if done and tasks:
+        print(f"going on after {done} of {len(source)} videos", file=sys.stderr)
+    with pool.Crew(standardise, workers(), PATIENCE) as crew:
+        results = track(crew.in_order(tasks), "videos", len(source), done)
+        for one, result in zip(tasks, results):
+            journal.add(outcome(result), one.spool)
+    journal.close()
+    return journal.entries()
+
+
+def workers() -> int:
+    """Number of processes."""
+    return FLAGS.workers or len(os.sched_getaffinity(0))
+
+
+def outcome(result: Standardised | pool.Lost | str) -> Standardised:
+    """The result of a video, whatever became of it. Raises OSError where the disk failed us."""
+    if isinstance(result, str):
+        raise OSError(errno.ENOSPC, result)
+    return Standardised(reason=result.reason) if isinstance(result, pool.Lost) else result
 
 
 def check_flags() -> None:
@@ -139,7 +152,11 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is off in a shell's background
         signal.signal(number, signal.default_int_handler)
     logging.getLogger().setLevel(logging.INFO)
-    print(prepare())
+    if files.is_remote(FLAGS.out):
+        raise InputError(
+            f"--out={FLAGS.out}: give a local folder and copy it there, or use data_prep.beam"
+        )
+    print(prepare(_write_videos))
 
 
 def run() -> None:

@@ -17,3 +17,10 @@ def odd_work(task, alive):
             time.sleep(0.5)
             alive()
     return task
+
+
+def odd_standardise(task, alive):
+    from data_prep.standardise import standardise
+
+    odd_work(os.path.basename(task.path).split(".")[0], alive)
+    return standardise(task, alive)

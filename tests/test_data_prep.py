@@ -200,7 +200,9 @@ def test_target_size(height, width, size):
 
 def test_crash_and_hang_cost_one_video_each():
     tasks = ["a", "crash", "b", "long", "hang", "c", "crash", "d"]
-    results = list(pool.in_order(odd_work, tasks, workers=2, patience=2))
+    with pool.Crew(odd_work, size=2, patience=2) as crew:
+        results = list(crew.in_order(tasks))
+        assert list(crew.in_order(["e"])) == ["e"]
     assert [r for r in results if isinstance(r, str)] == ["a", "b", "long", "c", "d"]
     assert "crashed (exit code -11)" in results[1].reason
     assert "stood still for 2 s" in results[4].reason

@@ -13,16 +13,22 @@ video lie in one shard, in order; a frame shown twice is stored once.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import struct
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
 
-from vie_tf.errors import InputError
+from vie_tf.data import files
+from vie_tf.errors import InputError, reason
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 FORMAT = "vie_tf prepared videos"
 VERSION = 1
@@ -46,12 +52,12 @@ def shard_name(number: int) -> str:
 
 def is_prepared(folder: str) -> bool:
     """Whether a folder is a finished prepared set."""
-    return os.path.isfile(os.path.join(folder, "dataset.json"))
+    return files.size(os.path.join(folder, "dataset.json")) is not None
 
 
 def is_begun(folder: str) -> bool:
     """Whether a folder is a prepared set that is not finished."""
-    return os.path.isfile(os.path.join(folder, "journal.jsonl"))
+    return files.size(os.path.join(folder, "journal.jsonl")) is not None
 
 
 def read_description(folder: str) -> dict[str, Any]:
@@ -62,22 +68,26 @@ def read_description(folder: str) -> dict[str, Any]:
     """
     again = "prepare it again with data_prep.videos"
     try:
-        with open(os.path.join(folder, "dataset.json"), encoding="utf-8") as file:
-            description = json.load(file)
+        description = json.loads(files.read(os.path.join(folder, "dataset.json")))
         name, version = description["format"], description["version"]
-        files = dict(description["files"])
+        sizes = dict(description["files"])
         description["request"]["fps"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        check = "check the address" if files.is_remote(folder) else again
+        raise InputError(
+            f"{folder}: dataset.json cannot be read ({reason(error)}); {check}"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: dataset.json cannot be read ({error!r}); {again}") from error
     if (name, version) != (FORMAT, VERSION):
         raise InputError(
             f"{folder}: {name!r} version {version}, this program reads version {VERSION}; {again}"
         )
-    for file_name, size in files.items():
-        path = os.path.join(folder, file_name)
-        found = os.path.getsize(path) if os.path.isfile(path) else None
-        if found != size:
-            what = "is missing" if found is None else f"has {found} bytes instead of {size}"
+    with ThreadPoolExecutor(32) as pool:  # on a remote file system each one is a request
+        found = list(pool.map(files.size, [os.path.join(folder, name) for name in sizes]))
+    for file_name, expected, size in zip(sizes, sizes.values(), found):
+        if size != expected:
+            what = "is missing" if size is None else f"has {size} bytes instead of {expected}"
             raise InputError(f"{folder}: {file_name} {what}; copy it again, or {again}")
     return description
 
@@ -92,7 +102,7 @@ def read_index(folder: str) -> dict[str, np.ndarray]:
     """
     names = ("shard", "start", "first", "offset", "size")
     try:
-        with np.load(os.path.join(folder, "index.npz")) as arrays:
+        with np.load(io.BytesIO(files.read(os.path.join(folder, "index.npz")))) as arrays:
             return {name: arrays[name] for name in names}
     except Exception as error:  # of damaged bytes, zipfile and NumPy raise nearly anything
         raise InputError(
@@ -107,10 +117,10 @@ def read_manifest(folder: str) -> list[dict[str, str]]:
         InputError: it cannot be what was written.
     """
     damaged = f"{folder}: manifest.csv is damaged; copy it again, or prepare again"
-    path = os.path.join(folder, "manifest.csv")
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = list(csv.DictReader(file))
+        table = files.read(os.path.join(folder, "manifest.csv"))
+        text = io.TextIOWrapper(io.BytesIO(table), "utf-8", "surrogateescape", newline="")
+        rows = list(csv.DictReader(text))
         kept = [row for row in rows if row["status"] == "kept"]
         sound = (
             # A row of too few or too many fields has None among its values or its names.
@@ -126,15 +136,37 @@ def read_manifest(folder: str) -> list[dict[str, str]]:
     return rows
 
 
-def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> Callable:
+def record_lengths(index: dict[str, np.ndarray], sizes: dict[str, int]) -> np.ndarray:
+    """Bytes of the record of each frame, int32 [all frames], in the order of the index's `offset`.
+
+    Args:
+        index: from `read_index`.
+        sizes: bytes of each shard, by its name.
+    """
+    frames = np.diff(index["first"])
+    where = np.repeat(index["start"], frames) + index["offset"]
+    shard = np.repeat(index["shard"], frames)
+    # A record ends where the next one begins, or the shard ends; the same frame shown again is no
+    # next one.
+    last = np.append(np.flatnonzero((np.diff(where) != 0) | (np.diff(shard) != 0)), len(where) - 1)
+    ends = np.append(where[last[:-1] + 1], 0)
+    ending = np.append(shard[last[:-1] + 1] != shard[last[:-1]], True)
+    ends[ending] = [sizes[shard_name(number)] for number in shard[last[ending]]]
+    return np.repeat(ends - where[last], np.diff(last, prepend=-1)).astype(np.int32)
+
+
+def frame_reader(
+    folder: str, index: dict[str, np.ndarray], ids: list[str], sizes: dict[str, int]
+) -> Callable:
     """Reading of prepared frames in TensorFlow ops.
 
     Reads only the records of the frames asked for: one request of the JPEG's size + 16 bytes each.
 
     Args:
-        folder: of the prepared set, local or on any file system TensorFlow knows.
+        folder: of the prepared set, local or remote.
         index: from `read_index`.
         ids: names of the videos, for the message when a record is damaged.
+        sizes: bytes of each shard, by its name.
 
     Returns:
         read(number int64 [], frames int64 [T], box int32 [4] = top, left, height, width) ->
@@ -142,41 +174,28 @@ def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> C
     """
     import tensorflow as tf
 
-    shards = tf.constant([f"{folder}/{shard_name(n)}" for n in range(index["shard"].max() + 1)])
+    paths = [os.path.join(folder, shard_name(n)) for n in range(index["shard"].max() + 1)]
+    remote = files.is_remote(folder)
+    record_at = _remote_record if remote else _record
+    shards = tf.constant(paths)
     shard, start, first, offset = (
         tf.constant(index[name]) for name in ("shard", "start", "first", "offset")
     )
+    lengths = tf.constant(record_lengths(index, sizes) if remote else [], tf.int32)
     names = tf.constant([os.fsencode(name) for name in ids])
-    string = {"output_types": [tf.string], "output_shapes": [[]]}
-    nothing = tf.constant("")
 
     def read(number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
         file = tf.gather(shards, tf.gather(shard, number))
         name = tf.gather(names, number)
-        where = tf.gather(offset, tf.gather(first, number) + frames)
-        where = tf.gather(start, number) + tf.cast(where, tf.int64)
+        rows = tf.gather(first, number) + frames
+        where = tf.gather(start, number) + tf.cast(tf.gather(offset, rows), tf.int64)
+        length = tf.gather(lengths, rows) if remote else tf.zeros_like(where)
 
-        def read_one(where: tf.Tensor) -> tf.Tensor:
-            # tf.data.TFRecordDataset has no byte offset; the op under it has, and buffer 0 makes
-            # it read exactly one record. A damaged record becomes '', so that we can name it.
-            records = tf.raw_ops.TFRecordDatasetV2(
-                filenames=[file],
-                compression_type="",
-                buffer_size=tf.constant(0, tf.int64),
-                byte_offsets=[where],
-            )
-            records = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
-            empty = tf.raw_ops.TensorDataset(components=[nothing], output_shapes=[[]])
-            records = tf.raw_ops.ConcatenateDataset(
-                input_dataset=records, another_dataset=empty, **string
-            )
-            one = tf.raw_ops.TakeDataset(
-                input_dataset=records, count=tf.constant(1, tf.int64), **string
-            )
-            jpeg = tf.raw_ops.DatasetToSingleElement(dataset=one, **string)[0]
+        def read_one(place: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            jpeg = record_at(file, *place)
             whole = tf.debugging.Assert(
                 tf.not_equal(jpeg, ""),
-                ["damaged frame in prepared video", name, "shard", file, "byte", where],
+                ["damaged frame in prepared video", name, "shard", file, "byte", place[0]],
             )
             with tf.control_dependencies([whole]):
                 return tf.io.decode_and_crop_jpeg(
@@ -184,9 +203,49 @@ def frame_reader(folder: str, index: dict[str, np.ndarray], ids: list[str]) -> C
                 )
 
         if frames.shape[0] == 1:  # a loop of one costs more than the frame
-            return read_one(where[0])[None]
-        clip = tf.map_fn(read_one, where, fn_output_signature=tf.uint8)
+            return read_one((where[0], length[0]))[None]
+        clip = tf.map_fn(read_one, (where, length), fn_output_signature=tf.uint8)
         clip.set_shape([frames.shape[0], None, None, 3])
         return clip
 
     return read
+
+
+def _record(file: tf.Tensor, where: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+    """What a local record holds, string []; '' where it is damaged, so that we can name it."""
+    import tensorflow as tf
+
+    string = {"output_types": [tf.string], "output_shapes": [[]]}
+    # tf.data.TFRecordDataset has no byte offset; the op under it has, and buffer 0 makes it read
+    # exactly one record.
+    records = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[file],
+        compression_type="",
+        buffer_size=tf.constant(0, tf.int64),
+        byte_offsets=[where],
+    )
+    records = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
+    empty = tf.raw_ops.TensorDataset(components=[tf.constant("")], output_shapes=[[]])
+    records = tf.raw_ops.ConcatenateDataset(input_dataset=records, another_dataset=empty, **string)
+    one = tf.raw_ops.TakeDataset(input_dataset=records, count=tf.constant(1, tf.int64), **string)
+    return tf.raw_ops.DatasetToSingleElement(dataset=one, **string)[0]
+
+
+def _remote_record(file: tf.Tensor, where: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """As `_record`, by one request. Raises InputError where it cannot be read."""
+    import tensorflow as tf
+
+    def fetch(file: bytes | np.ndarray, where: np.int64, length: np.int64) -> bytes:
+        address = os.fsdecode(np.asarray(file).item())  # an array outside of a graph
+        try:
+            found = files.read_range(address, int(where), int(length))
+        except OSError as error:
+            raise InputError(
+                f"{error.filename}: {reason(error)}; the same command goes on when it answers"
+            ) from error
+        data = found[12:-4]
+        return data if found == record(data) else b""
+
+    jpeg = tf.numpy_function(fetch, [file, where, length], tf.string, stateful=False)
+    jpeg.set_shape([])
+    return jpeg

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vie_tf.data import decoding, prepared
+from vie_tf.data import decoding, files, prepared
 from vie_tf.data.source import SPLITS, SourceVideo, list_source
 from vie_tf.errors import InputError, reason
 from vie_tf.progress import track
@@ -113,8 +113,9 @@ def open_videos(
     """Opens a prepared folder, a folder of videos or a CSV.
 
     Args:
-        data: a prepared folder (known by its dataset.json), a folder, or a CSV with the columns
-            path (relative to the CSV's folder), and optionally label, split and class_index.
+        data: a prepared folder (known by its dataset.json; may be remote), a folder, or a CSV with
+            the columns path (relative to the CSV's folder), and optionally label, split and
+            class_index.
         decoder: 'auto', 'tfio' or 'pyav', for videos that are not prepared.
         label_column: the column that is the label.
         split_column: the column that is the split.
@@ -122,7 +123,7 @@ def open_videos(
     Raises:
         InputError: nothing there, nothing usable, a damaged prepared set, a bad CSV.
     """
-    if prepared.is_prepared(data):
+    if files.is_remote(data) or prepared.is_prepared(data):
         return _open_prepared(data, label_column, split_column)
     if prepared.is_begun(data):
         raise InputError(f"{data}: preparation was not finished; run data_prep.videos again")
@@ -184,7 +185,7 @@ def _labels(data: str, names: list[str], indices: list[str] | None) -> tuple[np.
 
 
 def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSet:
-    prepared.read_description(folder)
+    description = prepared.read_description(folder)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
     kept = [row for row in manifest if row["status"] == "kept"]
     if len(kept) != len(index["shard"]):
@@ -218,7 +219,7 @@ def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSe
         index["size"],
         np.array([row["source_bytes"] for row in kept], np.int64),
         np.arange(len(ids), dtype=np.int64),
-        prepared.frame_reader(folder, index, ids),
+        prepared.frame_reader(folder, index, ids, description["files"]),
         skipped={row["path"]: row.get("reason", "") for row in manifest if row["status"] != "kept"},
     )
 

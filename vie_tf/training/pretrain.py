@@ -18,6 +18,7 @@ from vie_tf.config import OF_LOSS, RUN
 from vie_tf.data import pipeline, splits
 from vie_tf.data.augmentation import AUGMENTATIONS, STRENGTHS, Augmentation
 from vie_tf.data.crops import TEN
+from vie_tf.data.files import is_remote
 from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, damage, open_videos
@@ -68,7 +69,7 @@ def pretrain(flags) -> None:
             f"{replicas.num_replicas_in_sync} GPUs; give a multiple of their number"
         )
     settings = {name: flags[name].value for name in RUN}
-    settings["data"] = os.path.abspath(flags.data)
+    settings["data"] = flags.data if is_remote(flags.data) else os.path.abspath(flags.data)
     identity = {
         "data": settings["data"],
         "videos": len(videos),

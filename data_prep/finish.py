@@ -1,0 +1,120 @@
+"""What a preparation ends with: index, manifest and description, from all that was done."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vie_tf.data import files, prepared
+from vie_tf.data.source import SourceVideo
+from vie_tf.errors import InputError
+
+SHARD_BYTES = 1_000_000_000
+MANIFEST = (
+    "path,index,label,split,status,reason,frames,height,width,source_frames,source_fps,"
+    "source_seconds,source_height,source_width,source_bytes"
+).split(",")
+
+
+class NothingUsable(InputError):
+    """None of the input videos is kept."""
+
+
+def place(shard: int, end: int) -> tuple[int, int]:
+    """Shard and byte at which a video goes when the one before it ends at byte `end`."""
+    return (shard + 1, 0) if end >= SHARD_BYTES else (shard, end)
+
+
+def plan(found: list[tuple[int, int | None]]) -> Iterator[tuple[int, int, int]]:
+    """Shard, its first row, the row after its last; from rows and their bytes (None: skipped)."""
+    shard, end, first = 0, 0, 0
+    for row, records in sorted(found):
+        if records is not None:
+            now, start = place(shard, end)
+            if now != shard:
+                yield shard, first, row
+                first = row
+            shard, end = now, start + records
+    yield shard, first, len(found)
+
+
+def finish(
+    out: str,
+    source: list[SourceVideo],
+    entries: Iterable[dict[str, Any]],
+    request: dict[str, Any],
+) -> dict[str, Any]:
+    """Writes index, manifest and, last and at once, the description, which it returns.
+
+    Args:
+        out: folder of the set, local or remote, which holds its shards.
+        source: the input videos.
+        entries: of each of them, `Standardised` as a dict; of a kept one also `shard` and `start`.
+        request: what decides the bytes of the set.
+
+    Raises:
+        NothingUsable: no video is kept; then nothing is written.
+    """
+    shard, start, counts, sizes, offsets, reasons = [], [], [], [], [], []
+    named = {name: f"csv_{name}" if name in MANIFEST else name for name in source[0].extra}
+    text = io.TextIOWrapper(manifest := io.BytesIO(), "utf-8", "surrogateescape", newline="")
+    table = csv.DictWriter(text, [*MANIFEST, *named.values()], restval="")
+    table.writeheader()
+    for video, entry in zip(source, entries):
+        row = {named[name]: value for name, value in video.extra.items()}
+        row.update(path=video.id, label=video.label, split=video.split)
+        row.update(status=entry["status"], reason=entry["reason"])
+        row.update((f"source_{name}", value) for name, value in entry["source"].items())
+        if entry["status"] == "kept":
+            row.update(index=len(shard), frames=len(entry["offsets"]))
+            row.update(height=entry["height"], width=entry["width"])
+            shard.append(entry["shard"])
+            start.append(entry["start"])
+            counts.append(len(entry["offsets"]))
+            sizes.append((entry["height"], entry["width"]))
+            offsets.append(np.array(entry["offsets"], np.int32))
+        elif len(reasons) < 3:
+            reasons.append(f"{video.id}: {entry['reason']}")
+        table.writerow(row)
+    if not shard:
+        more = "; …" if len(source) > 3 else ""
+        raise NothingUsable(
+            f"none of {len(source)} files is usable ({'; '.join(reasons)}{more}); "
+            "give videos that FFmpeg can decode"
+        )
+    text.flush()
+    np.savez(
+        index := io.BytesIO(),
+        shard=np.array(shard, np.int32),
+        start=np.array(start, np.int64),
+        first=np.cumsum([0, *counts], dtype=np.int64),
+        offset=np.concatenate(offsets),
+        size=np.array(sizes, np.int32),
+    )
+    _write(os.path.join(out, "index.npz"), index)
+    _write(os.path.join(out, "manifest.csv"), manifest)
+    names = [prepared.shard_name(number) for number in range(shard[-1] + 1)]
+    names += ["index.npz", "manifest.csv"]
+    description = {
+        "format": prepared.FORMAT,
+        "version": prepared.VERSION,
+        "request": request,
+        "videos": len(shard),
+        "skipped": len(source) - len(shard),
+        "frames": sum(counts),
+        "files": {name: files.size(os.path.join(out, name)) for name in names},
+    }
+    text = json.dumps(description, indent=1).encode()
+    _write(os.path.join(out, "dataset.json"), io.BytesIO(text))
+    return description
+
+
+def _write(path: str, content: io.BytesIO) -> None:
+    with files.whole(path) as part, open(part, "wb") as file:
+        file.write(content.getbuffer())

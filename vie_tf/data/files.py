@@ -1,0 +1,208 @@
+"""Files by their path: local ones, web addresses, object stores.
+
+A path with `://` in it is remote. `http://` and `https://` are read by requests, all else is for
+fsspec, whose packages know `s3://` (s3fs), `gs://` (gcsfs), `az://` (adlfs) and more; for local
+paths none of them is imported. TensorFlow's and tensorflow-io's own file systems do not do:
+TFRecordDataset asks S3 for 127 MB to read one record, http:// downloads a whole file to learn its
+size, a host that does not answer is waited for for a minute and then called a missing file, and a
+process that has read from S3 aborts as it ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any
+
+from vie_tf.errors import InputError
+
+_CONNECT_SECONDS, _ANSWER_SECONDS = 4, 15
+_BUSY = (429, 500, 502, 503, 504)  # worth another try
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path lies on another machine."""
+    return "://" in path
+
+
+def is_web(path: str) -> bool:
+    """Whether a path is a web address: to be read, not to be written."""
+    return path.startswith(("http://", "https://"))
+
+
+def read(path: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: with a reason for the user; FileNotFoundError where there is no such file.
+    """
+    if is_web(path):
+        return _request("GET", path).content
+    if not is_remote(path):
+        with open(path, "rb") as file:
+            return file.read()
+    with _os_errors(path):
+        return _store(path).cat_file(path)
+
+
+def read_range(path: str, start: int, length: int) -> bytes:
+    """Some bytes of a remote file, by one request. Raises OSError as `read`."""
+    if is_web(path):
+        return _request("GET", path, 206, Range=f"bytes={start}-{start + length - 1}").content
+    with _os_errors(path):
+        return _store(path).cat_file(path, start=start, end=start + length)
+
+
+def size(path: str) -> int | None:
+    """Length of a file in bytes; None where there is no such file. Raises OSError as `read`."""
+    try:
+        if is_web(path):
+            return int(_request("HEAD", path).headers["Content-Length"])
+        if not is_remote(path):
+            return os.path.getsize(path) if os.path.isfile(path) else None
+        with _os_errors(path):
+            return _store(path).info(path)["size"]
+    except (FileNotFoundError, KeyError):
+        return None
+
+
+def copy_into(path: str, file: Any) -> int:
+    """Appends the content of a file to an open one; returns the number of bytes."""
+    before = file.tell()
+    if is_remote(path):
+        file.write(read(path))
+    else:
+        with open(path, "rb") as source:
+            shutil.copyfileobj(source, file, 1 << 20)
+    return file.tell() - before
+
+
+@contextmanager
+def whole(path: str) -> Iterator[str]:
+    """A local path to write to; what is there when the block ends becomes `path`, at once.
+
+    An error in the block, or nothing there, leaves `path` as it was.
+    """
+    remote = is_remote(path)
+    place = os.path.join(tempfile.gettempdir(), "vie_tf") if remote else path
+    part = f"{place}.{uuid.uuid4().hex}.part"
+    try:
+        yield part
+        if not os.path.exists(part):
+            pass
+        elif remote:
+            with _os_errors(path):
+                _store(path).put_file(part, path)
+        else:
+            with open(part, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(part, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.remove(part)
+
+
+def remove(path: str) -> None:
+    """Deletes a file, or a folder with all that is in it; nothing if there is none."""
+    if is_remote(path):
+        with suppress(FileNotFoundError), _os_errors(path):
+            _store(path).rm(path, recursive=True)
+    elif os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            os.remove(path)
+
+
+@cache
+def _session() -> Any:
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    session = requests.Session()
+    again = Retry(3, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=64, max_retries=again))
+    return session
+
+
+def _request(method: str, address: str, expected: int = 200, **headers: str) -> Any:
+    """The answer of a web server, read whole if it is of the expected status."""
+    import requests
+
+    headers["Accept-Encoding"] = "identity"
+    try:
+        with _session().request(
+            method,
+            address,
+            headers=headers,
+            timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
+            allow_redirects=True,
+            stream=True,
+        ) as answer:
+            status = answer.status_code
+            if status == expected:
+                _ = answer.content
+                return answer
+    except requests.RequestException as error:
+        raise OSError(errno.EIO, f"cannot be reached ({_root(error)})", address) from error
+    if status in (404, 410):
+        raise FileNotFoundError(errno.ENOENT, f"HTTP {status} {answer.reason}", address)
+    if status == 200:
+        raise OSError(errno.EIO, "the server does not send ranges of bytes", address)
+    code = errno.EACCES if status in (401, 403) else errno.EIO
+    raise OSError(code, f"HTTP {status} {answer.reason}", address)
+
+
+def _root(error: BaseException) -> str:
+    """What the system said, at the bottom of what the libraries say."""
+    while (under := error.__cause__ or error.__context__) is not None:
+        error = under
+    return getattr(error, "strerror", None) or str(error)
+
+
+@cache
+def _file_system(scheme: str) -> Any:
+    import fsspec
+
+    settings = {}
+    if scheme == "s3":
+        waits = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _ANSWER_SECONDS}
+        settings["config_kwargs"] = {**waits, "retries": {"max_attempts": 3}}
+    return fsspec.filesystem(scheme, use_listings_cache=False, **settings)
+
+
+def _store(path: str) -> Any:
+    """The file system of an address.
+
+    Raises:
+        InputError: a package is missing, or there is no such file system.
+    """
+    try:
+        return _file_system(path.split("://")[0])
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"{path}: {error}; s3:// needs pip install s3fs, gs:// gcsfs, az:// adlfs"
+        ) from error
+
+
+@contextmanager
+def _os_errors(path: str) -> Iterator[None]:
+    """Makes OSError, with a reason and the path, of all that a store's package raises."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "no such file", path) from error
+    except PermissionError as error:
+        raise OSError(errno.EACCES, str(error), path) from error
+    except Exception as error:  # each package has its own
+        raise OSError(errno.EIO, " ".join(str(error).split()), path) from error
