@@ -18,7 +18,7 @@ from data_prep import finish
 pytest.importorskip("apache_beam")
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SMALL = "from data_prep import finish, {0}; finish.SHARD_BYTES = 45000; {0}.run()"
+SMALL = "from data_prep import finish, {0}; finish.SHARD_BYTES = 30000; {0}.run()"
 
 
 def command(program, source, out, *more):

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     for number in range(5):
         write_video(folder / "in" / f"v{number}.mp4", frames=20 + number)
     write_video(folder / "in" / "slow.mkv", frames=5, times=np.arange(5) / 5)
-    small = "from data_prep import finish, videos; finish.SHARD_BYTES = 45000; videos.run()"
+    small = "from data_prep import finish, videos; finish.SHARD_BYTES = 30000; videos.run()"
     words = (f"--source={folder / 'in'}", f"--out={folder / 'set'}", "--short_side=40")
     done = run(["-c", small], *words)
     assert done.returncode == 0, done.stderr
