@@ -1,5 +1,7 @@
 """Background neighbours, k-means, and when the bank is clustered, against first principles."""
 
+import resource
+
 import golden_rule
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.local_aggregation import aggregation_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.neighbours import nearest_rows
+from vie_tf.training.recipe import recipe
 from vie_tf.training.reclustering import Reclustering
 from vie_tf.training.vie import VIE
 
@@ -212,23 +215,60 @@ def test_videos_that_were_not_visited_are_in_no_cluster():
     calls, clusters, watch = reclustering(bank, 0)
     calls.on_train_batch_begin(0)
     assert ((clusters.labels.numpy()[:, 0] >= 0) == bank.visited.numpy()).all()
-    bank.visited.assign(tf.zeros_like(bank.visited))
-    calls, clusters, watch = reclustering(bank, 0)
-    calls.on_train_batch_begin(0)  # nothing yet: the first epoch fills the bank
-    assert (clusters.labels.numpy() == -1).all() and not watch.told
 
 
-def test_alone_the_first_epoch_fills_the_bank_also_after_going_on():
-    """No clustering between the scheduled ones, though some videos have been visited by then."""
+def test_alone_the_first_epoch_fills_the_bank():
     bank = visited_bank()
     bank.visited.assign(np.arange(60) < 20)
-    calls, clusters, watch = reclustering(bank, 0)
+    calls, clusters, watch = reclustering(bank, lag=2, first=3)
+    for watch.step in range(3):
+        calls.on_train_batch_begin(0)
+        assert (clusters.labels.numpy() == -1).all()
     watch.step = 3
     calls.on_train_batch_begin(0)
-    assert (clusters.labels.numpy() == -1).all()
-    watch.step = 5
-    calls.on_train_batch_begin(0)
     assert (clusters.labels.numpy()[:20] >= 0).all()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_videos_that_were_not_visited_are_no_neighbours(legacy):
+    bank = MemoryBank(60, 16, legacy=legacy)
+    bank.rows.assign(points(60))
+    bank.visited.assign(np.arange(60) % 3 > 0)
+    values, numbers = tf.function(bank.nearest)(tf.constant(points(4, seed=1)), 50)
+    there = np.isfinite(values)
+    assert (there.sum(axis=1) == (50 if legacy else 40)).all()
+    assert legacy == (numbers.numpy()[there] % 3 == 0).any()
+
+
+@pytest.mark.parametrize("videos", [10, 20, 44, 100, 1000])
+def test_the_rule_for_small_sets_teaches_something(videos):
+    """Some of the neighbours are close, and not all of them."""
+    rule = recipe(videos, 8)
+    bank, clusters = MemoryBank(videos, 16), Clusters(videos)
+    bank.rows.assign(points(videos, centres=3))
+    bank.visited.assign(tf.ones_like(bank.visited))
+    labels = k_means([tf.constant(bank.rows.numpy())], rule.clusters[0], seed=0).labels
+    clusters.labels.assign(labels[:, None])
+    model = VIE(
+        tf.keras.Model(), bank, 0, rule.temperature, clusters=clusters, neighbours=rule.neighbours
+    )
+    model.aggregate()
+    embeddings = tf.Variable(points(8, seed=1))
+    with tf.GradientTape() as tape:
+        found = model.objective(embeddings, tf.range(8, dtype=tf.int64))
+    assert 0 < found["close"].numpy().mean() < 1
+    assert np.abs(tape.gradient(found["loss"], embeddings)).max() > 0.01
+
+
+def test_equal_rows_take_the_memory_of_a_block():
+    """As after a collapse; all 600,000 similarities of 128 items would be 900 MB with numbers."""
+    rows = tf.Variable(tf.tile(points(1), (600_000, 1)))
+    embeddings = tf.constant(points(128, seed=1))
+    find = tf.function(lambda: nearest_rows(embeddings, rows, 16))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    values, _ = find()
+    assert values.shape == (128, 16) and (np.ptp(values, axis=1) < 1e-6).all()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KB
 
 
 @pytest.mark.parametrize("count", [60, 20_000])

@@ -339,6 +339,8 @@ def test_only_test_videos_are_refused():
             "for --loss=la or vie, not --loss=ir",
         ),
         (["--data={data}", "--workdir={new}", "--loss=la", "--clusters=0"], "from 1 on"),
+        (["--data={data}", "--workdir={new}", "--loss=la", "--clusters="], "from 1 on"),
+        (["--data={data}", "--workdir={new}", "--loss=la", "--steps=2", *TRAIN], "fills the bank"),
         (["--data={data}", "--workdir={new}", "--loss=vie", "--steps=5"], "leave none to LA"),
         (["--data={data}", "--workdir={new}", "--loss=la", "--cluster_lag=9"], "must be below"),
         (["--mode=knn", "--data={data}", "--workdir={run}", "--out=x"], "--out is not for"),

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from make_videos import write_video
 from words import vie_tf
@@ -98,8 +99,8 @@ PHASES = "--loss=vie --ir_steps=7 --clusters=3 --neighbours=4 --cluster_every=4 
 
 
 def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path):
-    """Stopped when a clustering starts, and while it is pending."""
-    for name, ends in (("whole", [STEPS]), ("parts", [11, 12, STEPS])):
+    """Stopped around the change of phase, when a clustering starts, and while it is pending."""
+    for name, ends in (("whole", [STEPS]), ("parts", [6, 7, 8, 11, 12, STEPS])):
         for end in ends:
             words = (*PHASES.split(), f"--steps={end}", "--save_every=50", "--evaluate_every=50")
             vie_tf("--mode=pretrain", *command(folder, tmp_path / name, *words)[3:])
@@ -108,6 +109,28 @@ def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path):
     # LA's loss is of close against background neighbours: some share of them is close.
     assert [step for step, _, close in whole if close is not None] == list(range(8, STEPS + 1))
     assert any(0 < close < 1 for _, _, close in whole if close is not None)
+
+
+def test_the_rate_drops_on_a_plateau_also_after_going_on(folder, tmp_path):
+    """In LA only, and at steps counted from its start."""
+    shared = ("--loss=vie", "--ir_steps=4", "--clusters=2", "--save_every=50")
+    plateau = (*shared, "--lr_plateau=1", "--evaluate_every=2", "--learning_rate=0.01")
+    for name, ends in (("whole", [16]), ("parts", [7, 9, 16])):
+        for end in ends:
+            words = command(folder, tmp_path / name, *plateau, f"--steps={end}")[3:]
+            vie_tf("--mode=pretrain", *words)
+    whole, parts = (rates(tmp_path / name) for name in ("whole", "parts"))
+    assert whole == parts and len(set(whole)) > 1
+    assert whole[:6] == [pytest.approx(0.01)] * 6 and sorted(whole, reverse=True) == whole
+    listed = (*shared, "--lr_boundaries=3,6", "--learning_rate=0.01", "--evaluate_every=50")
+    vie_tf("--mode=pretrain", *command(folder, tmp_path / "listed", *listed, "--steps=12")[3:])
+    expected = [0.01] * 7 + [0.001] * 3 + [0.0001] * 2
+    np.testing.assert_allclose(rates(tmp_path / "listed"), expected, rtol=1e-5)
+
+
+def rates(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line["learning_rate"] for line in lines if "learning_rate" in line]
 
 
 def training_losses(workdir):

@@ -257,7 +257,7 @@ def check_flags() -> None:
         raise InputError(
             f"--colour_noise, --lr_boundaries and --clusters take numbers: {error}"
         ) from error
-    if min(clusters) < 1:
+    if FLAGS.clusters == [] or min(clusters) < 1:
         raise InputError("--clusters takes numbers from 1 on, such as 8000 or 500,500,500")
     if drops != sorted(drops) or min(drops, default=0) < 0:
         raise InputError("--lr_boundaries takes steps in ascending order, such as 800,1000")

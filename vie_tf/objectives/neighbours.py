@@ -19,8 +19,9 @@ def nearest_rows(
     A sample of the rows gives each embedding a threshold that somewhat more than k rows exceed.
     All rows then pass in blocks, of which only what exceeds it is kept, whole groups of
     similarities being passed over by their largest; and only what was kept is sorted. Should
-    fewer than k have been kept, that is done again with a lower threshold. So the time is that of
-    the matrix product and of a pass over it, and linear in N; the memory holds a block.
+    fewer than k have been kept of an embedding, that is done again with a lower threshold for it.
+    So the time is that of the matrix product and of a pass over it, and linear in N; the memory
+    holds a block.
 
     Args:
         embeddings: float32 [B, D]; no gradient flows to them from here.
@@ -55,23 +56,27 @@ def nearest_rows(
     wanted = k if usable is None else tf.minimum(tf.math.count_nonzero(usable, dtype=tf.int32), k)
     nearest = tf.zeros([batch, 0])
     number = tf.zeros([batch, 0], tf.int64)
-    enough = tf.constant(False)
-    while not enough:
+    # Of an embedding that is not a number nothing is kept.
+    lacking = tf.math.is_finite(tf.reduce_sum(embeddings, axis=1))
+    threshold = tf.where(lacking, 0.0, float("inf"))
+    again = tf.constant(True)
+    while again:
         tf.autograph.experimental.set_loop_options(
             shape_invariants=[
                 (nearest, tf.TensorShape([None, None])),
                 (number, tf.TensorShape([None, None])),
             ]
         )
-        threshold = -2.0 * tf.ones([batch])  # below any cosine
+        lower = -2.0 * tf.ones([batch])  # below any cosine
         if rank < _SAMPLE:
-            threshold = tf.maximum(
-                tf.reduce_min(tf.math.top_k(sample, rank, sorted=False).values, axis=1), threshold
+            lower = tf.maximum(
+                tf.reduce_min(tf.math.top_k(sample, rank, sorted=False).values, axis=1), lower
             )
-        nearest, number = _from(threshold, similarities, count)
+        threshold = tf.where(lacking, lower, threshold)
+        nearest, number = _from(threshold, similarities, count, k)
         kept = tf.math.count_nonzero(nearest > -2.0, axis=1, dtype=tf.int32)
-        # Of an embedding that is not a number nothing is ever kept.
-        enough = tf.reduce_all(kept >= wanted) | (rank >= _SAMPLE)
+        lacking &= kept < wanted
+        again = tf.reduce_any(lacking) & (rank < _SAMPLE)
         rank *= 4
     missing = tf.maximum(0, k - tf.shape(nearest)[1])
     nearest = tf.pad(nearest, [[0, 0], [0, missing]], constant_values=float("-inf"))
@@ -80,11 +85,12 @@ def nearest_rows(
     return nearest, tf.gather(number, chosen, batch_dims=1)
 
 
-def _from(threshold: tf.Tensor, similarities, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """All similarities from each item's threshold on, and their rows, in any order.
+def _from(threshold: tf.Tensor, similarities, count: int, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The similarities from each item's threshold on, and their rows, in any order.
 
     Returns:
-        float32 and int64 [B, M], filled up with -inf and 0 to the most that any item has.
+        float32 and int64 [B, M], filled up with -inf and 0 to the most that any item has. Where
+        one has many more than k, as of equal rows, only the largest of each are kept.
     """
     batch = tf.shape(threshold, out_type=tf.int64)[0]
     size = _BLOCK // _GROUP
@@ -119,6 +125,9 @@ def _from(threshold: tf.Tensor, similarities, count: int) -> tuple[tf.Tensor, tf
             )
         nearest = tf.concat([nearest, _rows_of(value, item, batch, float("-inf"))], axis=1)
         number = tf.concat([number, _rows_of(row, item, batch, 0)], axis=1)
+        if tf.shape(nearest)[1] > 8 * k:
+            nearest, chosen = tf.math.top_k(nearest, k, sorted=False)
+            number = tf.gather(number, chosen, batch_dims=1)
     return nearest, number
 
 

@@ -51,7 +51,7 @@ def pretrain(flags) -> None:
     if flags.loss != "supervised" and 0 < (train.labels >= 0).sum() < flags.k:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
-    check_objective(flags)
+    check_objective(flags, len(train))
     if flags.data_service:
         check_service(flags.data_service, flags.data)
     if flags.lr_plateau and len(held_out) < 2:
@@ -97,6 +97,7 @@ def pretrain(flags) -> None:
             flags.batch_size,
             flags.log_every,
             plateau_from=phases(flags)[-1][1],
+            plateau_of=plateau_measure(flags, train, held_out),
             evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
             save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
             videos=train,
@@ -159,7 +160,7 @@ def settle(flags, videos: int) -> dict[str, object]:
     return {name: workdir.text(flags[name].value) for name in used}
 
 
-def check_objective(flags) -> None:
+def check_objective(flags, videos: int) -> None:
     """Raises InputError on flags of the losses that do not go together."""
     if flags.shard_bank and flags.loss in ("ir", "vie") and not flags.noise_samples:
         raise InputError(
@@ -170,6 +171,11 @@ def check_objective(flags) -> None:
         raise InputError(
             f"--loss=vie begins with {flags.ir_steps} steps of IR, and --steps={flags.steps} leave "
             "none to LA: give more --steps, or fewer --ir_steps"
+        )
+    if flags.loss == "la" and 0 < flags.steps <= first_clustering(flags, videos):
+        raise InputError(
+            f"--loss=la fills the bank for {first_clustering(flags, videos)} steps, and --steps="
+            f"{flags.steps} leave none to learn in: give more"
         )
     if flags.loss in ("la", "vie") and flags.cluster_lag >= flags.cluster_every:
         raise InputError(
@@ -248,6 +254,13 @@ def phases(flags) -> list[tuple[str, int, int]]:
     return [(flags.loss, 0, flags.steps)]
 
 
+def first_clustering(flags, videos: int) -> int:
+    """The step after which the bank is first clustered: alone, LA fills it for an epoch."""
+    if flags.loss == "vie":
+        return flags.ir_steps
+    return min(max(1, videos // flags.batch_size), flags.cluster_every)
+
+
 def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) -> None:
     """Trains from the watch's step to the end, or until SIGINT or SIGTERM."""
 
@@ -258,7 +271,7 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for loss, start, end in phases(flags):
+        for loss, _, end in phases(flags):
             if watch.interrupted or watch.step >= end:
                 continue
             callbacks = [watch]
@@ -268,7 +281,7 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
                     model.bank,
                     model.clusters,
                     [int(k) for k in flags.clusters],
-                    start,
+                    first_clustering(flags, len(train)),
                     flags.cluster_every,
                     flags.cluster_lag,
                     flags.seed,
@@ -338,6 +351,15 @@ def measurement(
         return metrics
 
     return measure
+
+
+def plateau_measure(flags, train: VideoSet, held_out: VideoSet) -> str:
+    """The metric of `measurement` that tells a plateau."""
+    if not (held_out.labels >= 0).any():
+        return "recall_at_1"
+    if flags.loss == "supervised":
+        return "top1"
+    return "knn_top1" if (train.labels >= 0).sum() >= flags.k else "recall_at_1"
 
 
 def strategy() -> tf.distribute.Strategy:

@@ -38,7 +38,8 @@ class Recipe:
 def recipe(videos: int, batch_size: int) -> Recipe:
     """The default constants for a number of training videos and the global batch size."""
     epoch = max(1, videos // batch_size)
-    clusters = (max(1, min(8000, round(videos / 30))),)
+    # Of one cluster alone all neighbours would be close, and nothing would be learned.
+    clusters = (max(2, min(8000, round(videos / 30))),)
     if videos >= LARGE:
         return Recipe(clusters=clusters, cluster_every=epoch)
     return Recipe(
@@ -47,7 +48,8 @@ def recipe(videos: int, batch_size: int) -> Recipe:
         bn_momentum=0.98,
         learning_rate=0.01,
         ir_steps=27 * epoch,
-        neighbours=min(512, max(1, videos // 10)),
+        # More than a cluster holds, so that some of them are not close.
+        neighbours=min(512, videos, max(60, videos // 10)),
         clusters=clusters,
         cluster_every=epoch,
     )

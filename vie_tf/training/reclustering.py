@@ -25,7 +25,7 @@ class Reclustering(keras.callbacks.Callback):
         bank: what is clustered.
         clusters: where it goes.
         sizes: number of clusters of each clustering; fewer where there are fewer videos.
-        first: the step after which there is Local Aggregation, and the first clustering.
+        first: the step after which there is the first clustering.
         every: steps from clustering to clustering.
         lag: steps until it takes effect, below `every`; the first one does at once.
         seed: that of clustering h is `seed + h`.
@@ -44,6 +44,7 @@ class Reclustering(keras.callbacks.Callback):
         watch: Watch,
     ):
         super().__init__()
+        self._supports_tf_logs = True  # as `Watch`
         self.bank, self.clusters, self.sizes = bank, clusters, sizes
         self.first, self.every, self.lag, self.seed = first, every, lag, seed
         self.watch = watch
@@ -52,6 +53,8 @@ class Reclustering(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None) -> None:
         step = self.watch.step
+        if step < self.first:
+            return
         since = (step - self.first) % self.every
         if since == 0:
             self._start()
@@ -62,8 +65,6 @@ class Reclustering(keras.callbacks.Callback):
     def _start(self) -> None:
         parts, numbers = self.bank.snapshot()
         numbers, step = np.concatenate(numbers), self.watch.step
-        if not numbers.size:  # alone, Local Aggregation fills the bank first
-            return
 
         def work():
             try:

@@ -89,7 +89,8 @@ class VIE(keras.Model):
         close = found & self.clusters.close(index, neighbours)
         similarities = self.bank.similarities(embeddings, neighbours)
         similarities = tf.where(found, similarities, float("-inf"))
-        share = tf.reduce_mean(tf.cast(close, tf.float32), axis=1)
+        share = tf.reduce_sum(tf.cast(close, tf.float32), axis=1)
+        share = tf.math.divide_no_nan(share, tf.reduce_sum(tf.cast(found, tf.float32), axis=1))
         loss = local_aggregation.aggregation_loss(similarities, close, self.temperature)
         return {
             # An embedding that is not a number has no neighbours, but its loss must tell.

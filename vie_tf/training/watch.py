@@ -16,9 +16,6 @@ from vie_tf.errors import InputError
 from vie_tf.progress import Line, duration
 from vie_tf.training.checkpoints import Checkpoints
 
-# Of which the first that there is tells a plateau.
-MEASURES = ("knn_top1", "top1", "recall_at_1")
-
 
 def keep_up_to(metrics: Path, step: int) -> None:
     """Drops from metrics.jsonl what was written after the step that a run goes on from.
@@ -50,13 +47,11 @@ class Watch(keras.callbacks.Callback):
         last_step: where it ends.
         batch_size: the global one.
         plateau_from: the step after which evaluations tell the model's `plateau`.
+        plateau_of: the metric that tells it.
         log_every, evaluate_every, save_every: in steps.
         videos: those trained on.
         max_unreadable: clips that may be left out as their videos cannot be read.
     """
-
-    # Keras would otherwise wait for the device after every step to hand over numbers.
-    _supports_tf_logs = True
 
     def __init__(
         self,
@@ -68,16 +63,19 @@ class Watch(keras.callbacks.Callback):
         batch_size: int,
         log_every: int,
         plateau_from: int,
+        plateau_of: str,
         evaluate_every: int,
         save_every: int,
         videos: VideoSet,
         max_unreadable: int,
     ):
         super().__init__()
+        # Keras would otherwise wait for the device after every step to hand over numbers.
+        self._supports_tf_logs = True
         self.checkpoints, self.evaluate = checkpoints, evaluate
         self.step, self.last_step, self.batch_size = first_step, last_step, batch_size
         self.log_every, self.evaluate_every = log_every, evaluate_every
-        self.plateau_from, self.save_every = plateau_from, save_every
+        self.plateau_from, self.plateau_of, self.save_every = plateau_from, plateau_of, save_every
         self.videos, self.max_unreadable, self._unreadable = videos, max_unreadable, 0
         keep_up_to(workdir / "metrics.jsonl", first_step)
         self._file = open(workdir / "metrics.jsonl", "a", buffering=1)
@@ -119,8 +117,10 @@ class Watch(keras.callbacks.Callback):
         if self.step % self.evaluate_every == 0 or last:
             metrics = self.evaluated()
             self.record(metrics)
-            if self.model.plateau and self.step > self.plateau_from:
-                self.model.plateau.see(next(metrics[m] for m in MEASURES if m in metrics))
+            # Not the end's own evaluation: the run may be made longer.
+            due = self.step > self.plateau_from and self.step % self.evaluate_every == 0
+            if self.model.plateau and due and self.plateau_of in metrics:
+                self.model.plateau.see(metrics[self.plateau_of])
             self._pace_from()
         if save:
             self.save()
@@ -173,11 +173,13 @@ class Watch(keras.callbacks.Callback):
         left = (self.last_step - self.step) * self.batch_size / metrics["clips_per_second"]
         neighbours = ""
         if "close" in metrics:
-            found = self.reclustering.metrics
-            neighbours = (
-                f"close {metrics['close']:.0%}  clusters {found.get('clusters', 0)} "
-                f"({found.get('clusters_empty', 0)} empty)  "
-            )
+            neighbours = f"close {metrics['close']:.0%}  "
+            if found := self.reclustering.metrics:  # none since the run went on
+                sizes = [found[f"cluster_{name}"] for name in ("smallest", "median", "largest")]
+                neighbours += (
+                    f"clusters {found['clusters']} ({found['clusters_empty']} empty) of "
+                    f"{'/'.join(f'{n:g}' for n in sizes)} in {found['cluster_seconds']:.1f} s  "
+                )
         self.line.show(
             f"step {self.step}/{self.last_step}  loss {metrics['loss']:.3f}  {neighbours}"
             f"{metrics['clips_per_second']:.0f} clips/s  "
