@@ -14,7 +14,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(PY) -m ruff check .
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses=2 --dist=loadscope
 
 lint: $(READY)
 	@$(PY) -m ruff check .

@@ -253,7 +253,7 @@ def test_the_rule_for_small_sets_teaches_something(videos):
         tf.keras.Model(), bank, 0, rule.temperature, clusters=clusters, neighbours=rule.neighbours
     )
     model.aggregate()
-    embeddings = tf.Variable(points(8, seed=1))
+    embeddings = tf.Variable(points(8, seed=1))  # of no cluster in particular
     with tf.GradientTape() as tape:
         found = model.objective(embeddings, tf.range(8, dtype=tf.int64))
     assert 0 < found["close"].numpy().mean() < 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -137,6 +138,7 @@ class Plateau(tf.Module):
 
     def see(self, value: float) -> None:
         """Takes notice of the measure's next value."""
+        value = np.float32(value)  # as `best`: else a value may exceed its own rounding
         if value > self.best.numpy():
             self.best.assign(value)
             self.waited.assign(0)

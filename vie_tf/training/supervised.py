@@ -34,8 +34,8 @@ class Supervised(keras.Model):
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
             loss = tf.reduce_mean(losses) / replicas
         weights = self.network.trainable_weights
-        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # of this step
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # that it took
         return {"loss": tf.reduce_mean(losses), "learning_rate": rate}
 
     def make_train_function(self, force: bool = False):

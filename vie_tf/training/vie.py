@@ -126,8 +126,8 @@ class VIE(keras.Model):
             losses = self.objective(embeddings, batch["index"])
             loss = tf.reduce_mean(losses["loss"]) / replicas
         weights = self.network.trainable_weights
-        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # of this step
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # that it took
         self.bank.update(batch["index"], embeddings, batch["label"])
         logs = {name: tf.reduce_mean(value) for name, value in losses.items()}
         return {**logs, "learning_rate": rate}
