@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Callable, Union
 
 import tensorflow as tf
 from tensorflow import keras
@@ -23,22 +22,18 @@ from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, damage, open_videos
 from vie_tf.errors import InputError, writing_to
-from vie_tf.evaluation import embed as embedding
-from vie_tf.evaluation.knn import knn_accuracy
-from vie_tf.evaluation.recall import effective_dimension
 from vie_tf.models import families
 from vie_tf.models.relation import FrameSubsets
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training import recipe
 from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.training.measurement import Model, measurement, plateau_measure
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
 from vie_tf.training.reclustering import Reclustering
 from vie_tf.training.supervised import Supervised
 from vie_tf.training.vie import VIE
 from vie_tf.training.watch import Watch
-
-Model = Union[VIE, Supervised]
 
 
 def pretrain(flags) -> None:
@@ -91,7 +86,7 @@ def pretrain(flags) -> None:
         watch = Watch(
             folder,
             saved,
-            measurement(model, held_out, sampling, flags),
+            measurement(model, held_out, sampling, augmentation(flags), flags),
             step,
             flags.steps,
             flags.batch_size,
@@ -307,59 +302,6 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def measurement(
-    model: Model, held_out: VideoSet, sampling: Sampling, flags
-) -> Callable[[], dict[str, float]]:
-    """A function that says how good the network is now, on the held-out videos."""
-    embed = embedding.embedder(model.network)
-    classify = embedding.classifier(model.network)
-    labelled = held_out.subset(held_out.labels >= 0)
-    recipe = augmentation(flags)
-
-    def clips(function: Callable):
-        return embedding.embed_clips(
-            function, labelled, sampling, flags.image_size, flags.clips, test=recipe.test
-        )
-
-    def measure() -> dict[str, float]:
-        metrics = {}
-        if len(held_out) > 1:
-            metrics["recall_at_1"] = embedding.instance_recall(
-                embed, held_out, sampling, flags.image_size, recipe
-            )
-        if isinstance(model, Supervised):
-            if len(labelled):
-                guessed = embedding.video_means(clips(classify)).argmax(axis=1)
-                metrics["top1"] = float((guessed == labelled.labels).mean())
-            return metrics
-        bank = model.bank
-        rows = bank.whole()
-        metrics["effective_dimension"] = effective_dimension(rows)
-        visited = bank.visited.numpy() | flags.legacy
-        if len(labelled) and (visited & (bank.labels.numpy() >= 0)).sum() >= flags.k:
-            metrics["knn_top1"] = knn_accuracy(
-                clips(embed),
-                labelled.labels,
-                rows,
-                bank.labels.numpy(),
-                len(held_out.label_names),
-                flags.k,
-                visited=visited,
-            )["top1"]
-        return metrics
-
-    return measure
-
-
-def plateau_measure(flags, train: VideoSet, held_out: VideoSet) -> str:
-    """The metric of `measurement` that tells a plateau."""
-    if not (held_out.labels >= 0).any():
-        return "recall_at_1"
-    if flags.loss == "supervised":
-        return "top1"
-    return "knn_top1" if (train.labels >= 0).sum() >= flags.k else "recall_at_1"
 
 
 def strategy() -> tf.distribute.Strategy:

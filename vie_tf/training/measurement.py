@@ -1,0 +1,68 @@
+"""What a run measures of its network on the held-out videos while it trains."""
+
+from __future__ import annotations
+
+from typing import Callable, Union
+
+from vie_tf.data.augmentation import Augmentation
+from vie_tf.data.sampling import Sampling
+from vie_tf.data.videos import VideoSet
+from vie_tf.evaluation import embed as embedding
+from vie_tf.evaluation.knn import knn_accuracy
+from vie_tf.evaluation.recall import effective_dimension
+from vie_tf.training.supervised import Supervised
+from vie_tf.training.vie import VIE
+
+Model = Union[VIE, Supervised]
+
+
+def measurement(
+    model: Model, held_out: VideoSet, sampling: Sampling, recipe: Augmentation, flags
+) -> Callable[[], dict[str, float]]:
+    """A function that says how good the network is now, on the held-out videos."""
+    embed = embedding.embedder(model.network)
+    classify = embedding.classifier(model.network)
+    labelled = held_out.subset(held_out.labels >= 0)
+
+    def clips(function: Callable):
+        return embedding.embed_clips(
+            function, labelled, sampling, flags.image_size, flags.clips, test=recipe.test
+        )
+
+    def measure() -> dict[str, float]:
+        metrics = {}
+        if len(held_out) > 1:
+            metrics["recall_at_1"] = embedding.instance_recall(
+                embed, held_out, sampling, flags.image_size, recipe
+            )
+        if isinstance(model, Supervised):
+            if len(labelled):
+                guessed = embedding.video_means(clips(classify)).argmax(axis=1)
+                metrics["top1"] = float((guessed == labelled.labels).mean())
+            return metrics
+        bank = model.bank
+        rows = bank.whole()
+        metrics["effective_dimension"] = effective_dimension(rows)
+        visited = bank.visited.numpy() | flags.legacy
+        if len(labelled) and (visited & (bank.labels.numpy() >= 0)).sum() >= flags.k:
+            metrics["knn_top1"] = knn_accuracy(
+                clips(embed),
+                labelled.labels,
+                rows,
+                bank.labels.numpy(),
+                len(held_out.label_names),
+                flags.k,
+                visited=visited,
+            )["top1"]
+        return metrics
+
+    return measure
+
+
+def plateau_measure(flags, train: VideoSet, held_out: VideoSet) -> str:
+    """The metric of `measurement` that tells a plateau."""
+    if not (held_out.labels >= 0).any():
+        return "recall_at_1"
+    if flags.loss == "supervised":
+        return "top1"
+    return "knn_top1" if (train.labels >= 0).sum() >= flags.k else "recall_at_1"
