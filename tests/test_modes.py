@@ -130,7 +130,11 @@ def test_other_test_clips(run, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, noise", [("multi_scale", "0,0,0,0,0"), ("simclr", "0.6,0.6,0.6,0.15,0.2")]
+    "name, noise",
+    [
+        pytest.param("multi_scale", "0,0,0,0,0", marks=pytest.mark.slow),
+        ("simclr", "0.6,0.6,0.6,0.15,0.2"),
+    ],
 )
 def test_an_augmentation_is_kept_with_its_run(name, noise, data, tmp_path, capsys):
     words = (f"--data={data}", f"--workdir={tmp_path}", f"--augmentation={name}", *TRAIN)

@@ -88,11 +88,11 @@ def test_any_name_is_drawn_and_printed(tmp_path, name):
 
 
 def test_long_names_keep_their_ends():
-    from vie_tf.evaluation.retrieval import _short
+    from vie_tf.evaluation.retrieval import short
 
-    short = _short("class/" + "x" * 100 + "_0042.mp4", 28)
-    assert len(short) == 28 and short.startswith("class/") and short.endswith("_0042.mp4")
-    assert _short("short.mp4", 28) == "short.mp4"
+    name = short("class/" + "x" * 100 + "_0042.mp4", 28)
+    assert len(name) == 28 and name.startswith("class/") and name.endswith("_0042.mp4")
+    assert short("short.mp4", 28) == "short.mp4"
 
 
 def test_sizes_and_row_lengths_may_differ(tmp_path):
