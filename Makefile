@@ -14,7 +14,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(PY) -m ruff check .
-	@$(PY) -m pytest --numprocesses=2 --dist=loadscope
+	@$(PY) -m pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder
 
 lint: $(READY)
 	@$(PY) -m ruff check .

@@ -34,7 +34,7 @@ setup(
         "addons": [ADDONS],
         "beam": ["apache-beam>=2.60"],
         "s3": ["s3fs>=2024.2"],
-        "test": ["pytest>=7.4", "pytest-xdist>=3.5", "ruff>=0.8", ADDONS],
+        "test": ["pytest>=7.4", "pytest-xdist>=3.7", "ruff>=0.8", ADDONS],
     },
     entry_points={"console_scripts": ["vie_tf = vie_tf.main:run"]},
 )
