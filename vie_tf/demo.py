@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from vie_tf import command
+
 FLAGFILE = "flags/demo.flags"
 
 
@@ -132,6 +134,7 @@ def main() -> None:
     )
     call("vie_tf", "--mode=export", f"--workdir={run}", f"--out={out / 'saved_model'}")
     print("\nk-NN of both networks …", flush=True)
+    command.start_compiler()
     before, after = (accuracies(prepared, folder) for folder in (untrained, run))
     held_out = before["label"]["videos"]
     print(f"\n{report(before, after, held_out)}\n")
