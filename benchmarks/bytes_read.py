@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from benchmarks.input_pipeline import make_videos
 from vie_tf.data import crops, pipeline
+from vie_tf.data.frames import Frames, cut
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.models.families import sampling_of
 
@@ -55,11 +56,12 @@ def example_batches(path: Path, size, batch_size: int, image_size: int) -> tf.da
         crop = crops.random_crop(size, image_size, seeds[1])
 
         def read(box):
-            return tf.io.decode_and_crop_jpeg(
+            frame = tf.io.decode_and_crop_jpeg(
                 jpegs[chosen], box, channels=3, dct_method="INTEGER_ACCURATE"
-            )[None]
+            )
+            return Frames(frame[None], lambda frame: frame, tf.constant(""))
 
-        return crops.cut(read, crop, image_size)
+        return cut(read, crop, image_size)[0]
 
     stream = tf.data.TFRecordDataset(str(path)).repeat().shuffle(8).enumerate()
     return stream.map(clip, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(2)

@@ -13,7 +13,8 @@ from scipy import ndimage
 from vie_tf import config
 from vie_tf.data import augmentation, blur
 from vie_tf.data.augmentation import AUGMENTATIONS, ColourNoise
-from vie_tf.data.crops import Crop, cut
+from vie_tf.data.crops import Crop
+from vie_tf.data.frames import cut
 
 FACTS, ARRAYS = golden_rule.load("augment")
 OPERATIONS = ("brightness", "contrast", "saturation", "hue")
@@ -66,7 +67,7 @@ def test_whole_pipeline(run):
         tf.constant(drawn["flipped"]),
     )
     # The reference colours before it flips; the order makes no difference.
-    clip = cut(reader(np.stack(frames)), crop, 56)
+    clip = cut(reader(np.stack(frames)), crop, 56)[0]
     steps = [tuple(step) for step in drawn["jitter_in_order"]]
     ours = jitter(clip, steps, grey=bool(drawn.get("grayscale", drawn.get("gray", False))))
     near(ours, ARRAYS[f"pipeline/{run}"], *HUE_TOLERANCE)

@@ -11,6 +11,7 @@ from pixels import near, reader
 
 from vie_tf.data import crops
 from vie_tf.data.augmentation import AUGMENTATIONS
+from vie_tf.data.frames import cut
 
 FACTS, ARRAYS = golden_rule.load("augment")
 SIZE = FACTS["multiscale_corner_crop"]["source_size_wh"][::-1]
@@ -49,7 +50,7 @@ def picture(size, seed=0):
 def test_validation_crop_is_pillows():
     frame = ARRAYS["resize_input"]
     crop = crops.centre_crop(tf.constant(frame.shape[:2]), 56)
-    near(crops.cut(reader(frame[None]), crop, 56), ARRAYS["val_64_56"], 0.2, 1)
+    near(cut(reader(frame[None]), crop, 56)[0], ARRAYS["val_64_56"], 0.2, 1)
 
 
 @pytest.mark.parametrize("size", [(256, 340), (48, 36), (640, 32), (17, 400)])
@@ -59,7 +60,7 @@ def test_cut_is_the_crop_of_the_resized_frame(size, image_size):
     frame = picture(size)
     for seed in range(3):
         crop = crops.random_crop(tf.constant(size), image_size, tf.constant([seed, 1]))
-        ours = crops.cut(reader(frame[None]), crop, image_size)[0].numpy()
+        ours = cut(reader(frame[None]), crop, image_size)[0][0].numpy()
         height, width = crop.resized.numpy()
         whole = np.asarray(Image.fromarray(frame).resize((width, height), Image.BILINEAR))
         top, left = crop.corner.numpy()
@@ -109,7 +110,7 @@ def test_corner_crops_pixels(key):
         if crop.box.numpy().tolist() == [top, left, side, side]:
             break
         seed += 1
-    near(crops.cut(reader(frame[None]), crop, 28)[0], ARRAYS[key], 0.3, 1)
+    near(cut(reader(frame[None]), crop, 28)[0][0], ARRAYS[key], 0.3, 1)
 
 
 def test_random_sized_crops_have_the_authors_law():
@@ -181,12 +182,12 @@ def test_box_crops_are_cut_before_they_are_resized(name):
         top, left, height, width = crop.box.numpy()
         marked = np.full_like(frame, 255)
         marked[top : top + height, left : left + width] = 0
-        assert not crops.cut(reader(marked[None]), crop, image_size).numpy().any()
+        assert not cut(reader(marked[None]), crop, image_size)[0].numpy().any()
         if crop.area:
             continue
         part = frame[top : top + height, left : left + width]
         expected = Image.fromarray(part).resize((image_size, image_size), Image.BILINEAR)
-        ours = crops.cut(reader(frame[None]), crop, image_size)[0].numpy()
+        ours = cut(reader(frame[None]), crop, image_size)[0][0].numpy()
         near(ours[:, ::-1] if crop.flip else ours, np.asarray(expected), 0.3, 2)
 
 
@@ -194,12 +195,12 @@ def test_imagenets_test_crop_averages_areas():
     frame = picture((512, 640))
     crop = crops.area_crop(tf.constant([512, 640]), 224)
     blocks = frame[32:480, 96:544].reshape(224, 2, 224, 2, 3)
-    near(crops.cut(reader(frame[None]), crop, 224)[0], blocks.mean(axis=(1, 3)), 0.3, 0.5)
+    near(cut(reader(frame[None]), crop, 224)[0][0], blocks.mean(axis=(1, 3)), 0.3, 0.5)
 
 
 def test_square_crop_is_all_of_the_short_side():
     frame = picture((90, 131))
-    ours = crops.cut(reader(frame[None]), crops.square_crop(tf.constant([90, 131]), 56), 56)
+    ours = cut(reader(frame[None]), crops.square_crop(tf.constant([90, 131]), 56), 56)[0]
     left = round((131 - 90) / 2)
     expected = Image.fromarray(frame[:, left : left + 90]).resize((56, 56), Image.BILINEAR)
     near(ours[0], np.asarray(expected), 0.3, 2)
@@ -221,5 +222,5 @@ def test_ten_crops():
         crop = crops.TEN.of(tf.constant(size), image_size, tf.constant(view, tf.int64))
         top, left = corners[view % 5]
         expected = whole[top : top + image_size, left : left + image_size]
-        ours = crops.cut(reader(frame[None]), crop, image_size)[0].numpy()
+        ours = cut(reader(frame[None]), crop, image_size)[0][0].numpy()
         near(ours[:, ::-1] if view >= 5 else ours, expected, 0.3, 2)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from make_videos import number_of, rotate, write_video
+from pixels import clip_of
 
+from vie_tf.data.frames import pixels
 from vie_tf.data.videos import damage, open_videos
 from vie_tf.errors import InputError
 
 
 def numbers_in(videos, row, frames):
-    height, width = videos.sizes[row]
-    box = tf.constant([0, 0, height, width], tf.int32)
-    clip = videos.read(videos.numbers[row], tf.constant(frames, tf.int64), box).numpy()
-    assert clip.shape == (len(frames), height, width, 3)
+    clip = clip_of(videos, row, frames)
+    assert clip.shape == (len(frames), *videos.sizes[row], 3)
     return [number_of(image) for image in clip]
 
 
@@ -51,7 +51,8 @@ def test_reads_inside_a_pipeline(folder):
     frames = tf.constant([7], tf.int64)
     read = videos.read
     dataset = tf.data.Dataset.from_tensor_slices(videos.numbers).map(
-        lambda number: read(number, frames, tf.constant([8, 0, 40, 64])), num_parallel_calls=2
+        lambda number: pixels(read(number, frames, tf.constant([8, 0, 40, 64]))),
+        num_parallel_calls=2,
     )
     clips = list(dataset)
     assert [clip.shape for clip in clips] == [(1, 40, 64, 3)] * 2
@@ -138,7 +139,7 @@ def test_video_that_breaks_during_training_is_named(tmp_path):
     os.remove(path)
     box = tf.constant([0, 0, 48, 64])
     dataset = tf.data.Dataset.from_tensor_slices(videos.numbers).map(
-        lambda number: videos.read(number, tf.constant([0], tf.int64), box)
+        lambda number: pixels(videos.read(number, tf.constant([0], tf.int64), box))
     )
     with pytest.raises(tf.errors.OpError, match="a.mp4: no such file") as caught:
         list(dataset)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import Augmentation, colour_noise
+from vie_tf.data.frames import Frames
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.retrieval import short
@@ -103,10 +104,10 @@ def _numbered(videos: VideoSet) -> VideoSet:
     The pipeline does not tell which frames it takes; sent through it, these do.
     """
 
-    def read(number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+    def read(_: tf.Tensor, frames: tf.Tensor, box: tf.Tensor, portable: bool = False) -> Frames:
         digits = tf.stack([frames % 256, frames // 256 % 256, frames // 65536], axis=-1)
-        shape = (frames.shape[0], box[2], box[3], 3)
-        return tf.broadcast_to(tf.cast(digits, tf.uint8)[:, None, None], shape)
+        fill = lambda colour: tf.broadcast_to(colour, tf.stack([box[2], box[3], 3]))  # noqa: E731
+        return Frames(tf.cast(digits, tf.uint8), fill, tf.constant(""))
 
     return replace(videos, read=read)
 

@@ -21,6 +21,7 @@ from vie_tf import workdir
 from vie_tf.config import RUN
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN, TestCrops
+from vie_tf.data.frames import pixels
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
 from vie_tf.errors import InputError, reason, writing_to
@@ -228,7 +229,8 @@ def shown_video(
     if draw:
         box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
         middle = tf.constant([videos.frames[row] // 2], tf.int64)
-        frame = videos.read(tf.constant(videos.numbers[row], tf.int64), middle, box)[0].numpy()
+        number = tf.constant(videos.numbers[row], tf.int64)
+        frame = pixels(videos.read(number, middle, box))[0].numpy()
     label = videos.label_names[videos.labels[row]] if videos.labels[row] >= 0 else ""
     return retrieval.Video(videos.ids[row], label, similarity, frame)
 

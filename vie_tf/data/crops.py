@@ -1,7 +1,7 @@
 """Where clips are cut out of their frames: decided before anything is decoded.
 
-Only the part of a frame that a crop needs is then decoded (`cut`). The crops are functions of a
-video's size and a seed: one draw a clip, so every frame of it is cut alike.
+Only the part of a frame that a crop needs is then decoded (`frames.cut`). The crops are functions
+of a video's size and a seed: one draw a clip, so every frame of it is cut alike.
 """
 
 from __future__ import annotations
@@ -215,68 +215,6 @@ class TestCrops:
 
 CENTRE = TestCrops(centre_crop)
 TEN = TestCrops(ten_crop, 2 * len(PLACES))
-
-
-def cut(read: Callable, crop: Crop, image_size: int) -> tf.Tensor:
-    """Decodes just what a crop needs, and resizes it.
-
-    The result is the crop of the resized part, as Pillow makes it, whose bilinear filter
-    antialiases.
-
-    Args:
-        read: box int32 [4] (top, left, height, width) -> uint8 [T, height, width, 3].
-        crop: where to cut.
-        image_size: side of the result in pixels.
-
-    Returns:
-        uint8 [T, image_size, image_size, 3].
-    """
-    if crop.area:
-        clip = tf.image.resize(read(crop.box), (image_size, image_size), "area")
-    else:
-        clip = _cut_bilinear(read, crop, image_size)
-    clip = tf.cast(tf.clip_by_value(tf.round(clip), 0.0, 255.0), tf.uint8)
-    return tf.cond(crop.flip, lambda: tf.reverse(clip, axis=[2]), lambda: clip)
-
-
-def _cut_bilinear(read: Callable, crop: Crop, image_size: int) -> tf.Tensor:
-    start, extent = crop.box[:2], crop.box[2:]
-    scale = tf.cast(crop.resized, tf.float32) / tf.cast(extent, tf.float32)
-    # What the filter reaches beyond the crop's own border, in pixels of the video.
-    reach = tf.maximum(1.0, 1.0 / scale) + 1.0
-    first = tf.cast(crop.corner, tf.float32) / scale - reach
-    last = tf.cast(crop.corner + image_size, tf.float32) / scale + reach
-    first = tf.maximum(tf.cast(tf.floor(first), tf.int32), 0)
-    last = tf.minimum(tf.cast(tf.math.ceil(last), tf.int32), extent)
-    pixels = read(tf.concat([start + first, last - first], axis=0))
-    shift = tf.cast(first, tf.float32) * scale - tf.cast(crop.corner, tf.float32)
-
-    def resize(frame: tf.Tensor) -> tf.Tensor:
-        # Heights, then widths: over rows of many numbers TensorFlow's filter is three times as
-        # fast as over pixels of three.
-        for axis in range(2):
-            frame = _filtered(frame, image_size, scale[axis], shift[axis])
-            frame = tf.transpose(frame, (1, 0, 2))
-        return frame
-
-    if pixels.shape[0] == 1:
-        return resize(pixels[0])[None]
-    # Frame by frame, since one frame stays in the processor's cache.
-    return tf.map_fn(resize, pixels, fn_output_signature=tf.float32)
-
-
-def _filtered(frame: tf.Tensor, size: int, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """Resizes [H, W, 3] to float32 [size, W, 3] with an antialiasing triangle filter."""
-    height, width = tf.shape(frame)[0], tf.shape(frame)[1]
-    rows = tf.raw_ops.ScaleAndTranslate(
-        images=tf.reshape(frame, tf.stack([1, height, 1, 3 * width])),
-        size=(size, 1),
-        scale=tf.stack([scale, 1.0]),
-        translation=tf.stack([shift, 0.0]),
-        kernel_type="triangle",
-        antialias=True,
-    )
-    return tf.reshape(rows, tf.stack([size, width, 3]))
 
 
 def resized_size(size: tf.Tensor, short: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -51,12 +52,44 @@ def read(path: str) -> bytes:
         return _store(path).cat_file(path)
 
 
-def read_range(path: str, start: int, length: int) -> bytes:
-    """Some bytes of a remote file, by one request. Raises OSError as `read`."""
+def read_ranges(path: str, ranges: list[tuple[int, int]]) -> list[bytes]:
+    """Some parts of a file: of each range, a start and a length, its bytes.
+
+    Ranges that follow each other are one request; different requests to a remote file run side by
+    side. Of a local file that has become too short, what is there. Raises OSError as `read`.
+    """
+    parts: list[list[tuple[int, int]]] = []
+    for place in sorted(set(ranges)):
+        if parts and sum(parts[-1][-1]) == place[0]:
+            parts[-1].append(place)
+        else:
+            parts.append([place])
+    spans = [(part[0][0], sum(part[-1]) - part[0][0]) for part in parts]
+    if not is_remote(path):
+        with open(path, "rb", buffering=0) as file:
+            blocks = [os.pread(file.fileno(), length, start) for start, length in spans]
+    elif len(spans) == 1:
+        blocks = [_read_range(path, *spans[0])]
+    else:
+        blocks = list(_pool().map(lambda span: _read_range(path, *span), spans))
+    found = {}
+    for part, (begin, _), block in zip(parts, spans, blocks):
+        for start, length in part:
+            found[start, length] = block[start - begin : start - begin + length]
+    return [found[place] for place in ranges]
+
+
+def _read_range(path: str, start: int, length: int) -> bytes:
+    """Bytes of a remote file, by one request."""
     if is_web(path):
         return _request("GET", path, 206, Range=f"bytes={start}-{start + length - 1}").content
     with _os_errors(path):
         return _store(path).cat_file(path, start=start, end=start + length)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(64)
 
 
 def size(path: str) -> int | None:

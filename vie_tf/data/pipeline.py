@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from vie_tf.data import crops
 from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation
+from vie_tf.data.frames import cut, raise_problem
 from vie_tf.data.sampling import TEST_CLIPS, Sampling
 from vie_tf.data.videos import VideoSet
 
@@ -46,12 +47,13 @@ def _clips(
     positions: tf.data.Dataset,
     plan: Callable,
     skip: bool = False,
+    portable: bool = False,
 ) -> tf.data.Dataset:
     """Maps positions, int64 [], to single clips.
 
     plan(position) gives the row, int64 []; from a video's length its frames, int64 [] -> int64 [T];
     from its size the crop, int32 [2] -> Crop; and the colour's seed, int32 [2]. With `skip` a clip
-    that cannot be read is black, and `unreadable` is its row.
+    that cannot be read is black, and `unreadable` is its row; without, it ends the stream.
     """
     numbers, labels, frames, sizes = (
         tf.constant(column)
@@ -61,27 +63,16 @@ def _clips(
     def clip(position):
         index, choose_frames, choose_crop, colour_seed = plan(position)
         chosen, crop = choose_frames(frames[index]), choose_crop(sizes[index])
-        pixels = crops.cut(lambda box: videos.read(numbers[index], chosen, box), crop, image_size)
+        pixels, problem = cut(
+            lambda box: videos.read(numbers[index], chosen, box, portable), crop, image_size
+        )
         pixels.set_shape((sampling.frames, image_size, image_size, 3))
-        return {"clip": pixels, "index": index, "label": labels[index], "seed": colour_seed}
-
-    def readable(position):
-        return {**clip(position), "unreadable": tf.constant(-1, tf.int64)}
-
-    def black(position):
-        index, _, _, colour_seed = plan(position)
-        pixels = tf.zeros((sampling.frames, image_size, image_size, 3), tf.uint8)
         found = {"clip": pixels, "index": index, "label": labels[index], "seed": colour_seed}
-        return {**found, "unreadable": index}
+        if not skip:
+            return {**found, "clip": raise_problem(pixels, problem)}
+        return {**found, "unreadable": tf.where(problem == "", tf.cast(-1, tf.int64), index)}
 
-    def clip_or_black(position):
-        # A graph has no other way to catch an error.
-        one = tf.data.Dataset.from_tensors(position)
-        either = one.map(readable).ignore_errors().concatenate(one.map(black))
-        return either.take(1).get_single_element()
-
-    function = clip_or_black if skip else clip
-    return positions.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return positions.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _without_unreadable(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -149,7 +140,7 @@ def training_batches(
     positions = tf.data.Dataset.range(first_step, last_step).flat_map(
         lambda step: tf.data.Dataset.range(step * batch_size, (step + 1) * batch_size)
     )
-    clips = _clips(videos, sampling, image_size, positions, plan, skip=True)
+    clips = _clips(videos, sampling, image_size, positions, plan, True, bool(service))
     batches = clips.batch(batch_size, drop_remainder=True).map(_without_unreadable)
     if service:
         batches = batches.apply(

@@ -17,18 +17,14 @@ import io
 import json
 import os
 import struct
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import google_crc32c
 import numpy as np
 
 from vie_tf.data import files
 from vie_tf.errors import InputError, reason
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 FORMAT = "vie_tf prepared videos"
 VERSION = 1
@@ -134,118 +130,3 @@ def read_manifest(folder: str) -> list[dict[str, str]]:
     if not sound:
         raise InputError(damaged)
     return rows
-
-
-def record_lengths(index: dict[str, np.ndarray], sizes: dict[str, int]) -> np.ndarray:
-    """Bytes of the record of each frame, int32 [all frames], in the order of the index's `offset`.
-
-    Args:
-        index: from `read_index`.
-        sizes: bytes of each shard, by its name.
-    """
-    frames = np.diff(index["first"])
-    where = np.repeat(index["start"], frames) + index["offset"]
-    shard = np.repeat(index["shard"], frames)
-    # A record ends where the next one begins, or the shard ends; the same frame shown again is no
-    # next one.
-    last = np.append(np.flatnonzero((np.diff(where) != 0) | (np.diff(shard) != 0)), len(where) - 1)
-    ends = np.append(where[last[:-1] + 1], 0)
-    ending = np.append(shard[last[:-1] + 1] != shard[last[:-1]], True)
-    ends[ending] = [sizes[shard_name(number)] for number in shard[last[ending]]]
-    return np.repeat(ends - where[last], np.diff(last, prepend=-1)).astype(np.int32)
-
-
-def frame_reader(
-    folder: str, index: dict[str, np.ndarray], ids: list[str], sizes: dict[str, int]
-) -> Callable:
-    """Reading of prepared frames in TensorFlow ops.
-
-    Reads only the records of the frames asked for: one request of the JPEG's size + 16 bytes each.
-
-    Args:
-        folder: of the prepared set, local or remote.
-        index: from `read_index`.
-        ids: names of the videos, for the message when a record is damaged.
-        sizes: bytes of each shard, by its name.
-
-    Returns:
-        read(number int64 [], frames int64 [T], box int32 [4] = top, left, height, width) ->
-        uint8 [T, height, width, 3].
-    """
-    import tensorflow as tf
-
-    paths = [os.path.join(folder, shard_name(n)) for n in range(index["shard"].max() + 1)]
-    remote = files.is_remote(folder)
-    record_at = _remote_record if remote else _record
-    shards = tf.constant(paths)
-    shard, start, first, offset = (
-        tf.constant(index[name]) for name in ("shard", "start", "first", "offset")
-    )
-    lengths = tf.constant(record_lengths(index, sizes) if remote else [], tf.int32)
-    names = tf.constant([os.fsencode(name) for name in ids])
-
-    def read(number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-        file = tf.gather(shards, tf.gather(shard, number))
-        name = tf.gather(names, number)
-        rows = tf.gather(first, number) + frames
-        where = tf.gather(start, number) + tf.cast(tf.gather(offset, rows), tf.int64)
-        length = tf.gather(lengths, rows) if remote else tf.zeros_like(where)
-
-        def read_one(place: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-            jpeg = record_at(file, *place)
-            whole = tf.debugging.Assert(
-                tf.not_equal(jpeg, ""),
-                ["damaged frame in prepared video", name, "shard", file, "byte", place[0]],
-            )
-            with tf.control_dependencies([whole]):
-                return tf.io.decode_and_crop_jpeg(
-                    jpeg, box, channels=3, dct_method="INTEGER_ACCURATE"
-                )
-
-        if frames.shape[0] == 1:  # a loop of one costs more than the frame
-            return read_one((where[0], length[0]))[None]
-        clip = tf.map_fn(read_one, (where, length), fn_output_signature=tf.uint8)
-        clip.set_shape([frames.shape[0], None, None, 3])
-        return clip
-
-    return read
-
-
-def _record(file: tf.Tensor, where: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-    """What a local record holds, string []; '' where it is damaged, so that we can name it."""
-    import tensorflow as tf
-
-    string = {"output_types": [tf.string], "output_shapes": [[]]}
-    # tf.data.TFRecordDataset has no byte offset; the op under it has, and buffer 0 makes it read
-    # exactly one record.
-    records = tf.raw_ops.TFRecordDatasetV2(
-        filenames=[file],
-        compression_type="",
-        buffer_size=tf.constant(0, tf.int64),
-        byte_offsets=[where],
-    )
-    records = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
-    empty = tf.raw_ops.TensorDataset(components=[tf.constant("")], output_shapes=[[]])
-    records = tf.raw_ops.ConcatenateDataset(input_dataset=records, another_dataset=empty, **string)
-    one = tf.raw_ops.TakeDataset(input_dataset=records, count=tf.constant(1, tf.int64), **string)
-    return tf.raw_ops.DatasetToSingleElement(dataset=one, **string)[0]
-
-
-def _remote_record(file: tf.Tensor, where: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """As `_record`, by one request. Raises InputError where it cannot be read."""
-    import tensorflow as tf
-
-    def fetch(file: bytes | np.ndarray, where: np.int64, length: np.int64) -> bytes:
-        address = os.fsdecode(np.asarray(file).item())  # an array outside of a graph
-        try:
-            found = files.read_range(address, int(where), int(length))
-        except OSError as error:
-            raise InputError(
-                f"{error.filename}: {reason(error)}; the same command goes on when it answers"
-            ) from error
-        data = found[12:-4]
-        return data if found == record(data) else b""
-
-    jpeg = tf.numpy_function(fetch, [file, where, length], tf.string, stateful=False)
-    jpeg.set_shape([])
-    return jpeg

@@ -16,6 +16,7 @@ from absl import flags
 
 from vie_tf import command
 from vie_tf.data import prepared
+from vie_tf.data.files import is_remote
 from vie_tf.errors import InputError
 
 PROTOCOL = "grpc"
@@ -30,12 +31,12 @@ def check_service(address: str, data: str) -> None:
         data: what is trained on.
 
     Raises:
-        InputError: no service there, or `data` is not prepared.
+        InputError: no service there, or `data` is not prepared, or not in a file system.
     """
-    if not prepared.is_prepared(data):
+    if is_remote(data) or not prepared.is_prepared(data):
         raise InputError(
-            f"--data_service: {data} is not prepared, and workers read prepared videos only; run "
-            "data_prep.videos"
+            f"--data_service: {data} is not prepared, or a web address; workers read prepared "
+            "videos from a folder: run data_prep.videos"
         )
     protocol, _, place = address.partition("://")
     host, _, port = place.rpartition(":")

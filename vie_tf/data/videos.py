@@ -15,11 +15,13 @@ import numpy as np
 
 from vie_tf.data import decoding, files, prepared
 from vie_tf.data.source import SPLITS, SourceVideo, list_source
-from vie_tf.errors import InputError, reason
+from vie_tf.errors import InputError
 from vie_tf.progress import track
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from vie_tf.data.frames import Frames
 
 MAX_CLASSES = 1_000_000
 
@@ -39,8 +41,8 @@ class VideoSet:
         file_bytes: int64 [N], length of the file that a video comes from.
         numbers: int64 [N], the number by which `read` knows each video.
         read: read(number int64 [], frames int64 [T], box int32 [4] = top, left, height, width) ->
-            uint8 [T, height, width, 3], RGB; to be called inside tf.data; frames may repeat and
-            need no order. A frame that cannot be read raises an error that names the video.
+            `Frames` of that box, RGB; to be called inside tf.data; frames may repeat and need no
+            order. With `portable=True` another process can run the graph (prepared videos only).
         starts: int64 [N, 2], first and end of the frames at which a row's training clips may
             start, where rows are bins of videos (`sampling.binned`); None: anywhere.
         skipped: why each of the other files of the source is not in it, by its id.
@@ -54,7 +56,7 @@ class VideoSet:
     sizes: np.ndarray
     file_bytes: np.ndarray
     numbers: np.ndarray
-    read: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+    read: Callable[..., Frames]
     starts: np.ndarray | None = None
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -185,6 +187,8 @@ def _labels(data: str, names: list[str], indices: list[str] | None) -> tuple[np.
 
 
 def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSet:
+    from vie_tf.data.records import frame_reader
+
     description = prepared.read_description(folder)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
     kept = [row for row in manifest if row["status"] == "kept"]
@@ -219,7 +223,7 @@ def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSe
         index["size"],
         np.array([row["source_bytes"] for row in kept], np.int64),
         np.arange(len(ids), dtype=np.int64),
-        prepared.frame_reader(folder, index, ids, description["files"]),
+        frame_reader(folder, index, ids, description["files"]),
         skipped={row["path"]: row.get("reason", "") for row in manifest if row["status"] != "kept"},
     )
 
@@ -284,37 +288,41 @@ def _raw_reader(
     """`VideoSet.read` for files: decodes in Python, outside the graph."""
     import tensorflow as tf
 
-    def decode(number: np.ndarray, frames: np.ndarray, box: np.ndarray) -> np.ndarray:
+    from vie_tf.data.frames import Frames
+
+    def decode(number: np.ndarray, frames: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, bytes]:
         video, info = videos[int(number)]
         top, left, height, width = box.tolist()
         try:
             clip = decoding.read_frames(video.path, info, positions[int(number)][frames], decoder)
         except decoding.DecodingError as error:
-            raise InputError(
-                f"{video.path}: {error}; restore the file, then the same command goes on"
-            ) from error
-        return np.ascontiguousarray(clip[:, top : top + height, left : left + width])
+            problem = f"{video.path}: {error}; restore the file, then the same command goes on"
+            return np.zeros((len(frames), 1, 1, 3), np.uint8), os.fsencode(problem)
+        return np.ascontiguousarray(clip[:, top : top + height, left : left + width]), b""
 
-    def read(number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-        clip = tf.numpy_function(decode, [number, frames, box], tf.uint8, stateful=False)
+    def read(
+        number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor, portable: bool = False
+    ) -> Frames:
+        clip, problem = tf.numpy_function(
+            decode, [number, frames, box], [tf.uint8, tf.string], stateful=False
+        )
         clip.set_shape([frames.shape[0], None, None, 3])
-        return clip
+        problem.set_shape([])
+        return Frames(clip, lambda frame: frame, problem)
 
     return read
 
 
 def why_unreadable(videos: VideoSet, row: int) -> str:
-    """What reading a video's frames, one by one, ends with, in a line that names it."""
+    """Why a video's first bad frame cannot be read, in a line that names it."""
     import tensorflow as tf
 
-    read = tf.function(videos.read)  # in a graph, where the errors are as in training
     box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
     number = tf.constant(videos.numbers[row], tf.int64)
-    try:
-        for frame in range(videos.frames[row]):
-            read(number, tf.constant([frame], tf.int64), box)
-    except tf.errors.OpError as error:
-        return str(damage(error) or f"{videos.ids[row]}: {reason(error)}")
+    for frame in range(videos.frames[row]):
+        problem = videos.read(number, tf.constant([frame], tf.int64), box).problem.numpy()
+        if problem:
+            return problem.decode("utf-8", "surrogateescape")
     return f"{videos.ids[row]}: could not be read a moment ago, and can now"
 
 
@@ -327,7 +335,4 @@ def damage(error: tf.errors.OpError) -> InputError | None:
             "no clip of a batch could be read: is the storage of --data there? Mend it, then "
             "the same command goes on"
         )
-    if found := re.search(r"damaged frame in prepared video.*", error.message):
-        said = re.sub(r"\]? \[|\]", " ", found.group())  # TensorFlow puts every part in brackets
-        return InputError(f"{said}; copy that file again, or prepare the videos again")
     return None

@@ -20,7 +20,7 @@ class Recipe:
         learning_rate: of momentum SGD.
         ir_steps: of Instance Recognition before Local Aggregation; about 27 epochs.
         neighbours: K, the background neighbours of Local Aggregation.
-        clusters: number of clusters of each clustering; about 30 videos in each cluster.
+        clusters: number of clusters of each clustering; the paper's hold 30 videos each.
         cluster_every: steps between clusterings; an epoch.
     """
 
@@ -38,10 +38,8 @@ class Recipe:
 def recipe(videos: int, batch_size: int) -> Recipe:
     """The default constants for a number of training videos and the global batch size."""
     epoch = max(1, videos // batch_size)
-    # Of one cluster alone all neighbours would be close, and nothing would be learned.
-    clusters = (max(2, min(8000, round(videos / 30))),)
     if videos >= LARGE:
-        return Recipe(clusters=clusters, cluster_every=epoch)
+        return Recipe(clusters=(min(8000, round(videos / 30)),), cluster_every=epoch)
     return Recipe(
         noise_samples=0,
         temperature=0.2,
@@ -50,6 +48,7 @@ def recipe(videos: int, batch_size: int) -> Recipe:
         ir_steps=27 * epoch,
         # More than a cluster holds, so that some of them are not close.
         neighbours=min(512, videos, max(60, videos // 10)),
-        clusters=clusters,
+        # Of one cluster alone all neighbours would be close, and nothing would be learned.
+        clusters=(max(2, round(videos / 10)),),
         cluster_every=epoch,
     )
