@@ -22,6 +22,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -42,6 +43,9 @@ from vie_tf.data.video_file import (
 
 MIN_FRAMES = 3
 TFIO_BYTES = 64 << 20  # the op needs it three times over
+# glibc's mallopt: from these bytes on, memory that is freed goes back to the system: at the end of
+# the heap, and where it was mapped for itself.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = (-1, 64 << 20), (-3, 32 << 20)
 # Containers whose packets carry presentation times that a seek can be checked against.
 SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
@@ -71,6 +75,17 @@ class VideoInfo:
     def positions(self, fps: float = FPS) -> np.ndarray:
         """Native frame shown at each position of a clock of `fps`: int64 [frames]."""
         return resample(self.times, fps)
+
+
+@cache
+def _keep_memory() -> None:
+    """Lets a frame take the memory of the one before.
+
+    Otherwise the system takes it back and clears it again, which is half of the time.
+    """
+    with suppress(OSError, AttributeError):  # another system's C library
+        for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            ctypes.CDLL(None).mallopt(*option)
 
 
 def least_frames(path: str) -> int:
@@ -140,6 +155,7 @@ def stream(
     Raises:
         DecodingError: the file cannot be opened.
     """
+    _keep_memory()
     pixels = Pixels()
     if is_image(path):
         frame = av.VideoFrame.from_ndarray(read_image(path), "rgb24")
@@ -205,6 +221,7 @@ def read_frames(
     Raises:
         DecodingError: nothing can be decoded.
     """
+    _keep_memory()
     numbers = np.asarray(numbers, np.int64)
     if is_image(path):
         return np.stack([read_image(path)] * len(numbers))
