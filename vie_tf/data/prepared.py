@@ -6,8 +6,8 @@
     manifest.csv            every input video: kept or skipped, and why
 
 A record is 12 bytes (length, its CRC), the JPEG, and 4 bytes (its CRC), so a frame is read, and
-checked, by one request for its own bytes, from any file system TensorFlow knows. All frames of a
-video lie in one shard, in order; a frame shown twice is stored once.
+checked, by one request for its own bytes, wherever it is stored. All frames of a video lie in one
+shard, in order; a frame shown twice is stored once.
 """
 
 from __future__ import annotations
