@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.printing import printer
 from benchmarks.readers import SIZES
 from benchmarks.training_step import Worker, take_turns
 
@@ -96,14 +97,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", help="file for the tables")
     options = parser.parse_args()
-    lines = []
-
-    def say(line: str) -> None:
-        lines.append(line)
-        print(line, flush=True)
-        if options.out:
-            Path(options.out).write_text("\n".join(lines) + "\n")
-
+    say = printer(options.out)
     systems = [name for name in options.systems.split(",") if usable(name)]
     if left := set(options.systems.split(",")) - set(systems):
         say(f"left out, not installed: {', '.join(sorted(left))}")

@@ -18,8 +18,8 @@ import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
+from benchmarks.printing import printer
 from benchmarks.training_step import Worker, take_turns
 
 ROWS = 240_000
@@ -89,14 +89,7 @@ def main() -> None:
     parser.add_argument("--out", help="file for the tables")
     parser.add_argument("--picture", help="PNG of the growth")
     options = parser.parse_args()
-    lines = []
-
-    def say(line: str) -> None:
-        lines.append(line)
-        print(line, flush=True)
-        if options.out:
-            Path(options.out).write_text("\n".join(lines) + "\n")
-
+    say = printer(options.out)
     peers = [name for name in PEERS if name != "faiss" or importlib.util.find_spec("faiss")]
     if len(peers) < len(PEERS):
         say("no faiss: pip install faiss-cpu")

@@ -1,7 +1,7 @@
 """Every family's training step against the plainest Keras and PyTorch steps of the same network.
 
-    python benchmarks/training_step.py --families=single,slow --out=benchmarks/results/step.txt
-    python benchmarks/training_step.py --bfloat16
+    python -m benchmarks.training_step --families=single,slow --out=benchmarks/results/step.txt
+    python -m benchmarks.training_step --bfloat16
 
 PyTorch (CPU) lives in an environment of its own; where it is missing, its column is left out:
 
@@ -30,6 +30,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from benchmarks.printing import printer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -142,16 +144,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 2:
         parser.error("--rounds: at least 2")
-    lines = []
-
-    def say(line: str, show: bool = True) -> None:
-        lines.append(line)
-        if show:
-            print(line, flush=True)
-        if options.out:
-            Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-            Path(options.out).write_text("\n".join(lines) + "\n")
-
+    say = printer(options.out)
     # Name to interpreter, module and what else its make_step takes; ours is first.
     ours = (sys.executable, "vie_step")
     if options.bfloat16:

@@ -8,16 +8,14 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from make_videos import write_video
+from preparing import ROOT, contents, outcome, some_videos
 from servers import s3
 
 from data_prep import finish
 
 pytest.importorskip("apache_beam")
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SMALL = "from data_prep import finish, {0}; finish.SHARD_BYTES = 30000; {0}.run()"
 
 
@@ -29,23 +27,13 @@ def command(program, source, out, *more):
 
 
 def prepare(program, source, out, *more):
-    words = command(program, source, out, *more)
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
-    return done.returncode, done.stdout, done.stderr
-
-
-def contents(folder):
-    return {name: open(os.path.join(folder, name), "rb").read() for name in os.listdir(folder)}
+    return outcome(command(program, source, out, *more))
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("source")
-    for number in range(6):
-        write_video(folder / f"v{number}.mp4", frames=20 + number)
-    write_video(folder / "slow.mkv", frames=5, times=np.arange(5) / 5)
-    write_video(folder / "short.mp4", frames=2)
-    (folder / "bad.mp4").write_bytes(b"x" * 1000)
+    some_videos(folder)
     (folder / "zempty.avi").write_bytes(b"")
     return folder
 

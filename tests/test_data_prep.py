@@ -12,12 +12,11 @@ import pytest
 from make_videos import number_of, rotate, write_video
 from odd_work import odd_work
 from pixels import clip_of
+from preparing import ROOT, contents, outcome, some_videos
 
 from data_prep import pool
 from data_prep.standardise import target_size
 from vie_tf.data.videos import open_videos
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def command(source, out, *more):
@@ -28,24 +27,15 @@ def command(source, out, *more):
 
 
 def prepare(source, out, *more):
-    done = subprocess.run(command(source, out, *more), capture_output=True, text=True, cwd=ROOT)
-    return done.returncode, done.stdout, done.stderr
-
-
-def contents(folder):
-    return {name: open(os.path.join(folder, name), "rb").read() for name in os.listdir(folder)}
+    return outcome(command(source, out, *more))
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("source")
-    for number in range(6):
-        write_video(folder / f"v{number}.mp4", frames=20 + number)
+    some_videos(folder)
     rotate(write_video(folder / "turned.mp4"))
-    write_video(folder / "slow.mkv", frames=5, times=np.arange(5) / 5)
     write_video(folder / "uneven.mkv", frames=5, times=[0, 0.04, 0.08, 0.48, 0.52])
-    write_video(folder / "short.mp4", frames=2)
-    (folder / "bad.mp4").write_bytes(b"x" * 1000)
     (folder / "empty.avi").write_bytes(b"")
     return folder
 
