@@ -63,6 +63,8 @@ def _ours(system: str, sampler: str, folder: Path, threads: int) -> Callable[[in
     videos, sampling = open_videos(str(folder / data), decoder), sampling_of(sampler)
     batches, size = BATCHES[sampler], SIZES[sampler]
     made = {}  # the same dataset again costs no new trace
+    # As in the training step, which is a graph.
+    colour = tf.function(lambda clip, seed: colour_noise(clip, seed, PAPER_COLOUR_NOISE))
 
     def read(clips: int) -> int:
         if clips not in made:
@@ -71,7 +73,7 @@ def _ours(system: str, sampler: str, folder: Path, threads: int) -> Callable[[in
             )
         for batch in made[clips]:
             if system != "prepared_plain":
-                colour_noise(batch["clip"], batch["seed"], PAPER_COLOUR_NOISE)
+                colour(batch["clip"], batch["seed"])
         return clips
 
     return read
