@@ -165,8 +165,10 @@ def speed(videos: VideoSet, image_size: int = 224) -> list[str]:
 
 def main() -> None:
     """The command."""
-    found = open_videos(flags.FLAGS.data, flags.FLAGS.decoder, flags.FLAGS.label_column)
-    print("\n".join(report(flags.FLAGS.data, found)), flush=True)
+    data = flags.FLAGS.data
+    columns = flags.FLAGS.label_column, flags.FLAGS.split_column
+    found = open_videos(data, flags.FLAGS.decoder, *columns)
+    print("\n".join(report(data, found)), flush=True)
     print("\n".join(speed(found)))
 
 
@@ -176,4 +178,5 @@ if __name__ == "__main__":
     )
     flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "What decodes raw videos.")
     flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
+    flags.DEFINE_string("split_column", "split", "The CSV's column that is the split.")
     command.run("data_prep.report", main)
