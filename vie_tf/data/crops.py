@@ -6,7 +6,7 @@ video's size and a seed: one draw a clip, so every frame of it is cut alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import tensorflow as tf
@@ -28,7 +28,8 @@ class Crop:
         box: int32 [4], top, left, height and width of the part, in pixels of the video; nothing
             from outside of it enters.
         resized: int32 [2], height and width that the part is resized to.
-        corner: int32 [2], top and left of the square in the resized part.
+        corner: int32 [2], top and left of the square in the resized part; or of each frame's own,
+            int32 [T, 2].
         flip: bool [], mirror left and right afterwards.
         area: average over areas where the other crops take an antialiasing bilinear filter; the
             square is then all of the resized part.
@@ -76,6 +77,23 @@ def corner_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = 
     corner = tf.cast(tf.constant(PLACES)[place] * free, tf.int32)
     corner = tf.where(centred, size // 2 - half, corner)
     return _box_crop(corner, tf.stack([side, side]), image_size, _flipped(draw[2], flip))
+
+
+def squeezed_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
+    """The frame squeezed into a square of 136 pixels, of it one of 112 anywhere (3DRotNet).
+
+    Arguments as `random_crop`; other image sizes scale that.
+    """
+    draw = tf.random.experimental.stateless_split(seed, 2)
+    resized = tf.fill([2], 136 * image_size // 112)
+    corner = _random_corner(tf.random.stateless_uniform((2,), draw[0]), resized, image_size)
+    return Crop(_whole(size), resized, corner, _flipped(draw[1], flip))
+
+
+def squeezed_centre(size: tf.Tensor, image_size: int) -> Crop:
+    """Tests of `squeezed_crop`: its centre. Arguments as there."""
+    crop = squeezed_crop(size, image_size, tf.zeros(2, tf.int32), flip=False)
+    return replace(crop, corner=(crop.resized - image_size) // 2)
 
 
 def random_sized_crop(
@@ -244,14 +262,17 @@ def _cut_bilinear(read: Callable, crop: Crop, image_size: int) -> tf.Tensor:
     scale = tf.cast(crop.resized, tf.float32) / tf.cast(extent, tf.float32)
     # What the filter reaches beyond the crop's own border, in pixels of the video.
     reach = tf.maximum(1.0, 1.0 / scale) + 1.0
-    first = tf.cast(crop.corner, tf.float32) / scale - reach
-    last = tf.cast(crop.corner + image_size, tf.float32) / scale + reach
+    corners = tf.cast(tf.reshape(crop.corner, (-1, 2)), tf.float32)
+    first = tf.reduce_min(corners, axis=0) / scale - reach
+    last = (tf.reduce_max(corners, axis=0) + image_size) / scale + reach
     first = tf.maximum(tf.cast(tf.floor(first), tf.int32), 0)
     last = tf.minimum(tf.cast(tf.math.ceil(last), tf.int32), extent)
     pixels = read(tf.concat([start + first, last - first], axis=0))
-    shift = tf.cast(first, tf.float32) * scale - tf.cast(crop.corner, tf.float32)
+    shifts = tf.cast(first, tf.float32) * scale - corners
+    shifts = tf.broadcast_to(shifts, (tf.shape(pixels)[0], 2))
 
-    def resize(frame: tf.Tensor) -> tf.Tensor:
+    def resize(one: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        frame, shift = one
         # Heights, then widths: over rows of many numbers TensorFlow's filter is three times as
         # fast as over pixels of three.
         for axis in range(2):
@@ -260,9 +281,9 @@ def _cut_bilinear(read: Callable, crop: Crop, image_size: int) -> tf.Tensor:
         return frame
 
     if pixels.shape[0] == 1:
-        return resize(pixels[0])[None]
+        return resize((pixels[0], shifts[0]))[None]
     # Frame by frame, since one frame stays in the processor's cache.
-    return tf.map_fn(resize, pixels, fn_output_signature=tf.float32)
+    return tf.map_fn(resize, (pixels, shifts), fn_output_signature=tf.float32)
 
 
 def _filtered(frame: tf.Tensor, size: int, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
