@@ -90,6 +90,18 @@ def test_colour_noise_is_one_draw_a_clip_and_follows_its_seed():
     assert (plain.numpy() == clips.numpy()).all()
 
 
+def test_colour_noise_apart_is_a_draw_for_each_frame():
+    frame = ARRAYS["input"]
+    clips = tf.constant(np.broadcast_to(frame, (2, 4, *frame.shape)))  # equal frames
+    strength = AUGMENTATIONS["opn_apart"].colour
+    noisy = augmentation.colour_noise(clips, seeds(2), strength).numpy()
+    assert noisy.shape == clips.shape and len({x.tobytes() for x in noisy.reshape(8, -1)}) == 8
+    again = augmentation.colour_noise(clips[1:], seeds(2)[1:], strength).numpy()
+    np.testing.assert_allclose(again[0], noisy[1], atol=1e-3)
+    shared = augmentation.colour_noise(clips, seeds(2), AUGMENTATIONS["opn"].colour).numpy()
+    assert (shared == shared[:, :1]).all()
+
+
 @pytest.mark.parametrize("clips", [1, 2])
 def test_colour_noise_of_a_small_batch_in_a_graph(clips):
     clip = tf.constant(np.random.default_rng(0).integers(0, 256, (clips, 2, 24, 32, 3)), tf.uint8)

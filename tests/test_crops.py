@@ -113,6 +113,49 @@ def test_corner_crops_pixels(key):
     near(cut(reader(frame[None]), crop, 28)[0][0], ARRAYS[key], 0.3, 1)
 
 
+def test_squeezed_crops():
+    """136 by 136 whatever the frame's shape, of it 112 anywhere; tests take the centre."""
+    size = (90, 131)
+    frame = picture(size)
+    whole = np.asarray(Image.fromarray(frame).resize((136, 136), Image.BILINEAR))
+    corners = []
+    for seed in range(30):
+        crop = crops.squeezed_crop(tf.constant(size), 112, tf.constant([seed, 1]))
+        top, left = crop.corner.numpy()
+        corners += [top, left]
+        if seed < 4:
+            ours = crops.cut(reader(frame[None]), crop, 112)[0].numpy()
+            expected = whole[top : top + 112, left : left + 112]
+            near(ours[:, ::-1] if crop.flip else ours, expected, 0.3, 2)
+    assert min(corners) == 0 and max(corners) == 24 and len(set(corners)) > 15
+    centre = crops.squeezed_centre(tf.constant(size), 112)
+    near(crops.cut(reader(frame[None]), centre, 112)[0], whole[12:124, 12:124], 0.3, 2)
+
+
+def test_shaken_frames_are_each_a_crop_of_its_own():
+    """Around one place, and cut from the whole frame as any crop is."""
+    size, shaken = (120, 160), AUGMENTATIONS["opn"]
+    frames = np.stack([picture(size, seed) for seed in range(4)])
+    moves = []
+    for seed in range(100):
+        drawn = tf.constant([seed, 1])
+        plain = shaken.crop(tf.constant(size), 80, drawn)
+        crop = shaken.training_crop(tf.constant(size), 80, 4, drawn)
+        corners, free = crop.corner.numpy(), crop.resized.numpy() - 80
+        assert (0 <= corners).all() and (corners <= free).all()
+        moves += (corners - plain.corner.numpy()).ravel().tolist()
+        if seed < 3:
+            ours = crops.cut(reader(frames), crop, 80).numpy()
+            height, width = crop.resized.numpy()
+            for frame, found, (top, left) in zip(frames, ours, corners):
+                whole = Image.fromarray(frame).resize((width, height), Image.BILINEAR)
+                expected = np.asarray(whole)[top : top + 80, left : left + 80]
+                near(found[:, ::-1] if crop.flip else found, expected, 0.3, 2)
+    assert set(moves) == set(range(-5, 6)) and abs(np.mean(moves)) < 0.5
+    again = shaken.training_crop(tf.constant(size), 80, 4, tf.constant([99, 1]))
+    np.testing.assert_array_equal(again.corner, corners)
+
+
 def test_random_sized_crops_have_the_authors_law():
     boxes, flips = draws(crops.random_sized_crop, tuple(SIZE))
     theirs = FACTS["random_sized_crop_224"]

@@ -169,6 +169,7 @@ def test_documented_table_is_what_is_printed():
     assert list(documented) == [*families.FAMILIES, *pairs]
     built = {NETWORKS[name]["family"]: network(name) for name in NETWORKS if "_r" not in name}
     built["relation_mean"] = built["relation"]
+    built.update(opn=built["trn"], rotnet3d=built["resnet3d"])  # on other frames
     counts = {name: families.parameters(model) for name, model in built.items()}
     for name in ("slow", "slowfast"):
         counts[f"two-stream of `single` and `{name}"] = counts["single"] + counts[name]

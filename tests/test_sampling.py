@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vie_tf.data.sampling import HalfSeconds, Window
+from vie_tf.data.sampling import HalfSeconds, Offsets, Window
 from vie_tf.errors import InputError
 from vie_tf.models.families import FAMILIES, sampling_of
 
@@ -122,6 +122,25 @@ def test_half_seconds(bins):
     assert (np.diff(short) == 1).all()
 
 
+def test_frames_of_order_prediction():
+    """Four frames over 9 or 15, as often, that start anywhere."""
+    drawn = draws(SAMPLING["opn"], 40, 3000)
+    spans, counts = np.unique(np.diff(drawn), axis=0, return_counts=True)
+    assert spans.tolist() == [[3, 3, 3], [5, 5, 5]] and counts.min() > 1400
+    for span in (9, 15):
+        starts = drawn[drawn[:, 3] - drawn[:, 0] == span, 0]
+        assert set(starts) == set(range(40 - span))
+    assert (np.diff(spaced(SAMPLING["opn"], 40, 5)) == 5).all()
+    assert spaced(SAMPLING["opn"], 40, 5)[:, 0].tolist() == [2, 7, 12, 17, 22]
+
+
+def test_sixteen_frames_a_second():
+    """Of 25: each frame is the last one at its time, so that the clip lasts as long."""
+    drawn = draws(SAMPLING["rotnet3d"], 100)
+    assert (drawn - drawn[:, :1] == np.floor(np.arange(16) / 16 * 25)).all()
+    assert drawn.min() == 0 and drawn.max() == 99
+
+
 def test_legacy_half_seconds_bunch_where_the_fixed_ones_spread():
     legacy, fixed = (sampling_of("trn", legacy=on) for on in (True, False))
     assert len(np.unique(spaced(legacy, 64, 5), axis=0)) == 1
@@ -154,6 +173,11 @@ def test_consecutive_clips_follow_each_other(name, n):
         assert len(clips) == max(1, -(-n // length) // sampling.frames)
         if n >= sampling.frames:
             assert (np.diff(clips.ravel()) > 0).all()
+        return
+    if isinstance(sampling, Offsets):
+        starts = [*range(0, n - sampling.shortest + 1, sampling.shortest)]
+        if n >= sampling.shortest:
+            assert clips[:, 0].tolist() == starts and (clips[:, -1] < [*starts[1:], n]).all()
         return
     span = sampling.frames * sampling.interval
     reach = span - sampling.interval + 1

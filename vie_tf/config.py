@@ -9,7 +9,11 @@ from absl import flags
 from vie_tf.errors import InputError
 
 MODES = ("pretrain", "look", "knn", "embed", "retrieve", "export", "import_checkpoint")
-AUGMENTATIONS = ("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet")
+AUGMENTATIONS = (
+    *("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet"),
+    *("opn", "opn_apart", "rotnet"),
+)
+WITH_BANK = ("ir", "la", "vie")  # losses
 FLAGS = flags.FLAGS
 
 flags.DEFINE_enum("mode", "pretrain", MODES, "What to do.")
@@ -39,9 +43,10 @@ flags.DEFINE_integer("depth", 18, "Depth of the ResNet: 18, 34 or 50.", lower_bo
 flags.DEFINE_enum(
     "loss",
     "ir",
-    ("ir", "la", "vie", "supervised"),
-    "Objective: Instance Recognition, Local Aggregation, VIE (IR for --ir_steps, then LA), or the "
-    "supervised twin, which learns the labels.",
+    (*WITH_BANK, "supervised", "order", "rotation"),
+    "Objective: Instance Recognition, Local Aggregation, VIE (IR for --ir_steps, then LA), the "
+    "supervised twin, which learns the labels, or to tell the order of frames (OPN) or how a clip "
+    "is turned (3DRotNet).",
 )
 flags.DEFINE_integer("image_size", None, "Side of the clips, pixels. Default: the family's.", 1)
 flags.DEFINE_integer("batch_size", 64, "Clips a step, over all replicas.", lower_bound=1)
@@ -196,9 +201,9 @@ RUN = (
 
 # The flags that have no effect with some of --loss, and those with which they have one.
 OF_LOSS = {
-    "temperature": ("ir", "la", "vie"),
-    "bank_momentum": ("ir", "la", "vie"),
-    "bank_precision": ("ir", "la", "vie"),
+    "temperature": WITH_BANK,
+    "bank_momentum": WITH_BANK,
+    "bank_precision": WITH_BANK,
     "noise_samples": ("ir", "vie"),
     "ir_steps": ("vie",),
     "neighbours": ("la", "vie"),
@@ -246,7 +251,7 @@ def check_flags() -> None:
         )
     if FLAGS.out and "out" not in NEEDS[FLAGS.mode]:
         raise InputError(f"--out is not for --mode={FLAGS.mode}: leave it out")
-    if FLAGS.mode == "import_checkpoint" and FLAGS.loss == "supervised":
+    if FLAGS.mode == "import_checkpoint" and FLAGS.loss not in WITH_BANK:
         raise InputError("--mode=import_checkpoint takes runs with a bank: --loss=ir, la or vie")
     given_noise = FLAGS.colour_noise is not None
     try:

@@ -33,6 +33,7 @@ from vie_tf.look import contact_sheet, first_looks
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
+from vie_tf.objectives import pretext
 from vie_tf.training import checkpoints
 from vie_tf.training.pretrain import (  # noqa: F401 (pretrain is a mode too)
     augmentation,
@@ -47,6 +48,7 @@ def look(flags) -> None:
     out = writable(flags.out)
     sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     families.check(flags.depth, flags.image_size)
+    pretext.check_family(flags.loss, flags.family)
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     train, _, said = training_videos(flags, videos, sampling)
     print(said)
@@ -295,13 +297,13 @@ def run_sampling(run: dict[str, str]) -> Sampling:
 def load_network(folder: Path, any_size: bool = False) -> keras.Model:
     """The network of a run with the weights of its newest checkpoint, in float32."""
     run = workdir.read_flags(folder)
+    supervised = run["loss"] == "supervised"
+    labels = len(workdir.read_data(folder)["label_names"]) if supervised else 0
     network = families.build(
         run["family"],
         None if any_size else int(run["image_size"]),
         depth=int(run["depth"]),
-        num_classes=len(workdir.read_data(folder)["label_names"])
-        if run["loss"] == "supervised"
-        else None,
+        **pretext.head(run["loss"], labels),
     )
     step = checkpoints.restore_network(folder / "checkpoints", network)
     print(f"{run['family']} of {folder} at step {step}", file=sys.stderr)

@@ -22,6 +22,7 @@ _PANELS = (
     ("top1", "top-1 accuracy", _VALUE, "{:.3f}"),
     ("effective_dimension", "effective dimension", _VALUE, "{:.1f}"),
     ("loss", "loss", _LOSS, "{:.2f}"),
+    ("accuracy", "accuracy in training", _LOSS, "{:.2f}"),
     ("close", "close among background", _LOSS, "{:.0%}"),
     ("learning_rate", "learning rate", _LOSS, "{:.2g}"),
     ("clips_per_second", "clips per second", _SPEED, "{:.0f}"),
@@ -38,9 +39,9 @@ def learning_curves(metrics_jsonl_path: str, png_path: str) -> None:
     twice, as happens when a run is killed and goes on from a checkpoint, counts as last written.
 
     Args:
-        metrics_jsonl_path: a JSON object a line, with 'step' and some of loss, learning_rate,
-          close (0 to 1), clips_per_second, data_wait (0 to 1), knn_top1, recall_at_1,
-          effective_dimension.
+        metrics_jsonl_path: a JSON object a line, with 'step' and some of loss, accuracy,
+          learning_rate, close (0 to 1), clips_per_second, data_wait (0 to 1), knn_top1,
+          recall_at_1, effective_dimension.
         png_path: the picture to write.
 
     Raises:

@@ -7,7 +7,7 @@ batches where the network runs (`colour_noise`). `AUGMENTATIONS` are the recipes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Callable
 
@@ -30,6 +30,7 @@ class ColourNoise:
         grey_first: it does so before all else, not after it.
         jittered: probability that brightness, contrast, saturation and hue are changed at all.
         blur: probability of a Gaussian blur at the end.
+        apart: whether each frame has draws of its own.
     """
 
     brightness: float = 0.4
@@ -40,6 +41,7 @@ class ColourNoise:
     grey_first: bool = False
     jittered: float = 1.0
     blur: float = 0.0
+    apart: bool = False
 
     @property
     def strengths(self) -> list[float]:
@@ -61,12 +63,27 @@ class Augmentation:
         colour: what `colour_noise` does.
         test: the crops of test clips.
         flip: whether half of the training clips are mirrored.
+        shake: how far each training frame's square is moved by itself, in pixels either way, but
+            not out of the frame (OPN's spatial jitter).
     """
 
     crop: Callable = crops.random_crop
     colour: ColourNoise = PAPER_COLOUR_NOISE
     test: crops.TestCrops = crops.CENTRE
     flip: bool = True
+    shake: int = 0
+
+    def training_crop(
+        self, size: tf.Tensor, image_size: int, frames: int, seed: tf.Tensor
+    ) -> crops.Crop:
+        """Where a training clip of `frames` is cut; the other arguments are those of `crop`."""
+        crop = self.crop(size, image_size, seed, self.flip)
+        if not self.shake:
+            return crop
+        seed, reach = tf.random.experimental.stateless_fold_in(seed, 1), self.shake
+        moves = tf.random.stateless_uniform((frames, 2), seed, -reach, reach + 1, tf.int32)
+        corners = tf.clip_by_value(crop.corner + moves, 0, crop.resized - image_size)
+        return replace(crop, corner=corners)
 
 
 VIE_AUGMENTATION = Augmentation()
@@ -85,6 +102,9 @@ AUGMENTATIONS = {
         ColourNoise(grey=0.2, grey_first=True),
         crops.TestCrops(crops.area_crop),
     ),
+    "opn": Augmentation(shake=5),
+    "opn_apart": Augmentation(colour=ColourNoise(apart=True), shake=5),
+    "rotnet": Augmentation(crops.squeezed_crop, NO_NOISE, crops.TestCrops(crops.squeezed_centre)),
 }
 
 
@@ -184,6 +204,13 @@ def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.
     Returns:
         float32 [B, T, H, W, 3] in 0..255.
     """
+    if strength.apart:
+        frames = clip.shape[1]
+        seeds = tf.map_fn(lambda s: tf.random.experimental.stateless_split(s, frames), seed)
+        each = tf.reshape(clip, (-1, 1, *clip.shape[2:]))
+        alike = replace(strength, apart=False)
+        noisy = colour_noise(each, tf.reshape(seeds, (-1, 2)), alike)
+        return tf.reshape(noisy, (-1, *clip.shape[1:]))
     ranges = (strength.brightness, strength.contrast, strength.saturation, strength.hue)
     draws = tf.map_fn(
         lambda s: tf.random.stateless_uniform((12,), s), seed, fn_output_signature=tf.float32

@@ -6,7 +6,7 @@ of a video's size and a seed: one draw a clip, so every frame of it is cut alike
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import tensorflow as tf
@@ -28,7 +28,8 @@ class Crop:
         box: int32 [4], top, left, height and width of the part, in pixels of the video; nothing
             from outside of it enters.
         resized: int32 [2], height and width that the part is resized to.
-        corner: int32 [2], top and left of the square in the resized part.
+        corner: int32 [2], top and left of the square in the resized part; or of each frame's own,
+            int32 [T, 2].
         flip: bool [], mirror left and right afterwards.
         area: average over areas where the other crops take an antialiasing bilinear filter; the
             square is then all of the resized part.
@@ -76,6 +77,23 @@ def corner_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = 
     corner = tf.cast(tf.constant(PLACES)[place] * free, tf.int32)
     corner = tf.where(centred, size // 2 - half, corner)
     return _box_crop(corner, tf.stack([side, side]), image_size, _flipped(draw[2], flip))
+
+
+def squeezed_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
+    """The frame squeezed into a square of 136 pixels, of it one of 112 anywhere (3DRotNet).
+
+    Arguments as `random_crop`; other image sizes scale that.
+    """
+    draw = tf.random.experimental.stateless_split(seed, 2)
+    resized = tf.fill([2], 136 * image_size // 112)
+    corner = _random_corner(tf.random.stateless_uniform((2,), draw[0]), resized, image_size)
+    return Crop(_whole(size), resized, corner, _flipped(draw[1], flip))
+
+
+def squeezed_centre(size: tf.Tensor, image_size: int) -> Crop:
+    """Tests of `squeezed_crop`: its centre. Arguments as there."""
+    crop = squeezed_crop(size, image_size, tf.zeros(2, tf.int32), flip=False)
+    return replace(crop, corner=(crop.resized - image_size) // 2)
 
 
 def random_sized_crop(

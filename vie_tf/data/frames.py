@@ -63,17 +63,19 @@ def cut(read: Callable, crop: Crop, image_size: int) -> tuple[tf.Tensor, tf.Tens
     """
     box, resize = _by_area(crop, image_size) if crop.area else _bilinear(crop, image_size)
     frames = read(box)
+    each = (frames.stored, crop.corner) if crop.corner.shape.rank == 2 else frames.stored
 
-    def one(stored: tf.Tensor) -> tf.Tensor:
+    def one(stored: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        stored, corner = stored if isinstance(stored, tuple) else (stored, crop.corner)
         # Averages of 0..255 stay there.
-        return tf.cast(tf.round(resize(frames.unpack(stored))), tf.uint8)
+        return tf.cast(tf.round(resize(frames.unpack(stored), corner)), tf.uint8)
 
     def clip() -> tf.Tensor:
         if frames.stored.shape[0] == 1:  # a loop of one costs more than the frame
-            cut = one(frames.stored[0])[None]
+            cut = one(tf.nest.map_structure(lambda values: values[0], each))[None]
         else:  # frame by frame, since one frame stays in the processor's cache
             shape = tf.TensorSpec((image_size, image_size, 3), tf.uint8)
-            cut = tf.map_fn(one, frames.stored, fn_output_signature=shape)
+            cut = tf.map_fn(one, each, fn_output_signature=shape)
         return tf.cond(crop.flip, lambda: tf.reverse(cut, axis=[2]), lambda: cut)
 
     def black() -> tf.Tensor:
@@ -83,8 +85,8 @@ def cut(read: Callable, crop: Crop, image_size: int) -> tuple[tf.Tensor, tf.Tens
 
 
 def _by_area(crop: Crop, image_size: int) -> tuple[tf.Tensor, Callable]:
-    """The box that a crop needs, and how a frame of it is resized to float32 [H, W, 3]."""
-    return crop.box, lambda frame: tf.image.resize(frame, (image_size, image_size), "area")
+    """The box that a crop needs, and how a frame of it, with its corner, becomes float32 [H, W, 3]."""
+    return crop.box, lambda frame, _: tf.image.resize(frame, (image_size, image_size), "area")
 
 
 def _bilinear(crop: Crop, image_size: int) -> tuple[tf.Tensor, Callable]:
@@ -93,13 +95,15 @@ def _bilinear(crop: Crop, image_size: int) -> tuple[tf.Tensor, Callable]:
     scale = tf.cast(crop.resized, tf.float32) / tf.cast(extent, tf.float32)
     # What the filter reaches beyond the crop's own border, in pixels of the video.
     reach = tf.maximum(1.0, 1.0 / scale) + 1.0
-    first = tf.cast(crop.corner, tf.float32) / scale - reach
-    last = tf.cast(crop.corner + image_size, tf.float32) / scale + reach
+    corners = tf.cast(tf.reshape(crop.corner, (-1, 2)), tf.float32)
+    first = tf.reduce_min(corners, axis=0) / scale - reach
+    last = (tf.reduce_max(corners, axis=0) + image_size) / scale + reach
     first = tf.maximum(tf.cast(tf.floor(first), tf.int32), 0)
     last = tf.minimum(tf.cast(tf.math.ceil(last), tf.int32), extent)
-    shift = tf.cast(first, tf.float32) * scale - tf.cast(crop.corner, tf.float32)
+    start_shift = tf.cast(first, tf.float32) * scale
 
-    def resize(frame: tf.Tensor) -> tf.Tensor:
+    def resize(frame: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
+        shift = start_shift - tf.cast(corner, tf.float32)
         # Heights, then widths: over rows of many numbers TensorFlow's filter is three times as
         # fast as over pixels of three.
         for axis in range(2):

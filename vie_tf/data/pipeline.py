@@ -134,7 +134,7 @@ def training_batches(
             return sampling.random(n, frame_seed, tf.unstack(starts[index]))
 
         drawn = clip_seed(seed, epoch, index)
-        return _augmented(drawn, index, image_size, choose, augmentation)
+        return _augmented(drawn, index, image_size, sampling.frames, choose, augmentation)
 
     # By steps, which a service deals out whole.
     positions = tf.data.Dataset.range(first_step, last_step).flat_map(
@@ -238,7 +238,7 @@ def first_half_batches(
         def choose(n, frame_seed):
             return sampling.random(tf.maximum(n // 2, 1), frame_seed)
 
-        return _augmented(drawn, index, image_size, choose, augmentation)
+        return _augmented(drawn, index, image_size, sampling.frames, choose, augmentation)
 
     return _in_order(videos, sampling, image_size, len(videos) * clips, batch_size, plan)
 
@@ -278,6 +278,7 @@ def _augmented(
     seed: tf.Tensor,
     index: tf.Tensor,
     image_size: int,
+    frames: int,
     choose: Callable,
     augmentation: Augmentation,
 ) -> tuple:
@@ -287,6 +288,7 @@ def _augmented(
         seed: int32 [2], of everything random in the clip.
         index: int64 [], the row.
         image_size: H = W in pixels.
+        frames: T.
         choose: frames of the video int64 [], seed int32 [2] -> int64 [T].
         augmentation: as in `training_batches`.
     """
@@ -294,7 +296,7 @@ def _augmented(
     return (
         index,
         lambda n: choose(n, frame_seed),
-        lambda size: augmentation.crop(size, image_size, crop_seed, augmentation.flip),
+        lambda size: augmentation.training_crop(size, image_size, frames, crop_seed),
         colour_seed,
     )
 

@@ -1,9 +1,10 @@
 """Which frames make a clip: functions of a video's length and a seed (paper section 3, appendix A).
 
-The strategies are frozen values with the same members: `frames`, how many make a clip;
-`random(n, seed)`, a training clip; `spaced(n, clips)`, the clips of a test; `consecutive(n)`, all
-that follow each other. All frame numbers count from 0 at 25 frames a second. Evenly spaced means in
-the middles of equal parts, so one test clip is the middle one.
+The strategies are frozen values with the same members: `frames`, how many make a clip; `shortest`,
+of how many a video must be not to go round; `random(n, seed)`, a training clip; `spaced(n, clips)`,
+the clips of a test; `consecutive(n)`, all that follow each other. All frame numbers count from 0 at
+25 frames a second. Evenly spaced means in the middles of equal parts, so one test clip is the
+middle one.
 
 A video shorter than one clip goes round and round; no other does. With `legacy` the frames are
 those of the authors' loader, with its faults: most families' training clips never reach a video's
@@ -43,6 +44,10 @@ class Window:
     loops: bool = True
     legacy: bool = False
 
+    @property
+    def shortest(self) -> int:
+        return (self.frames - 1) * self.interval + 1
+
     def starts(self, n: tf.Tensor) -> tf.Tensor:
         """How many first frames a training clip may have, 0 and up.
 
@@ -56,8 +61,7 @@ class Window:
             # One interval too many is left for the clip, so the last frame is never reached.
             span = self.frames * self.interval
             return tf.where(n > span, n, n * (span // n + 1)) - span
-        reach = (self.frames - 1) * self.interval
-        return tf.where(n > reach, n - reach, n)
+        return _starts(n, self.shortest)
 
     def random(
         self, n: tf.Tensor, seed: tf.Tensor, within: tuple[tf.Tensor, tf.Tensor] | None = None
@@ -129,6 +133,10 @@ class HalfSeconds:
     length: int = 12
     legacy: bool = False
 
+    @property
+    def shortest(self) -> int:
+        return self.frames
+
     def random(self, n: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """A training clip: any half second first, in each any frame.
 
@@ -184,12 +192,66 @@ class HalfSeconds:
         return low, tf.minimum(low + length, n)
 
 
+@dataclass(frozen=True)
+class Offsets:
+    """Frames at uneven distances from the first: each training clip takes one of several patterns.
+
+    Attributes:
+        patterns: each of F offsets, ascending from 0; the last reaches farthest, and is that of all
+            test clips.
+        legacy: of no effect.
+    """
+
+    patterns: tuple[tuple[int, ...], ...]
+    legacy: bool = False
+
+    @property
+    def frames(self) -> int:
+        return len(self.patterns[-1])
+
+    @property
+    def shortest(self) -> int:
+        return self.patterns[-1][-1] + 1
+
+    def random(self, n: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """A training clip: every pattern as likely as any other, and then every start.
+
+        Args:
+            n: int64 [], frames of the video, at least 1.
+            seed: int32 [2].
+
+        Returns:
+            int64 [F], in 0..n-1; ascending unless n < `shortest`.
+        """
+        pattern_seed, seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+        number = tf.random.stateless_uniform((), pattern_seed, 0, len(self.patterns), tf.int32)
+        offsets = tf.constant(self.patterns, tf.int64)[number]
+        starts = _starts(n, offsets[-1] + 1)
+        return (tf.random.stateless_uniform((), seed, 0, starts, tf.int64) + offsets) % n
+
+    def spaced(self, n: tf.Tensor, clips: int) -> tf.Tensor:
+        """As `Window.spaced`."""
+        return self._clips(_middles(_starts(n, self.shortest), clips), n)
+
+    def consecutive(self, n: tf.Tensor) -> tf.Tensor:
+        """As `Window.consecutive`."""
+        return self._clips(tf.range(0, _starts(n, self.shortest), self.shortest), n)
+
+    def _clips(self, start: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+        return (start[:, None] + tf.constant(self.patterns[-1], tf.int64)) % n
+
+
+def _starts(n: tf.Tensor, shortest: int | tf.Tensor) -> tf.Tensor:
+    """How many first frames a clip may have; a video that goes round may start anywhere."""
+    return tf.where(n >= shortest, n - shortest + 1, n)
+
+
 def _middles(positions: tf.Tensor, parts: int) -> tf.Tensor:
     """The middles of equal parts of 0..positions-1, int64 [parts]."""
     return (2 * tf.range(parts, dtype=tf.int64) + 1) * positions // (2 * parts)
 
 
-Sampling = Union[Window, HalfSeconds]
+Sampling = Union[Window, HalfSeconds, Offsets]
 
 
 def binned(videos: VideoSet, sampling: Sampling, bin_frames: int) -> VideoSet:
@@ -209,7 +271,7 @@ def binned(videos: VideoSet, sampling: Sampling, bin_frames: int) -> VideoSet:
         A set with `starts`, the bins of a video after each other; ids and labels repeat.
 
     Raises:
-        InputError: HalfSeconds, whose clips start at half seconds and not at frames.
+        InputError: not a Window.
     """
     if not isinstance(sampling, Window):
         raise InputError("--bin_frames is for families whose frames have a constant interval")

@@ -9,7 +9,7 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf.data.sampling import TEST_CLIPS, HalfSeconds, Sampling, Window
+from vie_tf.data.sampling import TEST_CLIPS, HalfSeconds, Offsets, Sampling, Window
 from vie_tf.errors import InputError
 from vie_tf.models import heads
 from vie_tf.models.fast import fast
@@ -52,6 +52,9 @@ FAMILIES = {
     "relation_mean": Family(functools.partial(relation, mean=True), HalfSeconds(8), 224),
     "relation4": Family(relation, HalfSeconds(4), 224),
     "relation4_mean": Family(functools.partial(relation, mean=True), HalfSeconds(4), 224),
+    # Four frames over 9 or 15; 16 frames a second of videos that have 25.
+    "opn": Family(trn, Offsets(((0, 3, 6, 9), (0, 5, 10, 15))), 80),
+    "rotnet3d": Family(resnet3d, Offsets((tuple(25 * i // 16 for i in range(16)),)), 112),
 }
 
 # Below this the last feature map would be a fraction of one pixel wide.
@@ -110,6 +113,7 @@ def build(
     num_classes: int | None = None,
     bn_momentum: float = 0.997,
     frames: int | None = None,
+    classify: Callable = heads.logits,
     **options,
 ) -> keras.Model:
     """Builds the network of a family.
@@ -119,16 +123,17 @@ def build(
         image_size: height and width of a frame in pixels; None accepts any size.
         depth: 18, 34 or 50.
         dimension: of the embedding.
-        num_classes: None, or of the supervised twin, which classifies instead of embedding.
+        num_classes: None, or of a network that classifies instead of embedding.
         bn_momentum: of batch normalisation's moving statistics; 0.997 in the paper's runs.
         frames: of a clip; default the family's.
+        classify: from pooled features and `num_classes` to the logits, float32.
         **options: those of the family's own function, such as `mean` of `relation`.
 
     Returns:
         A model from clips [B, T, H, W, 3], pixel values in 0..255 of any number type, to a dict:
         `embedding` float32 [B, dimension] of unit norm and the taps `encode_1`.., channels last.
-        With `num_classes` also `logits` float32 [B, num_classes], and the embedding is the pooled
-        features brought to unit norm.
+        With `num_classes` also `logits`, of `heads.logits` float32 [B, num_classes], and the
+        embedding is the pooled features brought to unit norm.
 
     Raises:
         InputError: unknown family or depth, an image too small for five halvings, or a number of
@@ -142,7 +147,7 @@ def build(
     taps, features = kind.network(clip, depth=depth, bn_momentum=bn_momentum, **options)
     if num_classes:
         head = {
-            "logits": heads.logits(features, num_classes),
+            "logits": classify(features, num_classes),
             "embedding": heads.UnitNorm(name="embedding")(features),
         }
     else:
@@ -177,6 +182,9 @@ def frames_in_words(sampling: Sampling) -> str:
     """Which frames make a clip."""
     if isinstance(sampling, HalfSeconds):
         return "one of each of as many half-seconds"
+    if isinstance(sampling, Offsets):
+        lengths = " or ".join(str(pattern[-1]) for pattern in sampling.patterns)
+        return f"spread over {lengths} frames"
     if sampling.frames == 1:
         return "any"
     return "consecutive" if sampling.interval == 1 else f"every {sampling.interval}th"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -42,3 +44,32 @@ def embedding(features, dimension: int):
 def logits(features, num_classes: int):
     """Pooled features [B, C] to float32 [B, num_classes]."""
     return keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
+
+
+def order_logits(features, num_classes: int):
+    """The order prediction network (OPN): of every order of four frames, which one it is.
+
+    A hidden layer looks at each ordered pair of frames, the last one at the six pairs of an order.
+
+    Args:
+        features: of four frames in the order of time, one after the other, float32 [B, 4 C].
+        num_classes: how many orders are told apart.
+
+    Returns:
+        float32 [B, 24, num_classes], the orders as `itertools.permutations(range(4))` lists them.
+    """
+    pairs = list(itertools.permutations(range(4), 2))
+    of_order = [
+        [pairs.index(pair) for pair in itertools.combinations(order, 2)]
+        for order in itertools.permutations(range(4))
+    ]
+    frames = keras.layers.Reshape((4, -1), dtype="float32")(features)
+    both = [tf.gather(frames, side, axis=1) for side in zip(*pairs)]
+    x = keras.layers.Dense(512, "relu", dtype="float32", name="pairs")(tf.concat(both, axis=2))
+    x = keras.layers.Reshape((24, -1), dtype="float32")(tf.gather(x, of_order, axis=1))
+    return logits(x, num_classes)
+
+
+def rotation_logits(features, num_classes: int):
+    """3DRotNet's two linear layers, pooled features [B, C] to float32 [B, num_classes]."""
+    return logits(keras.layers.Dense(64, dtype="float32", name="bottleneck")(features), num_classes)

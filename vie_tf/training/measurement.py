@@ -10,6 +10,7 @@ from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.recall import effective_dimension
+from vie_tf.objectives import pretext
 from vie_tf.training.supervised import Supervised
 from vie_tf.training.vie import VIE
 
@@ -23,10 +24,12 @@ def measurement(
     embed = embedding.embedder(model.network)
     classify = embedding.classifier(model.network)
     labelled = held_out.subset(held_out.labels >= 0)
+    task = getattr(model, "pretext", None)
+    solve = task and pretext.solver(model.network, task)
 
-    def clips(function: Callable):
+    def clips(function: Callable, videos: VideoSet = labelled, clips: int = flags.clips):
         return embedding.embed_clips(
-            function, labelled, sampling, flags.image_size, flags.clips, test=recipe.test
+            function, videos, sampling, flags.image_size, clips, test=recipe.test
         )
 
     def measure() -> dict[str, float]:
@@ -36,7 +39,9 @@ def measurement(
                 embed, held_out, sampling, flags.image_size, recipe
             )
         if isinstance(model, Supervised):
-            if len(labelled):
+            if task and len(held_out):
+                metrics["top1"] = float(clips(solve, held_out, 1).mean())
+            elif not task and len(labelled):
                 guessed = embedding.video_means(clips(classify)).argmax(axis=1)
                 metrics["top1"] = float((guessed == labelled.labels).mean())
             return metrics
@@ -61,6 +66,8 @@ def measurement(
 
 def plateau_measure(flags, train: VideoSet, held_out: VideoSet) -> str:
     """The metric of `measurement` that tells a plateau."""
+    if flags.loss in pretext.PRETEXTS:
+        return "top1"
     if not (held_out.labels >= 0).any():
         return "recall_at_1"
     if flags.loss == "supervised":

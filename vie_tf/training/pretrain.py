@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import plots, workdir
-from vie_tf.config import OF_LOSS, RUN
+from vie_tf.config import OF_LOSS, RUN, WITH_BANK
 from vie_tf.data import pipeline, splits
 from vie_tf.data.augmentation import AUGMENTATIONS, STRENGTHS, Augmentation
 from vie_tf.data.crops import TEN
@@ -24,6 +24,7 @@ from vie_tf.data.videos import VideoSet, damage, open_videos
 from vie_tf.errors import InputError, writing_to
 from vie_tf.models import families
 from vie_tf.models.relation import FrameSubsets
+from vie_tf.objectives import pretext
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training import recipe
@@ -41,9 +42,10 @@ def pretrain(flags) -> None:
     folder = Path(flags.workdir)
     sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     families.check(flags.depth, flags.image_size)  # before all videos are opened
+    pretext.check_family(flags.loss, flags.family)
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     train, held_out, said = training_videos(flags, videos, sampling)
-    if flags.loss != "supervised" and 0 < (train.labels >= 0).sum() < flags.k:
+    if flags.loss in WITH_BANK and 0 < (train.labels >= 0).sum() < flags.k:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
     check_objective(flags, len(train))
@@ -128,6 +130,16 @@ def training_videos(flags, videos: VideoSet, sampling: Sampling) -> tuple[VideoS
         raise InputError(f"{flags.data}: training tells videos apart; give two or more to train on")
     if flags.subset < 1:
         said += f"; {len(set(train.ids))} videos drawn to train on"
+    if flags.loss == "order":  # a video that goes round has none
+        spanned, watched = (part.frames >= sampling.shortest for part in (train, held_out))
+        if not spanned.any():
+            raise InputError(
+                f"{flags.data}: no training video has the {sampling.shortest} frames that a clip "
+                f"of --family={flags.family} spans; give longer ones, or another family"
+            )
+        if short := (~spanned).sum() + (~watched).sum():
+            said += f"; {short} of fewer than {sampling.shortest} frames left out"
+        train, held_out = train.subset(spanned), held_out.subset(watched)
     if flags.bin_frames:
         train = binned(train, sampling, flags.bin_frames)
         said += f"; {len(train)} bins"
@@ -196,15 +208,15 @@ def build(flags, train: VideoSet) -> Model:
         flags.family,
         flags.image_size,
         depth=flags.depth,
-        num_classes=len(train.label_names) if supervised else None,
         bn_momentum=flags.bn_momentum,
+        **pretext.head(flags.loss, len(train.label_names)),
     )
     for layer in network.layers:
         if isinstance(layer, FrameSubsets):
             layer.seed = flags.seed
     colour = augmentation(flags).colour
-    if supervised:
-        model = Supervised(network, colour)
+    if flags.loss not in WITH_BANK:
+        model = Supervised(network, colour, pretext.PRETEXTS.get(flags.loss))
     else:
         bank = MemoryBank(
             len(train),

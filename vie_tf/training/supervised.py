@@ -1,4 +1,4 @@
-"""The supervised twin of a family: the same network, trained to name the label."""
+"""A network that learns to name labels: those of the videos, or those of a pretext task."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
+from vie_tf.objectives.pretext import Pretext
 from vie_tf.training.vie import timed_train_function
 
 
@@ -15,11 +16,17 @@ class Supervised(keras.Model):
     Args:
         network: from `vie_tf.models.families.build` with `num_classes`.
         colour: what `colour_noise` does to the clips.
+        pretext: the task; None where the labels are those of the videos.
     """
 
-    def __init__(self, network: keras.Model, colour: ColourNoise = PAPER_COLOUR_NOISE):
+    def __init__(
+        self,
+        network: keras.Model,
+        colour: ColourNoise = PAPER_COLOUR_NOISE,
+        pretext: Pretext | None = None,
+    ):
         super().__init__(name="supervised")
-        self.network, self.colour = network, colour
+        self.network, self.colour, self.pretext = network, colour, pretext
         self.seconds_waiting = 0.0  # for data, in all
         self.unreadable: list[int] = []  # rows of videos that were left out
 
@@ -30,13 +37,19 @@ class Supervised(keras.Model):
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
-            logits = self.network(clip, training=True)["logits"]
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
+            if self.pretext:
+                logits = self.pretext.answers(self.network, clip, training=True)
+                labels = tf.broadcast_to(self.pretext.labels, tf.shape(logits)[:-1])
+            else:
+                logits, labels = self.network(clip, training=True)["logits"], batch["label"]
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses) / replicas
         weights = self.network.trainable_weights
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
         rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # that it took
-        return {"loss": tf.reduce_mean(losses), "learning_rate": rate}
+        right = keras.metrics.sparse_categorical_accuracy(labels, logits)
+        logs = {"loss": tf.reduce_mean(losses), "accuracy": tf.reduce_mean(right)}
+        return {**logs, "learning_rate": rate}
 
     def make_train_function(self, force: bool = False):
         return timed_train_function(self, force)

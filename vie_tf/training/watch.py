@@ -171,17 +171,17 @@ class Watch(keras.callbacks.Callback):
 
     def show(self, metrics: dict[str, float], last: bool) -> None:
         left = (self.last_step - self.step) * self.batch_size / metrics["clips_per_second"]
-        neighbours = ""
+        more = f"accuracy {metrics['accuracy']:.0%}  " if "accuracy" in metrics else ""
         if "close" in metrics:
-            neighbours = f"close {metrics['close']:.0%}  "
+            more = f"close {metrics['close']:.0%}  "
             if found := self.reclustering.metrics:  # none since the run went on
                 sizes = [found[f"cluster_{name}"] for name in ("smallest", "median", "largest")]
-                neighbours += (
+                more += (
                     f"clusters {found['clusters']} ({found['clusters_empty']} empty) of "
                     f"{'/'.join(f'{n:g}' for n in sizes)} in {found['cluster_seconds']:.1f} s  "
                 )
         self.line.show(
-            f"step {self.step}/{self.last_step}  loss {metrics['loss']:.3f}  {neighbours}"
+            f"step {self.step}/{self.last_step}  loss {metrics['loss']:.3f}  {more}"
             f"{metrics['clips_per_second']:.0f} clips/s  "
             f"waiting for data {metrics['data_wait']:.0%}  ETA {duration(left)}",
             last,
