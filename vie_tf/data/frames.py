@@ -85,7 +85,10 @@ def cut(read: Callable, crop: Crop, image_size: int) -> tuple[tf.Tensor, tf.Tens
 
 
 def _by_area(crop: Crop, image_size: int) -> tuple[tf.Tensor, Callable]:
-    """The box that a crop needs, and how a frame of it, with its corner, becomes float32 [H, W, 3]."""
+    """The box that a crop needs, and how a frame of it becomes float32 [H, W, 3].
+
+    That is a function of the frame and its `Crop.corner`.
+    """
     return crop.box, lambda frame, _: tf.image.resize(frame, (image_size, image_size), "area")
 
 
