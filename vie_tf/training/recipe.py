@@ -35,6 +35,20 @@ class Recipe:
     cluster_every: int = 1874
 
 
+def fine_tuning(videos: int, started: bool) -> dict[str, float]:
+    """Fine-tuning's own defaults (appendix E), by flag.
+
+    Args:
+        videos: to train on; a batch has no more clips.
+        started: whether it starts from a run's weights, not from scratch.
+    """
+    rates = (0.0005, 1e-5) if started else (0.01, 1e-4)
+    return {
+        "batch_size": max(2, min(128, videos)),
+        **dict(zip(("learning_rate", "weight_decay"), rates)),
+    }
+
+
 def recipe(videos: int, batch_size: int) -> Recipe:
     """The default constants for a number of training videos and the global batch size."""
     epoch = max(1, videos // batch_size)
