@@ -29,6 +29,7 @@ from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training import finetune, recipe, start
 from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.training.device import has_bfloat16, set_precision, strategy
 from vie_tf.training.measurement import Model, measurement, plateau_measure
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
 from vie_tf.training.reclustering import Reclustering
@@ -50,7 +51,8 @@ def pretrain(flags) -> None:
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
     supervised = flags.loss == "supervised"
     if supervised:
-        held_out, notes = labelled_split(train, held_out, f"--loss=supervised: {flags.data}")
+        what = "--mode=finetune" if flags.mode == "finetune" else "--loss=supervised"
+        held_out, notes = labelled_split(train, held_out, f"{what}: {flags.data}")
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
     check_objective(flags, len(train))
@@ -340,28 +342,3 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def strategy() -> tf.distribute.Strategy:
-    """One replica for each GPU."""
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
-def set_precision(precision: str) -> None:
-    """Sets Keras' policy; variables, loss and bank are float32 in any case."""
-    keras.mixed_precision.set_global_policy(
-        "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    )
-
-
-def has_bfloat16() -> bool:
-    """Whether the GPUs, or without any the processor, multiply bfloat16 natively."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        return all(d.get("compute_capability", (0, 0)) >= (8, 0) for d in details)
-    with contextlib.suppress(OSError):
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    return False

@@ -42,10 +42,10 @@ def fine_tuning(videos: int, started: bool) -> dict[str, float]:
         videos: to train on; a batch has no more clips.
         started: whether it starts from a run's weights, not from scratch.
     """
-    rates = (0.0005, 1e-5) if started else (0.01, 1e-4)
     return {
-        "batch_size": max(2, min(128, videos)),
-        **dict(zip(("learning_rate", "weight_decay"), rates)),
+        "batch_size": min(128, videos),
+        "learning_rate": 0.0005 if started else 0.01,
+        "weight_decay": 1e-5 if started else 1e-4,
     }
 
 
