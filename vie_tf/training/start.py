@@ -21,7 +21,7 @@ def inherit(flags) -> None:
     """
     if not flags.start_from:
         return
-    own = Path(flags.workdir or "")
+    own = Path(flags.workdir)
     first = Path(flags.start_from)
     runs = [workdir.read_flags(own if (own / "flags.txt").exists() else first)]
     family = runs[0]["family"]
