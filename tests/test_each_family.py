@@ -110,11 +110,16 @@ def test_two_streams_and_input_single(data, tmp_path):
 
 
 def test_supervised_twin(data, tmp_path, capsys):
+    if not os.environ.get("VIE_TEST_DATA"):  # of all classes, so that each is trained on
+        moving_digits.make(str(tmp_path / "all"), seed=0, limit=40)
+        data = tmp_path / "all" / "videos.csv"
     flags = dict(family="single", loss="supervised", steps=3)
     losses = train(data, tmp_path / "run", **flags)
     assert len(losses) == 3 and np.isfinite(losses).all()
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
     assert '"top1"' in metrics and '"recall_at_1"' in metrics
+    result = json.loads((tmp_path / "run" / "results.jsonl").read_text())
+    assert result["kind"] == "supervised" and result["start"] == "scratch"
     train(data, tmp_path / "parts", **{**flags, "steps": 2})
     assert train(data, tmp_path / "parts", **flags) == losses
     vie_tf("--mode=knn", f"--data={data}", f"--workdir={tmp_path / 'run'}", "--k=3")

@@ -8,7 +8,16 @@ from absl import flags
 
 from vie_tf.errors import InputError
 
-MODES = ("pretrain", "look", "knn", "embed", "retrieve", "export", "import_checkpoint")
+MODES = (
+    "pretrain",
+    "finetune",
+    "look",
+    "knn",
+    "embed",
+    "retrieve",
+    "export",
+    "import_checkpoint",
+)
 AUGMENTATIONS = (
     *("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet"),
     *("opn", "opn_apart", "rotnet"),
@@ -23,7 +32,8 @@ flags.DEFINE_string("out", None, "What to write: FILE.npz, PICTURE.png or DIR.")
 flags.DEFINE_string(
     "second_workdir",
     None,
-    "Run of a Slow or SlowFast network that makes --workdir's VIE-Single a two-stream model.",
+    "Run of a Slow or SlowFast network that makes --workdir's VIE-Single a two-stream model; "
+    "finetune: --start_from's.",
 )
 flags.DEFINE_string(
     "frames_of",
@@ -32,6 +42,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string(
     "checkpoint", None, "import_checkpoint: prefix or folder of a checkpoint of the authors' code."
+)
+flags.DEFINE_string(
+    "start_from",
+    None,
+    "pretrain, finetune: folder of a run whose network's weights training starts from. Default: "
+    "from scratch.",
 )
 flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
 flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
@@ -49,24 +65,39 @@ flags.DEFINE_enum(
     "is turned (3DRotNet).",
 )
 flags.DEFINE_integer("image_size", None, "Side of the clips, pixels. Default: the family's.", 1)
-flags.DEFINE_integer("batch_size", 64, "Clips a step, over all replicas.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 64, "Clips a step; finetune: 128, at most the videos.", 1)
 flags.DEFINE_integer("steps", 10_000, "Steps in all; 0 is the untrained network.", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1)
-flags.DEFINE_float("learning_rate", None, "Default: by the number of videos.", lower_bound=0)
+flags.DEFINE_float(
+    "learning_rate",
+    None,
+    "Default: by the number of videos; finetune: 0.01 from scratch, else 0.0005.",
+    lower_bound=0,
+)
 flags.DEFINE_integer("warmup_steps", 0, "Linear ramp of the learning rate.", lower_bound=0)
 flags.DEFINE_list(
     "lr_boundaries",
     [],
     "Steps after which the learning rate is divided by 10; --loss=vie counts them from LA's start.",
 )
+flags.DEFINE_list(
+    "ir_lr_boundaries",
+    None,
+    "vie: as --lr_boundaries, in IR, counted from its start; LA begins with the whole rate again.",
+)
 flags.DEFINE_integer(
     "lr_plateau",
     0,
     "Divides the learning rate by 10, twice at most, after so many evaluations without a better "
-    "k-NN accuracy (recall at 1 without labels); 0 does not. --loss=vie: in LA.",
+    "k-NN accuracy (recall at 1 without labels; supervised: top-1); 0 does not. --loss=vie: in LA.",
     lower_bound=0,
 )
-flags.DEFINE_float("weight_decay", 1e-4, "L2 penalty on all but batch normalisation.", 0)
+flags.DEFINE_float(
+    "weight_decay",
+    1e-4,
+    "L2 penalty on all but batch normalisation; finetune with --start_from: 1e-5.",
+    lower_bound=0,
+)
 # Below 0.02 exp(1 / tau) nears the end of float32.
 flags.DEFINE_float("temperature", None, "tau of eq. 2. Default: by the number of videos.", 0.02)
 flags.DEFINE_float("bank_momentum", None, "Of eq. 1. Default: by the number of videos.", 0, 1)
@@ -138,7 +169,8 @@ flags.DEFINE_bool(
     "legacy",
     False,
     "The authors' faults: bank rows start un-normalised, label 0 and in use; clips leave out the "
-    "last frame or run over it; --subset draws with replacement, whatever the seed.",
+    "last frame or run over it; --subset draws with replacement, whatever the seed; finetune puts "
+    "weight decay on the head only.",
 )
 flags.DEFINE_float(
     "held_out",
@@ -193,10 +225,11 @@ flags.DEFINE_integer("keep", 3, "Checkpoints to keep.", lower_bound=1)
 RUN = (
     "label_column split_column family depth loss image_size batch_size steps seed learning_rate "
     "warmup_steps lr_boundaries lr_plateau weight_decay temperature bank_momentum bank_precision "
-    "shard_bank bn_momentum "
+    "shard_bank bn_momentum ir_lr_boundaries "
     "noise_samples ir_steps neighbours clusters cluster_every cluster_lag augmentation "
     "colour_noise flip frame_interval precision legacy held_out subset bin_frames clips ten_crop k "
-    "data decoder log_every evaluate_every save_every keep mode data_service max_unreadable"
+    "data decoder log_every evaluate_every save_every keep mode data_service max_unreadable "
+    "start_from second_workdir"
 ).split()
 
 # The flags that have no effect with some of --loss, and those with which they have one.
@@ -206,6 +239,7 @@ OF_LOSS = {
     "bank_precision": WITH_BANK,
     "noise_samples": ("ir", "vie"),
     "ir_steps": ("vie",),
+    "ir_lr_boundaries": ("vie",),
     "neighbours": ("la", "vie"),
     "clusters": ("la", "vie"),
     "cluster_every": ("la", "vie"),
@@ -214,6 +248,7 @@ OF_LOSS = {
 
 NEEDS = {
     "pretrain": ("data", "workdir"),
+    "finetune": ("data", "workdir"),
     "look": ("data", "out"),
     "knn": ("data", "workdir"),
     "embed": ("data", "workdir", "out"),
@@ -231,6 +266,14 @@ def check_flags() -> None:
     for name in RUN:
         if isinstance(FLAGS[name].value, float) and not math.isfinite(FLAGS[name].value):
             raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")
+    if FLAGS.mode == "finetune":
+        if FLAGS["loss"].present and FLAGS.loss != "supervised":
+            raise InputError(f"--mode=finetune learns labels: leave out --loss={FLAGS.loss}")
+        FLAGS.loss = "supervised"
+        if FLAGS.second_workdir and not FLAGS.start_from:
+            raise InputError("--second_workdir: give VIE-Single's run as --start_from")
+    elif FLAGS.start_from and FLAGS.mode == "import_checkpoint":
+        raise InputError("--start_from is for runs that train, not --mode=import_checkpoint")
     for name, losses in OF_LOSS.items():
         if FLAGS[name].present and FLAGS.loss not in losses:
             raise InputError(
@@ -239,9 +282,10 @@ def check_flags() -> None:
     for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
         if FLAGS[name].value and FLAGS.mode != mode:
             raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
-    untrained = FLAGS.mode in ("pretrain", "look", "import_checkpoint")
+    untrained = FLAGS.mode in ("pretrain", "finetune", "look", "import_checkpoint")
     for name in ("second_workdir", "frames_of"):
-        if FLAGS[name].value and untrained:
+        start = name == "second_workdir" and FLAGS.start_from and FLAGS.mode in ("finetune", "look")
+        if FLAGS[name].value and untrained and not start:
             raise InputError(f"--{name} is for networks that are trained, not --mode={FLAGS.mode}")
     if FLAGS.second_workdir and FLAGS.frames_of:
         raise InputError("--second_workdir and --frames_of exclude each other: give one of them")
@@ -257,15 +301,17 @@ def check_flags() -> None:
     try:
         noise = [float(x) for x in (FLAGS.colour_noise if given_noise else [0] * 5)]
         drops = [int(x) for x in FLAGS.lr_boundaries]
+        ir_drops = [int(x) for x in FLAGS.ir_lr_boundaries or []]
         clusters = [int(x) for x in FLAGS.clusters or [1]]
     except ValueError as error:
         raise InputError(
-            f"--colour_noise, --lr_boundaries and --clusters take numbers: {error}"
+            f"--colour_noise, --clusters and the boundaries of the rate take numbers: {error}"
         ) from error
     if FLAGS.clusters == [] or min(clusters) < 1:
         raise InputError("--clusters takes numbers from 1 on, such as 8000 or 500,500,500")
-    if drops != sorted(drops) or min(drops, default=0) < 0:
-        raise InputError("--lr_boundaries takes steps in ascending order, such as 800,1000")
+    for name, steps in (("lr_boundaries", drops), ("ir_lr_boundaries", ir_drops)):
+        if steps != sorted(steps) or min(steps, default=0) < 0:
+            raise InputError(f"--{name} takes steps in ascending order, such as 800,1000")
     if len(noise) != 5 or not all(0 <= x <= 1 for x in noise) or noise[3] > 0.5:
         raise InputError(
             "--colour_noise takes five numbers: brightness, contrast, saturation in 0..1, hue in "

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,14 +32,15 @@ from vie_tf.look import contact_sheet, first_looks
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
-from vie_tf.objectives import pretext
-from vie_tf.training import checkpoints
+from vie_tf.trained import load_network, run_sampling
 from vie_tf.training.pretrain import (  # noqa: F401 (pretrain is a mode too)
     augmentation,
     pretrain,
     settle,
     training_videos,
 )
+
+finetune = pretrain  # --mode tells them apart
 
 
 def look(flags) -> None:
@@ -250,7 +250,9 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int,
     run = workdir.read_flags(folder)
     if flags.frames_of:
         families.family_of(flags.frames_of, "frames_of")
-    for name in sorted(set(RUN) - {*workdir.FREE, "label_column", "split_column"}):
+    for name in sorted(
+        set(RUN) - {*workdir.FREE, "label_column", "split_column", "second_workdir"}
+    ):
         if name == "frame_interval" and flags.frames_of:  # of those frames, not of the run's
             continue
         given = workdir.text(flags[name].value)
@@ -284,27 +286,3 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int,
     # A run from before there was the flag is one of VIE's colour noise.
     augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
     return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test
-
-
-def run_sampling(run: dict[str, str]) -> Sampling:
-    """Which frames make the clips of a run, from its flags."""
-    interval = run.get("frame_interval")
-    return families.sampling_of(
-        run["family"], run["legacy"] == "True", int(interval) if interval else None
-    )
-
-
-def load_network(folder: Path, any_size: bool = False) -> keras.Model:
-    """The network of a run with the weights of its newest checkpoint, in float32."""
-    run = workdir.read_flags(folder)
-    supervised = run["loss"] == "supervised"
-    labels = len(workdir.read_data(folder)["label_names"]) if supervised else 0
-    network = families.build(
-        run["family"],
-        None if any_size else int(run["image_size"]),
-        depth=int(run["depth"]),
-        **pretext.head(run["loss"], labels),
-    )
-    step = checkpoints.restore_network(folder / "checkpoints", network)
-    print(f"{run['family']} of {folder} at step {step}", file=sys.stderr)
-    return network

@@ -47,6 +47,11 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
             f"{known['data']}): give that --data, or use another --workdir"
         )
     before = read_flags(workdir)
+    if (before.get("mode") == "finetune") != (flags.get("mode") == "finetune"):
+        raise InputError(
+            f"{workdir} holds a run of --mode={before.get('mode')}: repeat that, or use another "
+            "--workdir"
+        )
     for name in sorted(set(before) | set(flags)):
         # A run from before there was a flag had what is its default now.
         default = text(FLAGS[name].default) if name in FLAGS else ""

@@ -31,9 +31,15 @@ def training_split(videos: VideoSet, share: float, seed: int) -> tuple[VideoSet,
         order = np.random.default_rng(seed).permutation(train)
         count = max(2, int(share * len(order)))
         test, train = np.sort(order[:count]), np.sort(order[count:])
-    if len(test) > WATCHED:
-        test = np.sort(np.random.default_rng(seed).choice(test, WATCHED, replace=False))
     return videos.subset(train), videos.subset(test)
+
+
+def watched(held_out: VideoSet, seed: int) -> VideoSet:
+    """The held-out videos that evaluations during training look at: not all of a large set."""
+    if len(held_out) <= WATCHED:
+        return held_out
+    rows = np.random.default_rng(seed).choice(len(held_out), WATCHED, replace=False)
+    return held_out.subset(np.sort(rows))
 
 
 def subset_rows(videos: int, share: float, seed: int, legacy: bool = False) -> np.ndarray:

@@ -62,14 +62,16 @@ SMALLEST_IMAGE = 32
 
 
 def family_of(name: str, flag: str = "family") -> Family:
-    """The family of that name, as given by a flag.
+    """The family of that name, as given by a flag; of `single+NAME`, two streams, that of NAME.
 
     Raises:
         InputError: unknown.
     """
-    if name not in FAMILIES:
+    still, plus, name_of_motion = name.rpartition("+")
+    kind = FAMILIES.get(name_of_motion)
+    if kind is None or still != plus.replace("+", "single") or (plus and kind.sampling.frames == 1):
         raise InputError(f"--{flag}={name}: unknown; choose one of {', '.join(FAMILIES)}")
-    return FAMILIES[name]
+    return kind
 
 
 def sampling_of(name: str, legacy: bool = False, interval: int | None = None) -> Sampling:
@@ -141,6 +143,10 @@ def build(
     """
     kind = family_of(family)
     check(depth, image_size)
+    if "+" in family:
+        raise InputError(
+            f"--family={family}: two streams are trained apart; --mode=finetune takes both"
+        )
     frames = kind.sampling.frames if frames is None else frames
     # Float input: Keras casts uint8 clips itself, and clips with colour noise are not whole.
     clip = keras.Input((frames, image_size, image_size, 3), dtype="float32", name="clip")
@@ -153,6 +159,45 @@ def build(
     else:
         head = {"embedding": heads.embedding(features, dimension)}
     return keras.Model(clip, {**head, **taps}, name=family)
+
+
+def build_finetuned(
+    family: str,
+    image_size: int | None = None,
+    depth: int = 18,
+    num_classes: int = 2,
+    bn_momentum: float = 0.997,
+) -> keras.Model:
+    """Builds the network of fine-tuning: a new head on the globally pooled last tap (appendix E).
+
+    Args:
+        family: a key of `FAMILIES`, or `single+NAME`: the two-stream model of both.
+        image_size: as in `build`.
+        depth: as in `build`.
+        num_classes: of the head.
+        bn_momentum: as in `build`.
+
+    Returns:
+        As `build` with `num_classes`. What is pooled are the taps `encode_10` (at depth 18): 512
+        channels of VIE-Single and 3DResNet; of SlowFast also the Fast path's, 704; of two streams
+        both networks' `encode_10`, 1152 of Single and SlowFast.
+    """
+    streams = []
+    for name in family.split("+"):
+        network = build(name, image_size, depth=depth, bn_momentum=bn_momentum)
+        taps = {k: x for k, x in network.output.items() if "encode_" in k}
+        if "+" in family:  # whose head is not on the Fast path
+            taps = {k: x for k, x in taps.items() if k.startswith("encode_")}
+        features = heads.UnitNorm(name="embedding")(heads.pool_last_taps(taps))
+        streams.append(keras.Model(network.input, {**taps, "embedding": features}, name=name))
+    network = two_stream(*streams) if "+" in family else streams[0]
+    taps = {k: x for k, x in network.output.items() if "encode_" in k}
+    features = heads.pool_last_taps(taps)
+    head = {
+        "logits": heads.new_logits(features, num_classes),
+        "embedding": heads.UnitNorm(name="unit_features")(features),
+    }
+    return keras.Model(network.input, {**head, **taps}, name=network.name)
 
 
 def parameters(network: keras.Model) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import tensorflow as tf
 from tensorflow import keras
@@ -41,9 +42,19 @@ def embedding(features, dimension: int):
     return UnitNorm(name="embedding")(raw)
 
 
-def logits(features, num_classes: int):
+def pool_last_taps(taps: dict[str, tf.Tensor]):
+    """The last tap's mean over time and space, then that of the Fast path's, float32 [B, C]."""
+    last = sum(name.startswith("encode_") for name in taps)
+    ends = [taps[name] for name in (f"encode_{last}", f"fast_encode_{last}") if name in taps]
+    means = [tf.reduce_mean(tf.cast(x, tf.float32), list(range(1, len(x.shape) - 1))) for x in ends]
+    return tf.concat(means, axis=1)
+
+
+def logits(features, num_classes: int, initializer="glorot_uniform"):
     """Pooled features [B, C] to float32 [B, num_classes]."""
-    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
+    return keras.layers.Dense(
+        num_classes, kernel_initializer=initializer, dtype="float32", name="logits"
+    )(features)
 
 
 def order_logits(features, num_classes: int):
@@ -73,3 +84,12 @@ def order_logits(features, num_classes: int):
 def rotation_logits(features, num_classes: int):
     """3DRotNet's two linear layers, pooled features [B, C] to float32 [B, num_classes]."""
     return logits(keras.layers.Dense(64, dtype="float32", name="bottleneck")(features), num_classes)
+
+
+def new_logits(features, num_classes: int):
+    """As `logits`, with the weights that fine-tuning begins with in the authors' code.
+
+    A normal distribution of variance 1.3 * 2 / C, cut off at two standard deviations.
+    """
+    deviation = math.sqrt(1.3 * 2 / features.shape[-1])
+    return logits(features, num_classes, keras.initializers.TruncatedNormal(stddev=deviation))

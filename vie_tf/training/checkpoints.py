@@ -60,8 +60,8 @@ class Checkpoints:
         for part in folder.glob("ckpt-*temp*"):
             shutil.rmtree(part) if part.is_dir() else part.unlink()
 
-    def restore(self) -> int:
-        """Loads the newest checkpoint if there is one; returns the number of steps it has taken.
+    def restore(self) -> int | None:
+        """Loads the newest checkpoint; returns the steps it has taken, None where there is none.
 
         Raises:
             InputError: as `newest_readable`.
@@ -71,7 +71,7 @@ class Checkpoints:
             self._checkpoint.restore(path).assert_consumed()
             return int(self.model.optimizer.iterations.numpy())
 
-        return newest_readable(Path(self._manager.directory), load) or 0
+        return newest_readable(Path(self._manager.directory), load)
 
 
 def restore_network(folder: Path, network: tf.keras.Model) -> int:

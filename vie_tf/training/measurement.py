@@ -34,7 +34,7 @@ def measurement(
 
     def measure() -> dict[str, float]:
         metrics = {}
-        if len(held_out) > 1:
+        if len(held_out) > 1 and flags.mode != "finetune":
             metrics["recall_at_1"] = embedding.instance_recall(
                 embed, held_out, sampling, flags.image_size, recipe
             )

@@ -26,6 +26,7 @@ class Momentum(keras.optimizers.Optimizer):
         learning_rate: a number or a schedule.
         momentum: above 0.
         l2: weight of the penalty, on every weight for which `decays` is true.
+        l2_layer: name of a layer whose weights alone have the penalty; '' for all.
     """
 
     def __init__(
@@ -33,12 +34,13 @@ class Momentum(keras.optimizers.Optimizer):
         learning_rate=0.03,
         momentum: float = 0.9,
         l2: float = 0.0,
+        l2_layer: str = "",
         name: str = "Momentum",
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
-        self.momentum, self.l2 = momentum, l2
+        self.momentum, self.l2, self.l2_layer = momentum, l2, l2_layer
 
     def build(self, var_list):
         super().build(var_list)
@@ -51,9 +53,13 @@ class Momentum(keras.optimizers.Optimizer):
         """The accumulator of a variable that the optimizer was built for."""
         return self.accumulators[self._index_dict[self._var_key(variable)]]
 
+    def penalises(self, variable: tf.Variable) -> bool:
+        """Whether the L2 penalty is on a weight."""
+        return decays(variable) and (not self.l2_layer or f"{self.l2_layer}/" in variable.name)
+
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         accumulator = self.accumulator(variable)
-        if self.l2 and decays(variable):
+        if self.l2 and self.penalises(variable):
             # Before the momentum multiplies it, hence divided by it.
             tf.raw_ops.ResourceApplyGradientDescent(
                 var=accumulator.handle,
@@ -74,6 +80,7 @@ class Momentum(keras.optimizers.Optimizer):
             "learning_rate": self._serialize_hyperparameter(self._learning_rate),
             "momentum": self.momentum,
             "l2": self.l2,
+            "l2_layer": self.l2_layer,
         }
 
 
@@ -87,6 +94,8 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: length of the ramp; 0 starts at `rate`.
         start: rate at step 0 of the ramp.
         plateau: which drops it further.
+        first_boundaries: steps of a first phase of `first_steps` steps, after which the rate is
+            whole again.
     """
 
     def __init__(
@@ -96,15 +105,20 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: int = 0,
         start: float = 0.0,
         plateau: Plateau | None = None,
+        first_boundaries: list[int] = (),
+        first_steps: int = 0,
     ):
         self.rate, self.boundaries = rate, [int(b) for b in boundaries]
         self.warmup_steps, self.start, self.plateau = warmup_steps, start, plateau
+        self.first_boundaries, self.first_steps = [int(b) for b in first_boundaries], first_steps
 
     def __call__(self, step) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
         done = tf.minimum(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
         rate = self.start + done * (self.rate - self.start)
         drops = sum(tf.cast(step > b, tf.float32) for b in self.boundaries)
+        first = tf.cast(step < self.first_steps, tf.float32)
+        drops += sum(first * tf.cast(step > b, tf.float32) for b in self.first_boundaries)
         if self.plateau:
             drops += tf.cast(self.plateau.drops, tf.float32)
         return rate * 0.1**drops
@@ -115,6 +129,8 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
             "boundaries": self.boundaries,
             "warmup_steps": self.warmup_steps,
             "start": self.start,
+            "first_boundaries": self.first_boundaries,
+            "first_steps": self.first_steps,
         }
 
 

@@ -1,4 +1,4 @@
-"""--mode=pretrain: from the flags to a run in its workdir."""
+"""--mode=pretrain and --mode=finetune: from the flags to a run in its workdir."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, damage, open_videos
 from vie_tf.errors import InputError, writing_to
+from vie_tf.evaluation.labelled import labelled_split
 from vie_tf.models import families
 from vie_tf.models.relation import FrameSubsets
 from vie_tf.objectives import pretext
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.training import recipe
+from vie_tf.training import finetune, recipe, start
 from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.training.device import has_bfloat16, set_precision, strategy
 from vie_tf.training.measurement import Model, measurement, plateau_measure
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
 from vie_tf.training.reclustering import Reclustering
@@ -40,6 +42,7 @@ from vie_tf.training.watch import Watch
 def pretrain(flags) -> None:
     """Trains a network, or goes on with it, and shows how it goes."""
     folder = Path(flags.workdir)
+    start.inherit(flags)
     sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     families.check(flags.depth, flags.image_size)  # before all videos are opened
     pretext.check_family(flags.loss, flags.family)
@@ -48,7 +51,14 @@ def pretrain(flags) -> None:
     if flags.loss in WITH_BANK and 0 < (train.labels >= 0).sum() < flags.k:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"
     print(f"{said}; " + ", ".join(f"{k} {v}" for k, v in settle(flags, len(train)).items()))
+    supervised = flags.loss == "supervised"
+    if supervised:
+        what = "--mode=finetune" if flags.mode == "finetune" else "--loss=supervised"
+        held_out, notes = labelled_split(train, held_out, f"{what}: {flags.data}")
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
     check_objective(flags, len(train))
+    seen = splits.watched(held_out, flags.seed)
     if flags.data_service:
         check_service(flags.data_service, flags.data)
     if flags.lr_plateau and len(held_out) < 2:
@@ -66,12 +76,16 @@ def pretrain(flags) -> None:
             f"{replicas.num_replicas_in_sync} GPUs; give a multiple of their number"
         )
     settings = {name: flags[name].value for name in RUN}
-    settings["data"] = flags.data if is_remote(flags.data) else os.path.abspath(flags.data)
+    for name in ("data", "start_from", "second_workdir"):
+        if settings[name] and not is_remote(settings[name]):
+            settings[name] = os.path.abspath(settings[name])
     identity = {
         "data": settings["data"],
         "videos": len(videos),
         "fingerprint": videos.fingerprint,
         "label_names": videos.label_names,
+        "start": "scratch",
+        "start_step": 0,
     }
     # Held before anything in it is touched, and left as it was where the request cannot be met.
     with workdir.held(folder):
@@ -80,15 +94,28 @@ def pretrain(flags) -> None:
             workdir.check_run(folder, settings, identity)
             saved = Checkpoints(folder / "checkpoints", model, flags.keep)
             step = saved.restore()
+            best = None
+            if supervised and len(held_out):
+                best = Checkpoints(folder / finetune.BEST / "checkpoints", model, keep=1)
+        if step is None and flags.start_from:
+            given = (flags.start_from, flags.second_workdir)
+            identity |= start.start(model.network, [Path(run) for run in given if run])
+        elif step is not None:
+            known = workdir.read_data(folder)
+            identity |= {name: known[name] for name in ("start", "start_step") if name in known}
+        step = step or 0
         if step > flags.steps:
             raise InputError(
                 f"{folder} is at step {step}, past --steps={flags.steps}: give more steps"
             )
         workdir.write_run(folder, settings, identity)
+        if best:
+            (folder / finetune.BEST).mkdir(exist_ok=True)
+            workdir.write_run(folder / finetune.BEST, settings, identity)
         watch = Watch(
             folder,
             saved,
-            measurement(model, held_out, sampling, augmentation(flags), flags),
+            measurement(model, seen, sampling, augmentation(flags), flags),
             step,
             flags.steps,
             flags.batch_size,
@@ -99,6 +126,7 @@ def pretrain(flags) -> None:
             save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
             videos=train,
             max_unreadable=flags.max_unreadable,
+            best=best,
         )
         with contextlib.closing(watch), writing_to(folder):
             if step:
@@ -108,12 +136,15 @@ def pretrain(flags) -> None:
             if step < flags.steps:
                 fit(model, train, sampling, flags, watch)
             elif step == 0:
-                watch.record(watch.evaluated())
+                watch.evaluate_now()
         if watch.step < flags.steps:
             print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
             sys.exit(130)
         with writing_to(folder):
             plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
+            if supervised and len(held_out):
+                way = augmentation(flags)
+                finetune.report(model, held_out, sampling, way, folder, flags, identity)
     print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
 
 
@@ -160,9 +191,13 @@ def settle(flags, videos: int) -> dict[str, object]:
         "image_size": families.family_of(flags.family).image_size,
         "precision": "bfloat16" if has_bfloat16() else "float32",
     }
+    own = {}
+    if flags.mode == "finetune":
+        own = recipe.fine_tuning(videos, bool(flags.start_from))
+        default |= own
     used = [name for name in default if flags.loss in OF_LOSS.get(name, (flags.loss,))]
     for name in used:
-        if flags[name].value in (None, "auto"):
+        if flags[name].value in (None, "auto") or (name in own and not flags[name].present):
             setattr(flags, name, default[name])
     return {name: workdir.text(flags[name].value) for name in used}
 
@@ -179,6 +214,11 @@ def check_objective(flags, videos: int) -> None:
             f"--loss=vie begins with {flags.ir_steps} steps of IR, and --steps={flags.steps} leave "
             "none to LA: give more --steps, or fewer --ir_steps"
         )
+    if flags.ir_lr_boundaries and int(flags.ir_lr_boundaries[-1]) >= flags.ir_steps:
+        raise InputError(
+            f"--ir_lr_boundaries={workdir.text(flags.ir_lr_boundaries)}: IR ends after step "
+            f"{flags.ir_steps}; give steps before that"
+        )
     if flags.loss == "la" and 0 < flags.steps <= first_clustering(flags, videos):
         raise InputError(
             f"--loss=la fills the bank for {first_clustering(flags, videos)} steps, and --steps="
@@ -192,19 +232,10 @@ def check_objective(flags, videos: int) -> None:
 
 
 def build(flags, train: VideoSet) -> Model:
-    """The compiled model of a run, in its initial state.
-
-    Raises:
-        InputError: a supervised run of videos of which some have no label.
-    """
+    """The compiled model of a run, in its initial state."""
     supervised = flags.loss == "supervised"
-    unknown = (train.labels < 0).sum()
-    if supervised and unknown:
-        raise InputError(
-            f"--loss=supervised: {unknown} of {len(train)} training videos have no label; give a "
-            "CSV with a label column, or class sub-folders"
-        )
-    network = families.build(
+    finetunes = flags.mode == "finetune"
+    network = (families.build_finetuned if finetunes else families.build)(
         flags.family,
         flags.image_size,
         depth=flags.depth,
@@ -239,8 +270,17 @@ def build(flags, train: VideoSet) -> Model:
         )
     boundaries = [phases(flags)[-1][1] + int(step) for step in flags.lr_boundaries]
     plateau = Plateau(flags.lr_plateau) if flags.lr_plateau else None
-    rate = PiecewiseRate(flags.learning_rate, boundaries, flags.warmup_steps, plateau=plateau)
-    model.compile(Momentum(rate, l2=flags.weight_decay))
+    rate = PiecewiseRate(
+        flags.learning_rate,
+        boundaries,
+        flags.warmup_steps,
+        plateau=plateau,
+        first_boundaries=flags.ir_lr_boundaries or [],
+        first_steps=flags.ir_steps or 0,
+    )
+    # The authors' fault: while fine-tuning, the penalty is on the head alone.
+    layer = "logits" if finetunes and flags.legacy else ""
+    model.compile(Momentum(rate, l2=flags.weight_decay, l2_layer=layer))
     model.plateau = plateau
     return model
 
@@ -314,28 +354,3 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def strategy() -> tf.distribute.Strategy:
-    """One replica for each GPU."""
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
-def set_precision(precision: str) -> None:
-    """Sets Keras' policy; variables, loss and bank are float32 in any case."""
-    keras.mixed_precision.set_global_policy(
-        "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    )
-
-
-def has_bfloat16() -> bool:
-    """Whether the GPUs, or without any the processor, multiply bfloat16 natively."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        return all(d.get("compute_capability", (0, 0)) >= (8, 0) for d in details)
-    with contextlib.suppress(OSError):
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    return False

@@ -35,6 +35,20 @@ class Recipe:
     cluster_every: int = 1874
 
 
+def fine_tuning(videos: int, started: bool) -> dict[str, float]:
+    """Fine-tuning's own defaults (appendix E), by flag.
+
+    Args:
+        videos: to train on; a batch has no more clips.
+        started: whether it starts from a run's weights, not from scratch.
+    """
+    return {
+        "batch_size": min(128, videos),
+        "learning_rate": 0.0005 if started else 0.01,
+        "weight_decay": 1e-5 if started else 1e-4,
+    }
+
+
 def recipe(videos: int, batch_size: int) -> Recipe:
     """The default constants for a number of training videos and the global batch size."""
     epoch = max(1, videos // batch_size)

@@ -17,23 +17,28 @@ from vie_tf.progress import Line, duration
 from vie_tf.training.checkpoints import Checkpoints
 
 
-def keep_up_to(metrics: Path, step: int) -> None:
+def keep_up_to(metrics: Path, step: int) -> list[dict]:
     """Drops from metrics.jsonl what was written after the step that a run goes on from.
 
     At step 0 that is everything: the untrained network is evaluated again.
+
+    Returns:
+        What is kept.
     """
     if not metrics.exists():
-        return
-    kept = []
+        return []
+    kept, entries = [], []
     for line in metrics.read_text().splitlines():
         try:
-            if 0 < step and json.loads(line)["step"] <= step:
+            if 0 < step and (entry := json.loads(line))["step"] <= step:
                 kept.append(line + "\n")
+                entries.append(entry)
         except (ValueError, KeyError):  # the last line of a killed run may be half of one
             continue
     whole = metrics.with_suffix(".part")
     whole.write_text("".join(kept))
     whole.replace(metrics)
+    return entries
 
 
 class Watch(keras.callbacks.Callback):
@@ -51,6 +56,7 @@ class Watch(keras.callbacks.Callback):
         log_every, evaluate_every, save_every: in steps.
         videos: those trained on.
         max_unreadable: clips that may be left out as their videos cannot be read.
+        best: where the run is kept as it was when its `top1` was highest, if there is one.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Watch(keras.callbacks.Callback):
         save_every: int,
         videos: VideoSet,
         max_unreadable: int,
+        best: Checkpoints | None = None,
     ):
         super().__init__()
         # Keras would otherwise wait for the device after every step to hand over numbers.
@@ -77,7 +84,9 @@ class Watch(keras.callbacks.Callback):
         self.log_every, self.evaluate_every = log_every, evaluate_every
         self.plateau_from, self.plateau_of, self.save_every = plateau_from, plateau_of, save_every
         self.videos, self.max_unreadable, self._unreadable = videos, max_unreadable, 0
-        keep_up_to(workdir / "metrics.jsonl", first_step)
+        self.best, self._highest = best, -1.0
+        for metrics in keep_up_to(workdir / "metrics.jsonl", first_step):
+            self._highest = max(self._highest, metrics.get("top1", -1.0))
         self._file = open(workdir / "metrics.jsonl", "a", buffering=1)
         self._board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
         self.line = Line()
@@ -86,7 +95,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None) -> None:
         if self.step == 0:
-            self.record(self.evaluated())
+            self.evaluate_now()
         self._pace_from()
 
     def _pace_from(self) -> None:
@@ -115,8 +124,7 @@ class Watch(keras.callbacks.Callback):
             self.record(metrics)
             self._pace_from()
         if self.step % self.evaluate_every == 0 or last:
-            metrics = self.evaluated()
-            self.record(metrics)
+            metrics = self.evaluate_now()
             # Not the end's own evaluation: the run may be made longer.
             due = self.step > self.plateau_from and self.step % self.evaluate_every == 0
             if self.model.plateau and due and self.plateau_of in metrics:
@@ -150,6 +158,15 @@ class Watch(keras.callbacks.Callback):
         if self.reclustering:
             self.reclustering.finish()
         self.checkpoints.save()
+
+    def evaluate_now(self) -> dict[str, float]:
+        """Evaluates, writes what came out, and keeps the network if it is the best so far."""
+        metrics = self.evaluated()
+        if self.best and metrics.get("top1", -1.0) > self._highest:
+            self._highest = metrics["top1"]
+            self.best.save()
+        self.record(metrics)
+        return metrics
 
     def evaluated(self) -> dict[str, float]:
         metrics = self.evaluate()

@@ -1,0 +1,379 @@
+"""Fine-tuning: the step's numbers, where it starts, what it leaves, and bad input."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from make_videos import write_video
+from tensorflow import keras
+from words import parse, vie_tf
+
+from vie_tf import modes
+from vie_tf.config import FLAGS
+from vie_tf.data.augmentation import NO_NOISE
+from vie_tf.data.videos import open_videos
+from vie_tf.errors import InputError
+from vie_tf.evaluation.classification import accuracy, interval
+from vie_tf.evaluation.labelled import labelled_split, overlap
+from vie_tf.models import families
+from vie_tf.training import pretrain, start
+from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.supervised import Supervised
+
+SMALL = ("--image_size=32", "--batch_size=4", "--seed=3", "--precision=float32", "--clips=2")
+SIZES = ((40, 48), (48, 40), (56, 48))  # of the classes' videos
+
+
+def write_csv(folder, rows):
+    with open(folder / "videos.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "split"), *rows])
+    return folder / "videos.csv"
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Videos of three classes, four to train on and two to test with: a folder and a CSV's rows."""
+    folder, rows = tmp_path_factory.mktemp("videos"), []
+    for label, (height, width) in zip("abc", SIZES):
+        for number in range(6):
+            name = f"{label}{number}.mp4"
+            write_video(folder / name, frames=8 + number, height=height, width=width)
+            rows.append((name, label, "train" if number < 4 else "test"))
+    return folder, rows
+
+
+@pytest.fixture(scope="module")
+def data(rows):
+    return write_csv(*rows)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """A run of VIE-Single to start from."""
+    folder = tmp_path_factory.mktemp("runs") / "ir"
+    vie_tf(f"--data={data}", f"--workdir={folder}", "--steps=2", *SMALL)
+    return folder
+
+
+def finetune(data, folder, *words):
+    vie_tf("--mode=finetune", f"--data={data}", f"--workdir={folder}", *SMALL, *words)
+    return json.loads((folder / "results.jsonl").read_text().splitlines()[-1])
+
+
+def lines(folder, *names):
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [[line.get(name) for name in ("step", *names)] for line in found]
+
+
+def copy_of(network, num_classes):
+    twin = families.build_finetuned("single", 32, num_classes=num_classes)
+    twin.set_weights(network.get_weights())
+    return twin
+
+
+def cross_entropy(features, kernel, bias, labels):
+    """Loss, and its gradient with respect to kernel and bias, in NumPy."""
+    scores = features @ kernel + bias
+    scores -= scores.max(axis=1, keepdims=True)
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    own = np.arange(len(labels)), labels
+    loss, error = -np.log(p[own]).mean(), p.copy()
+    error[own] -= 1
+    return loss, features.T @ error / len(labels), error.sum(axis=0) / len(labels)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_step_is_that_of_plain_keras(legacy):
+    """Two steps: cross-entropy, batch normalisation in training mode, and the penalty's set."""
+    keras.utils.set_random_seed(0)
+    network = families.build_finetuned("single", 32, num_classes=3)
+    twin = copy_of(network, 3)
+    model = Supervised(network, NO_NOISE)
+    model.compile(Momentum(0.1, l2=0.02, l2_layer="logits" if legacy else ""))
+    plain = keras.optimizers.SGD(0.1, momentum=0.9)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        clip = rng.integers(0, 256, (6, 1, 32, 32, 3)).astype("uint8")
+        labels = rng.integers(3, size=6)
+        with tf.GradientTape() as tape:
+            out = twin(tf.cast(clip, tf.float32), training=True)
+            loss = keras.losses.SparseCategoricalCrossentropy(True)(labels, out["logits"])
+            penalised = [
+                layer.weights
+                for layer in twin.layers
+                if layer.name == "logits"
+                or not (legacy or isinstance(layer, keras.layers.BatchNormalization))
+            ]
+            penalty = sum(tf.nn.l2_loss(weight) for group in penalised for weight in group)
+            whole = loss + 0.02 * penalty
+        # The head's part by hand, of the pooled last tap.
+        features = out["encode_10"].numpy().mean(axis=(1, 2))
+        kernel, bias = (weight.numpy() for weight in twin.get_layer("logits").weights)
+        by_hand = cross_entropy(features, kernel, bias, labels)
+        weights = twin.trainable_weights
+        gradients = tape.gradient(whole, weights)
+        of_head = gradients[-2] - 0.02 * kernel, gradients[-1] - 0.02 * bias
+        np.testing.assert_allclose(by_hand[0], loss, rtol=1e-5)
+        for ours, theirs in zip(by_hand[1:], of_head):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+        plain.apply_gradients(zip(gradients, weights))
+        batch = {"clip": clip, "label": labels, "seed": np.zeros((6, 2), "int32")}
+        logs = model.train_step({name: tf.constant(value) for name, value in batch.items()})
+        np.testing.assert_allclose(logs["loss"], loss, rtol=1e-4)
+        for ours, theirs in zip(network.weights, twin.weights):
+            np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4, err_msg=ours.name)
+
+
+@pytest.mark.parametrize(
+    "family, width",
+    [
+        ("single", 512),
+        ("slowfast", 704),
+        ("trn", 512),
+        ("single+slowfast", 1152),
+        pytest.param("resnet3d", 512, marks=pytest.mark.slow),
+        pytest.param("relation", 512, marks=pytest.mark.slow),
+        pytest.param("single+slow", 1024, marks=pytest.mark.slow),
+    ],
+)
+def test_the_head_is_on_the_pooled_last_tap(family, width):
+    network = families.build_finetuned(family, 32, num_classes=50)
+    kernel, bias = network.get_layer("logits").weights
+    assert kernel.shape == (width, 50) and not bias.numpy().any()
+    limit = 2 * np.sqrt(2.6 / width)  # two standard deviations; of what is left, 0.774 of them
+    assert 0.95 * limit < np.abs(kernel).max() <= limit
+    np.testing.assert_allclose(np.var(kernel), 0.774 * 2.6 / width, rtol=0.03)
+    clip = np.random.default_rng(0).integers(0, 256, (2, *network.input.shape[1:])).astype("f4")
+    with tf.GradientTape() as tape:
+        out = network(clip)
+        score = tf.reduce_sum(out["logits"] ** 2)
+    taps = [out[name] for name in ("encode_11", "encode_10") if name in out][:1]
+    taps += [out["fast_encode_10"]] if family == "slowfast" else []
+    pooled = [np.mean(tap, axis=tuple(range(1, len(tap.shape) - 1))) for tap in taps]
+    np.testing.assert_allclose(
+        out["logits"], np.concatenate(pooled, 1) @ kernel, rtol=1e-3, atol=1e-4
+    )
+    assert all(g is not None for g in tape.gradient(score, network.trainable_weights))
+
+
+def test_from_a_run_and_from_scratch(data, run, tmp_path, capsys):
+    """With both augmentations; the best checkpoint is a run of its own."""
+    first = finetune(data, tmp_path / "ir", "--steps=4", f"--start_from={run}")
+    said = capsys.readouterr().out
+    assert "starts from" in said and "(ir, step 2)" in said and "new: logits" in said
+    assert "top-1 of 6 test videos" in said
+    assert (first["kind"], first["start"], first["start_step"]) == ("finetune", "ir", 2)
+    assert (first["step"], first["videos"], first["augmentation"]) == (4, 6, "colour_noise")
+    assert 0 <= first["top1_low"] <= first["top1"] <= first["top1_high"] <= first["top5"] == 1
+    kept = (tmp_path / "ir" / "flags.txt").read_text().splitlines()
+    assert {"--learning_rate=0.0005", "--weight_decay=1e-05", f"--start_from={run}"} <= set(kept)
+    scratch = finetune(data, tmp_path / "scratch", "--steps=1", "--augmentation=multi_scale")
+    assert (scratch["start"], scratch["augmentation"]) == ("scratch", "multi_scale")
+    kept = (tmp_path / "scratch" / "flags.txt").read_text().splitlines()
+    assert {"--learning_rate=0.01", "--weight_decay=0.0001"} <= set(kept)
+    evaluated = [line for line in lines(tmp_path / "ir", "top1") if line[1] is not None]
+    highest = max(top1 for _, top1 in evaluated)
+    best = next(step for step, top1 in evaluated if top1 == highest)
+    assert (first["best_step"], first["best_top1"]) == (best, highest)
+    vie_tf("--mode=knn", f"--data={data}", f"--workdir={tmp_path / 'ir' / 'best'}", "--k=3")
+    assert f"best at step {best}" in capsys.readouterr().err
+
+
+def test_it_goes_on_bit_for_bit_without_the_run_it_started_from(data, run, tmp_path):
+    """The best checkpoint too, and where a checkpoint was lost after an evaluation.
+
+    A finished run is tested anew, by all clips that there are.
+    """
+    shutil.copytree(run, tmp_path / "start")
+    words = (f"--start_from={tmp_path / 'start'}", "--log_every=1", "--evaluate_every=2")
+    words = (*words, "--learning_rate=0.01", "--lr_plateau=1", "--save_every=3")
+    whole = finetune(data, tmp_path / "whole", *words, "--steps=8")
+    finetune(data, tmp_path / "parts", *words, "--steps=4")
+    for file in (tmp_path / "parts" / "checkpoints").glob("ckpt-4.*"):
+        file.unlink()
+    shutil.rmtree(tmp_path / "start")
+    assert finetune(data, tmp_path / "parts", *words, "--steps=8") == whole
+    names = ("loss", "top1", "learning_rate")
+    ends = [lines(tmp_path / name, *names) for name in ("whole", "parts")]
+    assert ends[0] == ends[1] and len({line[3] for line in ends[0] if line[3]}) > 1  # it dropped
+    again = finetune(data, tmp_path / "parts", *words, "--steps=8", "--clips=0")
+    assert (again["clips"], again["step"]) == (0, 8)
+    assert len((tmp_path / "parts" / "results.jsonl").read_text().splitlines()) == 3
+    with pytest.raises(InputError, match="run of --mode=finetune"):
+        vie_tf(f"--data={data}", f"--workdir={tmp_path / 'parts'}", "--loss=supervised", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def slow(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "slow"
+    words = ("--family=slow", "--frame_interval=2", "--steps=0")
+    vie_tf(f"--data={data}", f"--workdir={folder}", *words, *SMALL)
+    return folder
+
+
+def test_two_streams_from_two_runs(data, run, slow, tmp_path, capsys):
+    words = (f"--start_from={run}", f"--second_workdir={slow}")
+    found = finetune(data, tmp_path / "both", *words, "--steps=1")
+    assert (found["family"], found["start"]) == ("single+slow", "ir")
+    assert "--frame_interval=2" in (tmp_path / "both" / "flags.txt").read_text()
+    network = modes.load_network(tmp_path / "both")
+    assert network.output_shape["encode_10"][-1] == 1024
+    parts = start.streams(network)
+    assert [part.name for part in parts] == ["single", "slow"]
+    fresh = families.build_finetuned("single+slow", 32, num_classes=3)
+    runs = [tmp_path / "single", tmp_path / "slow"]
+    for source, target in zip((run, slow), runs):
+        shutil.copytree(source, target)
+    start.start(fresh, runs)
+    for part, source in zip(start.streams(fresh), runs):
+        theirs = dict(start.named_weights(modes.load_network(source)))
+        for name, weight in start.named_weights(part):
+            np.testing.assert_array_equal(weight, theirs[name])
+    with pytest.raises(InputError, match="not single"):
+        finetune(data, tmp_path / "no", f"--start_from={slow}", f"--second_workdir={run}")
+    with pytest.raises(InputError, match="single frames too"):
+        finetune(data, tmp_path / "no", f"--start_from={run}", f"--second_workdir={run}")
+    assert not (tmp_path / "no").exists()
+
+
+def test_pretraining_starts_from_another_familys_weights(data, run, tmp_path, capsys):
+    """VIE-TRN from VIE-Single, as in the paper's table: all but the embedding's layer."""
+    words = ("--family=trn", "--loss=la", f"--start_from={run}", "--steps=0", *SMALL)
+    vie_tf(f"--data={data}", f"--workdir={tmp_path / 'trn'}", *words)
+    assert "new: embedding_raw" in capsys.readouterr().out
+    network, single = modes.load_network(tmp_path / "trn"), modes.load_network(run)
+    theirs = dict(start.named_weights(single))
+    for name, weight in start.named_weights(network):
+        if name[0] != "embedding_raw":
+            np.testing.assert_array_equal(weight, theirs[name])
+    assert network.name == "trn" and single.get_layer("final_bn").moving_mean.numpy().any()
+
+
+def test_a_checkpoint_of_another_family_is_refused(data, run, tmp_path):
+    with pytest.raises(InputError, match="is a network of single, and .* do not fit"):
+        finetune(data, tmp_path / "no", "--family=resnet3d", f"--start_from={run}")
+    with pytest.raises(InputError, match="holds no run"):
+        finetune(data, tmp_path / "no", f"--start_from={tmp_path / 'nothing'}")
+    with pytest.raises(InputError, match="do not fit"):
+        finetune(data, tmp_path / "no", f"--start_from={run}", "--depth=34")
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--loss=la"], "learns labels"),
+        (["--temperature=0.1"], "--temperature is for"),
+        (["--second_workdir=x"], "VIE-Single's run as --start_from"),
+        (["--frames_of=slow"], "--frames_of is for networks that are trained"),
+        (["--family=single+single"], "unknown"),
+    ],
+)
+def test_flags_that_do_not_go_together(data, tmp_path, capsys, words, says):
+    with pytest.raises((InputError, SystemExit)) as error:
+        finetune(data, tmp_path / "run", "--steps=1", *words)
+    assert says in str(error.value) + capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_streams_are_not_pretrained():
+    with pytest.raises(InputError, match="--mode=finetune takes both"):
+        families.build("single+slow", 32)
+
+
+def split(videos, **columns):
+    videos = dataclasses.replace(videos, **columns)
+    return [videos.subset(videos.splits == name) for name in ("train", "test")]
+
+
+def test_labels_that_are_missing(data, tmp_path):
+    videos = open_videos(str(data))
+    some, none = videos.labels.copy(), np.full(len(videos), -1)
+    some[0] = -1
+    with pytest.raises(InputError, match="1 of 12 training videos have no label"):
+        labelled_split(*split(videos, labels=some), "x")
+    none[videos.splits == "train"] = videos.labels[videos.splits == "train"]
+    with pytest.raises(InputError, match="x: no test video has a label"):
+        labelled_split(*split(videos, labels=none), "x")
+    none[-1] = videos.labels[-1]
+    test, said = labelled_split(*split(videos, labels=none), "x")
+    assert len(test) == 1 and said == ["5 of 6 test videos have no label", "no test video of a, b"]
+    with pytest.raises(InputError, match="one label"):
+        labelled_split(*split(videos, labels=np.zeros(len(videos), int)), "x")
+    with pytest.raises(InputError, match="--mode=finetune: .*: 16 of 16 training videos have"):
+        finetune(data.parent, tmp_path / "run")  # a folder without sub-folders
+    assert not (tmp_path / "run").exists()
+
+
+def test_classes_that_differ_and_a_class_of_one_video(rows, tmp_path):
+    folder, listed = rows
+    videos = open_videos(str(folder / "videos.csv"))
+    train, test = split(videos)
+    assert labelled_split(train, test, "x")[1] == []
+    of_a_and_b = train.subset(train.labels < 2)
+    with pytest.raises(InputError, match="no training video has the label of .*: c; add"):
+        labelled_split(of_a_and_b, test, "x")
+    one = train.subset([*np.flatnonzero(train.labels < 2), 8])
+    assert labelled_split(one, test, "x")[1] == ["only one training video of c"]
+    assert labelled_split(train, test.subset(test.labels > 0), "x")[1] == ["no test video of a"]
+    # By the command, and nothing is left behind.
+    for name in {name for name, *_ in listed}:
+        shutil.copy(folder / name, tmp_path)
+    kept = [row for row in listed if row[1:] != ("c", "train")]
+    with pytest.raises(InputError, match="videos.csv: no training video has the label"):
+        finetune(write_csv(tmp_path, kept), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_test_set_that_overlaps_the_training_set(rows, tmp_path, capsys):
+    """Copies under other names are found; a file that is as long with other pictures is none."""
+    folder, listed = rows
+    for name in {name for name, *_ in listed}:
+        shutil.copy(folder / name, tmp_path)
+    for name in ("a1", "b2"):
+        shutil.copy(tmp_path / f"{name}.mp4", tmp_path / f"copy of {name}.mp4")
+    more = [("copy of a1.mp4", "a", "test"), ("copy of b2.mp4", "b", "test")]
+    data = write_csv(tmp_path, [*listed, *more])
+    train, test = split(open_videos(str(data)))
+    assert overlap(train, test) == 2 and overlap(train, train) == len(train)
+    darker = dataclasses.replace(test, read=lambda *what: test.read(*what) // 2)
+    assert overlap(train, darker) == 0
+    finetune(data, tmp_path / "run", "--steps=0")
+    assert "2 of 8 test videos are in the training set" in capsys.readouterr().err
+
+
+def test_the_interval_is_that_of_a_bootstrap():
+    correct = np.arange(40) < 31
+    rng = np.random.default_rng(0)
+    shares = correct[rng.integers(40, size=(200_000, 40))].mean(axis=1)
+    np.testing.assert_allclose(interval(correct), np.percentile(shares, [2.5, 97.5]), atol=1e-9)
+    assert interval(np.ones(5, bool)) == (1, 1) and interval(np.zeros(0)) == (0, 1)
+
+
+def test_accuracy_of_the_first_and_of_five():
+    probabilities = np.eye(7)[[0, 1, 2, 3]] + 0.1 * np.arange(7)
+    found = accuracy(probabilities, np.array([0, 1, 6, 0]))
+    assert (found["top1"], found["top5"], found["videos"]) == (0.5, 0.75, 4)
+    assert accuracy(np.full((3, 4), 0.25), np.arange(3))["top1"] == 0
+
+
+def test_drops_of_the_rate_in_both_phases(data):
+    words = "--loss=vie --steps=20 --ir_steps=10 --ir_lr_boundaries=3,6 --lr_boundaries=4"
+    parse(f"--data={data}", "--workdir=x", "--learning_rate=1", *words.split(), *SMALL)
+    videos = open_videos(str(data))
+    pretrain.settle(FLAGS, len(videos))
+    pretrain.check_objective(FLAGS, len(videos))
+    rate = pretrain.build(FLAGS, videos).optimizer._learning_rate
+    found = [float(rate(step)) for step in range(20)]
+    expected = [1] * 4 + [0.1] * 3 + [0.01] * 3 + [1] * 5 + [0.1] * 5
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    again = PiecewiseRate.from_config(rate.get_config())
+    np.testing.assert_allclose([float(again(step)) for step in range(20)], expected, rtol=1e-5)
+    parse(f"--data={data}", "--workdir=x", *words.replace("3,6", "3,10").split(), *SMALL)
+    pretrain.settle(FLAGS, len(videos))
+    with pytest.raises(InputError, match="IR ends after step 10"):
+        pretrain.check_objective(FLAGS, len(videos))

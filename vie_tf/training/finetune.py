@@ -1,0 +1,83 @@
+"""--mode=finetune: supervised training of a network with a new head, and its test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vie_tf.data.augmentation import Augmentation
+from vie_tf.data.sampling import Sampling
+from vie_tf.data.videos import VideoSet
+from vie_tf.evaluation import embed as embedding
+from vie_tf.evaluation import results
+from vie_tf.evaluation.classification import accuracy
+from vie_tf.training.checkpoints import restore_network
+from vie_tf.training.supervised import Supervised
+
+BEST = "best"  # the folder in a run's that is the run as it was at its best evaluation
+
+
+def report(
+    model: Supervised,
+    test: VideoSet,
+    sampling: Sampling,
+    augmentation: Augmentation,
+    folder: Path,
+    flags,
+    identity: dict,
+) -> None:
+    """Tests the last and the best network of a run on all test videos, and keeps what comes out.
+
+    The last one was not chosen by the test videos; the best one was, as in the paper.
+
+    Args:
+        model: as training has left it; afterwards it has the best network's weights.
+        test: labelled.
+        sampling: which frames make a clip.
+        augmentation: of the run; its test crops are taken.
+        folder: of the run.
+        flags: of the run.
+        identity: what data.json has.
+    """
+    classify = embedding.classifier(model.network)
+
+    def tested() -> dict:
+        clips = embedding.embed_clips(
+            classify,
+            test,
+            sampling,
+            flags.image_size,
+            flags.clips,
+            "test batches",
+            augmentation.test,
+        )
+        return accuracy(embedding.video_means(clips), test.labels)
+
+    found, step = tested(), int(model.optimizer.iterations.numpy())
+    best_step = restore_network(folder / BEST / "checkpoints", model.network)
+    best = found if best_step == step else tested()
+    values = {
+        "data": identity["data"],
+        "fingerprint": identity["fingerprint"],
+        "label_column": flags.label_column,
+        "split_column": flags.split_column,
+        "family": flags.family,
+        "loss": flags.loss,
+        "start": identity["start"],
+        "start_step": identity["start_step"],
+        "augmentation": flags.augmentation,
+        "subset": flags.subset,
+        "seed": flags.seed,
+        "clips": flags.clips,
+        "ten_crop": flags.ten_crop,
+        "step": step,
+        **found,
+        "best_step": best_step,
+        **{f"best_{name}": value for name, value in best.items() if name != "videos"},
+    }
+    results.append(folder, "finetune" if flags.mode == "finetune" else "supervised", values)
+    print(
+        f"top-1 of {found['videos']} test videos: {found['top1']:.4f}, 95 % interval "
+        f"{found['top1_low']:.4f} to {found['top1_high']:.4f} (top-5 {found['top5']:.4f}); at its "
+        f"best, step {best_step}: {best['top1']:.4f} (top-5 {best['top5']:.4f}); start: "
+        f"{identity['start']}, augmentation: {flags.augmentation}"
+    )

@@ -1,0 +1,120 @@
+"""The weights that a run starts from: those of another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorflow import keras
+
+from vie_tf import trained, workdir
+from vie_tf.errors import InputError
+from vie_tf.models import families
+
+
+def inherit(flags) -> None:
+    """Gives the network's flags that were not given those of the run that it starts from.
+
+    A run that goes on has them itself: those that it started from may be gone.
+
+    Raises:
+        InputError: no run there, or two that do not make two streams.
+    """
+    if not flags.start_from:
+        return
+    own = Path(flags.workdir)
+    first = Path(flags.start_from)
+    runs = [workdir.read_flags(own if (own / "flags.txt").exists() else first)]
+    family = runs[0]["family"]
+    if flags.second_workdir and "+" not in family:
+        second = workdir.read_flags(Path(flags.second_workdir))
+        if family != "single":
+            raise InputError(f"{first} holds a network of the family {family}, not single")
+        if families.sampling_of(second["family"]).frames == 1:
+            raise InputError(
+                f"--second_workdir={flags.second_workdir} holds a network of single frames too"
+            )
+        family = f"single+{second['family']}"
+        if flags["family"].present and flags.family != family:
+            raise InputError(f"--family={flags.family}: the runs make {family}; leave it out")
+        runs.insert(0, second)
+    if not flags["family"].present:
+        flags.family = family
+    for name in ("depth", "image_size", "frame_interval"):
+        found = runs[0].get(name)
+        ours = flags.family == family or name != "frame_interval"
+        if found and ours and not flags[name].present:
+            setattr(flags, name, int(found))
+
+
+def start(network: keras.Model, folders: list[Path]) -> dict[str, object]:
+    """Gives a network the weights of other runs' networks, by name, and says which.
+
+    All but the heads must be there: a network of which a part starts at random is no start. A layer
+    `logits` is always new, since its classes are.
+
+    Args:
+        network: its weights are overwritten.
+        folders: of the runs, one, or one for each stream.
+
+    Returns:
+        What data.json keeps of it: `start`, the runs' losses, and `start_step`.
+
+    Raises:
+        InputError: the runs' networks have other layers.
+    """
+    targets, sources, runs = streams(network), [], [workdir.read_flags(path) for path in folders]
+    for path in folders:
+        theirs, step = trained.read_network(path)
+        sources += streams(theirs)
+    where = " and ".join(map(str, folders))
+    if len(targets) != len(sources):
+        raise InputError(
+            f"--start_from={where}: {len(sources)} networks for the {len(targets)} of "
+            f"{network.name}; give a run of each, the second as --second_workdir"
+        )
+    new, count = set(), 0
+    for target, source in zip(targets, sources):
+        theirs = dict(named_weights(source))
+        taken = {}
+        for (layer, name), weight in named_weights(target):
+            found = theirs.get((layer, name))
+            if found is not None and found.shape == weight.shape and layer != "logits":
+                taken[layer, name] = weight
+            else:
+                new.add(layer)
+        lacking = sorted(name for name in new if not is_head(target, name))
+        if lacking:
+            raise InputError(
+                f"--start_from={where} is a network of {source.name}, and {len(lacking)} layers of "
+                f"{target.name}, such as {lacking[0]}, do not fit: give a run of that family and "
+                "--depth"
+            )
+        for key, weight in taken.items():
+            weight.assign(theirs[key].numpy())
+        count += len(taken)
+    new |= {"logits"} & {layer.name for layer in network.layers}
+    losses = "+".join(dict.fromkeys(run["loss"] for run in runs))
+    but = f"; new: {', '.join(sorted(new))}" if new else ""
+    print(f"starts from {where} ({losses}, step {step}), {count} weights{but}")
+    return {"start": losses, "start_step": step}
+
+
+def streams(network: keras.Model) -> list[keras.Model]:
+    """The networks that a two-stream network is made of, Single first; of another, itself."""
+    inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    if not inner:
+        return [network]
+    found = [part for model in inner for part in streams(model)]
+    return sorted(found, key=lambda part: part.name != "single")
+
+
+def named_weights(network: keras.Model):
+    """Each weight and moving statistic with the names of its layer and of itself."""
+    for layer in network.layers:
+        for weight in layer.weights:
+            yield (layer.name, weight.name.split("/")[-1]), weight
+
+
+def is_head(network: keras.Model, name: str) -> bool:
+    """Whether a layer stands on the feature maps."""
+    return isinstance(network.get_layer(name), keras.layers.Dense)
