@@ -42,3 +42,22 @@ def embedding(features, dimension: int):
 def logits(features, num_classes: int):
     """Pooled features [B, C] to float32 [B, num_classes]."""
     return keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
+
+
+def read_outs(values: dict[str, int], num_classes: int, seed: int) -> keras.Model:
+    """A linear classifier for each tap: vectors [B, D] by name to logits float32 [B, num_classes].
+
+    Args:
+        values: D of each tap.
+        num_classes: of each classifier.
+        seed: of the initial kernels, truncated normal of variance 2 / D; biases are 0.
+    """
+    taps = {name: keras.Input((count,), name=name) for name, count in values.items()}
+    logits = {}
+    for number, (name, tap) in enumerate(taps.items()):
+        initial = keras.initializers.VarianceScaling(2.0, "fan_in", seed=seed + number)
+        layer = keras.layers.Dense(
+            num_classes, kernel_initializer=initial, dtype="float32", name=f"{name}_logits"
+        )
+        logits[name] = layer(tap)
+    return keras.Model(taps, logits, name="read_outs")
