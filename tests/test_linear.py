@@ -47,6 +47,14 @@ def test_classes_need_not_be_numbered_without_gaps():
     assert accuracy(features, labels, features, labels, classes=9) == 1
 
 
+@pytest.mark.parametrize("seed", range(9))
+def test_two_videos_of_a_class_are_enough(seed):
+    labels = np.array([0, 1, 0, 1, 1, 1])
+    features = clips(labels, 0.1, 1)
+    found = linear.linear_probabilities(*features, labels, *features, 2, seed)
+    assert (found.argmax(axis=1) == labels).all()
+
+
 def test_the_span_of_the_clips_gives_the_same_classifier():
     """Of 90 clips of 300 values; all constants are standardised away, dead values stay out."""
     labels = np.arange(90) % 3
@@ -61,18 +69,18 @@ def test_the_span_of_the_clips_gives_the_same_classifier():
         said.append(fitted.predict_proba(seen(test)))
     np.testing.assert_allclose(*said, atol=1e-3)
     plain = (train - train.mean(axis=0)) / np.where(train.std(axis=0) < 1e-4, 1, train.std(axis=0))
-    np.testing.assert_allclose(linear.coordinates_of(train, 0)(train), plain, atol=1e-4)
+    np.testing.assert_allclose(linear.coordinates_of(train, 0, 300)(train), plain, atol=1e-4)
 
 
 def test_more_clips_than_span_still_tell(monkeypatch, tmp_path):
     """And from a file, piece by piece."""
     monkeypatch.setattr(linear, "_ROWS", 64)
-    monkeypatch.setattr(linear.coordinates_of, "__defaults__", (40,))
+    monkeypatch.setattr(linear, "LANDMARKS", 40)
     labels = np.arange(200) % 3
     train, rows = clips(labels, 0.5, 1, values=300)
     np.save(tmp_path / "train.npy", train)
     on_disk = np.load(tmp_path / "train.npy", mmap_mode="r")
-    assert linear.coordinates_of(on_disk, 0)(on_disk).shape == (1000, 40)
+    assert linear.coordinates_of(on_disk, 0, 40)(on_disk).shape == (1000, 40)
     test = clips(labels, 0.5, 2, values=300)
     assert accuracy((on_disk, rows), labels, test, labels) == 1
 

@@ -108,7 +108,6 @@ def test_a_step_is_that_of_numpy(monkeypatch):
     layers = [model.network.get_layer(f"{name}_logits") for name in features]
     for layer in layers:  # biases too are decayed
         layer.bias.assign(tf.constant([0.3, -0.2, 0.1]))
-    weights = [[w.numpy().astype("f8") for w in layer.get_weights()] for layer in layers]
     weights = [[np.asarray(w, "f8") for w in layer.get_weights()] for layer in layers]
     slots = [[np.zeros_like(w) for w in of_tap] for of_tap in weights]
     model.compile(Momentum(rate, l2=decay))

@@ -16,6 +16,7 @@ from vie_tf import workdir
 from vie_tf.config import LEARNING
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN
+from vie_tf.data.files import is_remote
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.service import check_service
 from vie_tf.data.splits import WATCHED, labelled_splits, training_split
@@ -99,7 +100,7 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
     }
     print(table(found, len(test)))
     values = {
-        "data": flags.data,
+        "data": flags.data if is_remote(flags.data) else os.path.abspath(flags.data),
         "fingerprint": videos.fingerprint,
         "label_column": flags.label_column,
         "split_column": flags.split_column,

@@ -38,7 +38,7 @@ def linear_probabilities(
     Args:
         train: float32 [K, D], features of the training clips; may lie on disk (`np.memmap`).
         train_videos: int64 [K], row of each clip's video, ascending.
-        labels: int64 [N], of the training videos.
+        labels: int64 [N], of the training videos; two classes or more, of each two videos or more.
         test: float32 [L, D].
         test_videos: int64 [L], as `train_videos`, each of 0..M-1.
         classes: C; labels are below it.
@@ -47,10 +47,13 @@ def linear_probabilities(
     Returns:
         float32 [M, C], 0 where a class has no training video.
     """
-    coordinates, values = coordinates_of(train, seed), train.shape[1]
+    coordinates, values = coordinates_of(train, seed, LANDMARKS), train.shape[1]
     train, test = coordinates(train), coordinates(test)
     middle = _middle_clips(train_videos)
-    kept = np.random.default_rng(seed).permutation(len(labels)) < len(labels) / 5
+    draw = np.random.default_rng(seed).permutation(len(labels))
+    order = np.argsort(-draw)
+    kept = draw < len(labels) / 5
+    kept[order[np.unique(labels[order], return_index=True)[1]]] = False  # one of each class stays
 
     def right(penalised: float) -> float:
         fitted = _fit(train[middle[~kept]], labels[~kept], penalised)
@@ -85,7 +88,7 @@ class Coordinates:
         return np.concatenate(list(pieces))
 
 
-def coordinates_of(clips: np.ndarray, seed: int, most: int = LANDMARKS) -> Coordinates:
+def coordinates_of(clips: np.ndarray, seed: int, most: int) -> Coordinates:
     """The coordinates for training clips, float32 [K, D]: at most `most` of them."""
     count, values = clips.shape
     total, squares = np.zeros((2, values))
