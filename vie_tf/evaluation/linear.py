@@ -93,12 +93,12 @@ def coordinates_of(clips: np.ndarray, seed: int, most: int) -> Coordinates:
     count, values = clips.shape
     total, squares = np.zeros((2, values))
     for piece in _pieces(clips):
+        piece = piece - clips[0]  # so that large values of little spread keep their digits
         total += piece.sum(axis=0, dtype=np.float64)
         squares += np.einsum("ij,ij->j", piece, piece)
-    mean = total / count
-    spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    # A value that hardly differs from clip to clip tells nothing, and is not blown up.
-    spread[spread <= 1e-4 * np.abs(mean)] = 1
+    spread = np.sqrt(np.maximum(squares / count - (total / count) ** 2, 0))
+    spread[spread == 0] = 1
+    mean = clips[0] + total / count
     plain = Coordinates(mean.astype(np.float32), spread.astype(np.float32))
     if values <= most:
         return plain
