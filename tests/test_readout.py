@@ -162,7 +162,8 @@ def test_trained_read_outs_tell_bright_from_dark(images, work, capsys):
     assert line["taps"]["conv2"]["top1"] == 1
     (folder,) = (work / "readout").iterdir()
     with np.load(folder / "best.npz") as best, np.load(folder / "last.npz") as last:
-        assert last["step"] == 30 and best["conv5_kernel"].shape == last["conv5_kernel"].shape
+        assert last["step"] == 30 and best["step"] in (10, 20, 30) and best["top1"] <= 1
+        assert best["conv5_kernel"].shape == last["conv5_kernel"].shape == (512, 2)
 
 
 @pytest.mark.parametrize("cached", [[], ["--cached"]])
@@ -177,7 +178,7 @@ def test_clips_of_a_multi_frame_family_and_ten_crops_of_images(images, slow, tmp
 
 
 def test_stopped_training_goes_on_to_the_same_numbers(data, run, tmp_path, monkeypatch, capsys):
-    words = (*TRAIN, f"--data={data}", "--steps=6", "--save_every=1", "--taps=conv5")
+    words = (*TRAIN, f"--data={data}", "--steps=6", "--evaluate_every=3", "--taps=conv5")
     whole, halves = (shutil.copytree(run, tmp_path / name) for name in ("whole", "halves"))
     vie_tf(*words, f"--workdir={whole}")
     ends = Watch.on_train_batch_end
@@ -187,8 +188,8 @@ def test_stopped_training_goes_on_to_the_same_numbers(data, run, tmp_path, monke
             os.kill(os.getpid(), signal.SIGTERM)
         ends(watch, batch, logs)
 
-    monkeypatch.setattr(Watch, "on_train_batch_end", stop_at_3)
-    with pytest.raises(SystemExit):
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(Watch, "on_train_batch_end", stop_at_3)
         vie_tf(*words, f"--workdir={halves}")
     assert "the same command goes on" in capsys.readouterr().err
     assert not (halves / "results.jsonl").exists()
@@ -197,7 +198,7 @@ def test_stopped_training_goes_on_to_the_same_numbers(data, run, tmp_path, monke
     losses = [[line["loss"] for line in metrics(x) if "loss" in line] for x in (whole, halves)]
     assert losses[0] == losses[1] and len(losses[0]) == 6
     assert results(whole) == results(halves)
-    vie_tf(*words, f"--workdir={halves}", "--seed=4")  # others, beside them
+    vie_tf(*words, f"--workdir={halves}", "--seed=4", "--clips=1")  # others, beside them
     assert len(list((halves / "readout").iterdir())) == 2 and len(results(halves)) == 2
 
 

@@ -99,13 +99,6 @@ class ReadOut(keras.Model):
         np.savez(part, **arrays, **values)
         part.replace(path)
 
-    def load_read_outs(self, path: Path) -> None:
-        """Takes the weights of such a file."""
-        with np.load(path) as arrays:
-            for name in self.taps.outputs:
-                layer = self.network.get_layer(f"{name}_logits")
-                layer.set_weights([arrays[f"{name}_kernel"], arrays[f"{name}_bias"]])
-
 
 def cross_entropies(logits: dict[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
     """Mean cross entropy of a batch for each tap, float32 []."""
@@ -125,13 +118,13 @@ def train_read_outs(
     flags,
     folder: Path,
 ) -> None:
-    """Trains read-outs, or goes on with them; the model is then that of the best evaluation.
+    """Trains read-outs, or goes on with them, to the last step.
 
     Args:
         model: new.
         videos: to train on.
-        held_out: a part of the train split that tells which evaluation is best (of equal ones the
-            last) and when there is a plateau; without any the last step is the best.
+        held_out: a part of the train split that tells when there is a plateau, and which read-outs
+            `best.npz` holds (of equally good ones the last); without any there is no such file.
         sampling: which frames make a clip.
         recipe: of the training clips, and the crops of the others.
         clips: of a held-out video.
@@ -155,7 +148,7 @@ def train_read_outs(
         found = clip_means(classify, held_out, sampling, flags.image_size, clips, test=recipe.test)
         right = (found.argmax(axis=2) == held_out.labels[:, None]).mean(axis=0)
         top1, step = float(right.mean()), int(model.optimizer.iterations.numpy())
-        if top1 >= _best(best, step):
+        if step and top1 >= _best(best, step):
             model.save_read_outs(best, top1=top1, step=step)
         each = {f"{name}_top1": float(x) for name, x in zip(model.taps.outputs, right)}
         return {"top1": top1, **each}
@@ -207,8 +200,6 @@ def train_read_outs(
             print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
             sys.exit(130)
         model.save_read_outs(folder / "last.npz", step=watch.step)
-        if len(held_out) and best.exists():
-            model.load_read_outs(best)
 
 
 def _best(path: Path, step: int) -> float:
