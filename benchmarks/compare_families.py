@@ -33,7 +33,7 @@ from vie_tf.data.videos import open_videos
 from vie_tf.evaluation import embed
 from vie_tf.evaluation.features import mean
 from vie_tf.evaluation.knn import knn_accuracy
-from vie_tf.evaluation.linear import linear_accuracy
+from vie_tf.evaluation.linear import linear_probabilities
 from vie_tf.models.resnet import last_tap
 from vie_tf.models.two_stream import two_stream
 from vie_tf.modes import load_network, run_sampling
@@ -103,12 +103,17 @@ def measured(network: keras.Model, sampling: Sampling, data: str, size: int, fli
             labels["train"],
             len(all_videos.label_names),
         )["top1"]
-        found[f"{name} linear"] = linear_accuracy(
-            rows["train"][..., dimension:],
+        features = {split: np.concatenate(x[..., dimension:]) for split, x in rows.items()}
+        of = {split: np.repeat(np.arange(len(x)), x.shape[1]) for split, x in rows.items()}
+        guessed = linear_probabilities(
+            features["train"],
+            of["train"],
             labels["train"],
-            rows["test"][..., dimension:],
-            labels["test"],
-        )
+            features["test"],
+            of["test"],
+            len(all_videos.label_names),
+        ).argmax(axis=1)
+        found[f"{name} linear"] = float((guessed == labels["test"]).mean())
     found["recall at 1"] = embed.instance_recall(
         embed.embedder(network),
         videos["test"],

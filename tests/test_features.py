@@ -28,7 +28,7 @@ def model(name: str):
     return two_stream(network("single_frame"), motion, average=name.endswith("_avg"))
 
 
-def ours(mode: str, key: str, outputs: dict, two: bool) -> tf.Tensor:
+def ours(mode: str, key: str, network, outputs: dict) -> tf.Tensor:
     """The features of a read-out from a network's outputs."""
     if mode in ("pool1", "flat"):
         pool = features.mean if mode == "pool1" else features.flat
@@ -38,11 +38,9 @@ def ours(mode: str, key: str, outputs: dict, two: bool) -> tf.Tensor:
     if mode == "pool3":
         return features.pooled_by_3(outputs["encode_10"])
     position, *average = key.split("-", 1)
-    tap = outputs[f"encode_{int(position) + 1}"]
-    if mode == "singlepool" or average == ["avg"]:
-        return features.mean(tap)
-    largest = None if average else features.LARGEST * (1 + two)
-    return features.flat(tap, largest)
+    pooled = mode == "singlepool" or average == ["avg"]
+    tap = f"encode_{int(position) + 1}{features.AVERAGED if pooled else ''}"
+    return features.find_taps(network, [tap], 18)(outputs)[tap]
 
 
 @pytest.mark.parametrize("facts", FACTS, ids=lambda facts: f"{facts['id']}-{facts['family']}")
@@ -53,7 +51,7 @@ def test_matches_the_authors(facts):
         tf1.draw(model(name), facts)
     outputs = model(name)(tf1.clips(facts["input"], model(name).input.shape[1]))
     for key, expected in facts["outputs"].items():
-        values = ours(facts["mode"], key, outputs, name in TWO_STREAM).numpy()
+        values = ours(facts["mode"], key, model(name), outputs).numpy()
         assert list(values.shape) == expected["shape"]
         sampled = np.stack([golden_rule.samples(row, 256) for row in values])
         tf1.close(sampled, ARRAYS[f"{facts['id']}/{key}"], 1e-4)
@@ -109,3 +107,16 @@ def test_large_maps_are_pooled():
     assert features.flat(tap, 47).shape == (1, 12)
     mean = tf.reduce_mean(tap[:, :, :2, :2], (1, 2, 3))
     np.testing.assert_allclose(features.flat(tap, 191)[:, :3], mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "depth, wanted", [(18, [2, 4, 6, 8, 10]), (34, [2, 5, 9, 15, 18]), (50, [2, 5, 9, 15, 18])]
+)
+def test_the_papers_names_are_the_ends_of_stages(depth, wanted):
+    """The authors' indices are 1, 3, 5, 7, 9, and 1, 4, 8, 14, 17 of the deeper networks."""
+    network = families.build("single", image_size=32, depth=depth)
+    names = [f"conv{i}" for i in range(1, 6)]
+    taps = features.find_taps(network, [*names, "embedding"], depth)
+    assert [taps.outputs[name] for name in names] == [f"encode_{i}" for i in wanted]
+    clip = golden_rule.clip("blocks", (2, 1, 32, 32, 3), 5)
+    assert taps(network(clip))["embedding"].shape == (2, 128)

@@ -1,36 +1,100 @@
-"""The linear read-out."""
+"""The linear read-out of features that are computed once."""
 
 import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
 
-from vie_tf.evaluation.linear import linear_accuracy
+from vie_tf.evaluation import linear
+from vie_tf.evaluation.accuracy import accuracies, bootstrap
 
 
-def videos(labels, spread, seed):
-    """Features of five clips a video around its class' place."""
+def clips(labels, spread, seed, values=16, count=5):
+    """Features of some clips a video around its class' place, and each clip's video."""
     rng = np.random.default_rng(seed)
-    places = np.random.default_rng(0).normal(size=(3, 16))
-    return (places[labels][:, None] + spread * rng.normal(size=(len(labels), 5, 16))).astype("f4")
+    places = np.random.default_rng(0).normal(size=(3, values))
+    features = np.repeat(places[labels], count, axis=0)
+    features += spread * rng.normal(size=features.shape)
+    return features.astype("f4"), np.repeat(np.arange(len(labels)), count)
+
+
+def accuracy(train, train_labels, test, test_labels, classes=3):
+    found = linear.linear_probabilities(*train, train_labels, *test, classes)
+    assert found.shape == (len(test_labels), classes) and found.dtype == np.float32
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    return (found.argmax(axis=1) == test_labels).mean()
 
 
 def test_accuracy_of_what_is_there_and_of_what_is_not():
     labels = np.arange(120) % 3
     train, test = labels[:90], labels[90:]
-    assert linear_accuracy(videos(train, 0.3, 1), train, videos(test, 0.3, 2), test) == 1
+    assert accuracy(clips(train, 0.3, 1), train, clips(test, 0.3, 2), test) == 1
     nothing = np.random.default_rng(3).permutation(test)
-    assert linear_accuracy(videos(train, 0.3, 1), train, videos(nothing, 0.3, 2), test) < 0.7
+    assert accuracy(clips(train, 0.3, 1), train, clips(nothing, 0.3, 2), test) < 0.7
 
 
 def test_clips_of_a_video_are_asked_together():
     """What one clip seldom tells, five tell more often."""
     labels = np.arange(600) % 3
     train, test = labels[:300], labels[300:]
-    features, asked = videos(train, 4, 1), videos(test, 4, 2)
-    five = linear_accuracy(features, train, asked, test)
-    one = linear_accuracy(features, train, asked[:, :1], test)
-    assert five > one + 0.1
+    features = clips(train, 4, 1)
+    five = accuracy(features, train, clips(test, 4, 2), test)
+    assert five > accuracy(features, train, clips(test, 4, 2, count=1), test) + 0.1
 
 
 def test_classes_need_not_be_numbered_without_gaps():
     labels = np.array([2, 7] * 20)
-    features = videos(labels // 5, 0.1, 1)
-    assert linear_accuracy(features, labels, features, labels) == 1
+    features = clips(labels // 5, 0.1, 1)
+    assert accuracy(features, labels, features, labels, classes=9) == 1
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_two_videos_of_a_class_are_enough(seed):
+    labels = np.array([0, 1, 0, 1, 1, 1])
+    features = clips(labels, 0.1, 1)
+    found = linear.linear_probabilities(*features, labels, *features, 2, seed)
+    # However few are held out, both classes are learned.
+    assert found.shape == (6, 2) and found[labels == 0, 0].mean() > found[labels == 1, 0].mean()
+
+
+def test_the_span_of_the_clips_gives_the_same_classifier():
+    """Of 90 clips of 300 values; all constants are standardised away, dead values stay out."""
+    labels = np.arange(90) % 3
+    train, _ = clips(labels, 2, 1, values=300, count=1)
+    test, _ = clips(labels, 2, 2, values=300, count=1)
+    train[:, 5] = test[:, 5] = 7
+    said = []
+    for most in (300, 90):
+        seen = linear.coordinates_of(train, 0, most)
+        assert seen(train).shape[1] == (300 if most == 300 else 89)  # their mean is taken off
+        fitted = LogisticRegression(C=0.01, tol=1e-8).fit(seen(train), labels)
+        said.append(fitted.predict_proba(seen(test)))
+    np.testing.assert_allclose(*said, atol=1e-3)
+    plain = (train - train.mean(axis=0)) / np.where(train.std(axis=0) < 1e-4, 1, train.std(axis=0))
+    np.testing.assert_allclose(linear.coordinates_of(train, 0, 300)(train), plain, atol=1e-4)
+
+
+def test_more_clips_than_span_still_tell(monkeypatch, tmp_path):
+    """And from a file, piece by piece."""
+    monkeypatch.setattr(linear, "_ROWS", 64)
+    monkeypatch.setattr(linear, "LANDMARKS", 40)
+    labels = np.arange(200) % 3
+    train, rows = clips(labels, 0.5, 1, values=300)
+    np.save(tmp_path / "train.npy", train)
+    on_disk = np.load(tmp_path / "train.npy", mmap_mode="r")
+    assert linear.coordinates_of(on_disk, 0, 40)(on_disk).shape == (1000, 40)
+    test = clips(labels, 0.5, 2, values=300)
+    assert accuracy((on_disk, rows), labels, test, labels) == 1
+
+
+def test_accuracies_and_their_intervals():
+    scores = np.eye(10, dtype="f4")[np.arange(100) % 10]
+    labels = np.where(np.arange(100) < 80, np.arange(100) % 10, (np.arange(100) + 1) % 10)
+    found = accuracies(scores, labels)
+    assert found["top1"] == 0.8 and found["top1_low"] < 0.8 < found["top1_high"]
+    # A bootstrap of a share is binomial: 0.8 +- 1.96 * 0.04.
+    assert found["top1_low"] == pytest.approx(0.72, abs=0.011)
+    assert found["top1_high"] == pytest.approx(0.88, abs=0.011)
+    assert accuracies(np.zeros((4, 3)), np.zeros(4, int))["top1"] == 0
+    ranks = np.array([[5, 4, 3, 2, 1, 0]] * 2, float)
+    assert accuracies(ranks, np.array([4, 5]))["top5"] == 0.5
+    assert bootstrap(np.ones(9)) == (1, 1)

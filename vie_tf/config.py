@@ -8,16 +8,7 @@ from absl import flags
 
 from vie_tf.errors import InputError
 
-MODES = (
-    "pretrain",
-    "finetune",
-    "look",
-    "knn",
-    "embed",
-    "retrieve",
-    "export",
-    "import_checkpoint",
-)
+MODES = "pretrain finetune look knn embed retrieve readout export import_checkpoint".split()
 AUGMENTATIONS = (
     *("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet"),
     *("opn", "opn_apart", "rotnet"),
@@ -215,6 +206,17 @@ flags.DEFINE_bool(
     False,
     "Evaluates each clip by ten crops: centre, corners, and their mirror images.",
 )
+flags.DEFINE_list(
+    "taps",
+    ["conv3", "conv4", "conv5"],
+    "readout: layers to classify from: conv1 to conv5, encode_1 and so on, or embedding; with -avg "
+    "behind it the mean over space.",
+)
+flags.DEFINE_bool(
+    "cached",
+    False,
+    "readout: logistic regression on features that are computed once, without augmentation.",
+)
 flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
 flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
 flags.DEFINE_integer("evaluate_every", None, "Of evaluations, steps. Default: ten in the run.", 1)
@@ -230,6 +232,12 @@ RUN = (
     "colour_noise flip frame_interval precision legacy held_out subset bin_frames clips ten_crop k "
     "data decoder log_every evaluate_every save_every keep mode data_service max_unreadable "
     "start_from second_workdir"
+).split()
+
+# The flags that say how something learns: with --mode=readout the read-outs, not the run's network.
+LEARNING = (
+    "batch_size seed learning_rate warmup_steps lr_boundaries lr_plateau weight_decay augmentation "
+    "colour_noise flip held_out"
 ).split()
 
 # The flags that have no effect with some of --loss, and those with which they have one.
@@ -253,6 +261,7 @@ NEEDS = {
     "knn": ("data", "workdir"),
     "embed": ("data", "workdir", "out"),
     "retrieve": ("data", "workdir", "out"),
+    "readout": ("data", "workdir"),
     "export": ("workdir", "out"),
     "import_checkpoint": ("checkpoint", "workdir"),
 }
@@ -282,6 +291,15 @@ def check_flags() -> None:
     for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
         if FLAGS[name].value and FLAGS.mode != mode:
             raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
+    for name in ("taps", "cached"):
+        if FLAGS[name].present and FLAGS.mode != "readout":
+            raise InputError(f"--{name} is for --mode=readout, not --mode={FLAGS.mode}")
+    if FLAGS.cached:
+        for name in sorted({*LEARNING, "steps"} - {"seed", "augmentation"}):
+            if FLAGS[name].present:
+                raise InputError(
+                    f"--{name} is not for --cached, which learns without: leave it out"
+                )
     untrained = FLAGS.mode in ("pretrain", "finetune", "look", "import_checkpoint")
     for name in ("second_workdir", "frames_of"):
         start = name == "second_workdir" and FLAGS.start_from and FLAGS.mode in ("finetune", "look")

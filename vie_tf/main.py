@@ -19,7 +19,7 @@ def main() -> None:
     from vie_tf import modes
     from vie_tf.data.videos import damage
 
-    if flags.FLAGS.mode in ("pretrain", "finetune", "look"):
+    if flags.FLAGS.mode in ("pretrain", "finetune", "look", "readout"):
         command.start_compiler()
     try:
         getattr(modes, flags.FLAGS.mode)(flags.FLAGS)

@@ -1,4 +1,4 @@
-"""The modes look, knn, embed, retrieve and export; those that make a run are imported."""
+"""The modes look, knn, embed, retrieve, readout and export; those that make a run are imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tensorflow import keras
 
 from vie_tf import export as saved_model
 from vie_tf import workdir
-from vie_tf.config import RUN
+from vie_tf.config import LEARNING, RUN
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN, TestCrops
 from vie_tf.data.frames import pixels
@@ -32,11 +32,14 @@ from vie_tf.look import contact_sheet, first_looks
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
+from vie_tf.objectives import pretext
+from vie_tf.readout import read_out
 from vie_tf.trained import load_network, run_sampling
 from vie_tf.training.pretrain import (  # noqa: F401 (pretrain is a mode too)
     augmentation,
     pretrain,
     settle,
+    strategy,
     training_videos,
 )
 
@@ -164,6 +167,13 @@ def retrieve(flags) -> None:
     print(f"picture: {out}")
 
 
+def readout(flags) -> None:
+    """Linear read-outs of taps of the frozen network: accuracy on the test split."""
+    with strategy().scope():
+        network, sampling, image_size, _ = load_run(flags, own=LEARNING)
+        read_out(flags, network, sampling, image_size)
+
+
 def export(flags) -> None:
     """Writes the network as a SavedModel."""
     # What TensorFlow says while it saves is about its own insides.
@@ -237,10 +247,13 @@ def shown_video(
     return retrieval.Video(videos.ids[row], label, similarity, frame)
 
 
-def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int, TestCrops]:
+def load_run(
+    flags, any_size: bool = False, own: Sequence[str] = ()
+) -> tuple[keras.Model, Sampling, int, TestCrops]:
     """The trained network of --workdir in float32, and its clips: sampling, image size, crops.
 
     With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
+    Flags in `own` are those of the mode, and may differ from the run's.
 
     Raises:
         InputError: no run there, a flag says another than the run's, no readable checkpoint, or
@@ -250,9 +263,8 @@ def load_run(flags, any_size: bool = False) -> tuple[keras.Model, Sampling, int,
     run = workdir.read_flags(folder)
     if flags.frames_of:
         families.family_of(flags.frames_of, "frames_of")
-    for name in sorted(
-        set(RUN) - {*workdir.FREE, "label_column", "split_column", "second_workdir"}
-    ):
+    free = {*own, *workdir.FREE, "label_column", "split_column", "second_workdir"}
+    for name in sorted(set(RUN) - free):
         if name == "frame_interval" and flags.frames_of:  # of those frames, not of the run's
             continue
         given = workdir.text(flags[name].value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Callable
 
 import numpy as np
@@ -61,6 +61,22 @@ def embed_clips(
     Returns:
         float32 [N, G, D], unit rows; of all clips a list of N arrays [G, D], each with its own G.
     """
+    batches, counts = clip_batches(videos, sampling, image_size, clips, what, test)
+    rows = np.concatenate([embed(batch["clip"]).numpy() for batch in batches])
+    if clips:
+        return rows.reshape(len(videos), clips * test.views, -1)
+    return np.split(rows, np.cumsum(counts)[:-1])
+
+
+def clip_batches(
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    clips: int = TEST_CLIPS,
+    what: str = "",
+    test: TestCrops = CENTRE,
+) -> tuple[Iterable[dict[str, tf.Tensor]], np.ndarray]:
+    """The batches that `embed_clips` embeds, videos slowest, and each video's clips, int64 [N]."""
     if clips:
         batches = pipeline.test_batches(videos, sampling, image_size, clips, test=test)
         counts = np.full(len(videos), clips * test.views)
@@ -69,10 +85,40 @@ def embed_clips(
         counts = pipeline.all_clips(videos, sampling) * test.views
     if what:
         batches = track(batches, what, -(-counts.sum() // pipeline.EVALUATION_BATCH))
-    rows = np.concatenate([embed(batch["clip"]).numpy() for batch in batches])
-    if clips:
-        return rows.reshape(len(videos), clips * test.views, -1)
-    return np.split(rows, np.cumsum(counts)[:-1])
+    return batches, counts
+
+
+def clip_means(
+    compute: Callable,
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    clips: int = TEST_CLIPS,
+    what: str = "",
+    test: TestCrops = CENTRE,
+) -> np.ndarray:
+    """Means over each video's clips, such as probabilities; memory holds no more than those.
+
+    Args:
+        compute: clips uint8 [B, T, H, W, 3] to float32 [B, ...].
+        videos: as in `embed_clips`.
+        sampling: as in `embed_clips`.
+        image_size: as in `embed_clips`.
+        clips: as in `embed_clips`.
+        what: as in `embed_clips`.
+        test: as in `embed_clips`.
+
+    Returns:
+        float32 [N, ...].
+    """
+    batches, counts = clip_batches(videos, sampling, image_size, clips, what, test)
+    totals = None
+    for batch in batches:
+        rows = compute(batch["clip"]).numpy()
+        if totals is None:
+            totals = np.zeros((len(videos), *rows.shape[1:]), np.float32)
+        np.add.at(totals, batch["index"].numpy(), rows)
+    return totals / counts.reshape(-1, *[1] * (totals.ndim - 1)).astype(np.float32)
 
 
 def video_means(clips: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,9 +2,77 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf.errors import InputError
+from vie_tf.models.resnet import stage_taps
+
+AVERAGED = "-avg"  # behind a tap's name: its mean over space
 LARGEST = 200_000  # values of a map that a linear read-out takes without pooling
+
+
+@dataclass(frozen=True)
+class Taps:
+    """What read-outs see of a network: from its outputs to a vector for each tap.
+
+    Attributes:
+        outputs: name of each tap, such as conv5 or conv5-avg, to that of the network's output.
+        largest: as in `flat`.
+    """
+
+    outputs: dict[str, str]
+    largest: int | None
+
+    def __call__(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The network's outputs to float32 [B, D] of each tap, with its own D."""
+        return {
+            name: mean(outputs[output])
+            if name.endswith(AVERAGED)
+            else flat(outputs[output], self.largest)
+            for name, output in self.outputs.items()
+        }
+
+
+def find_taps(network: keras.Model, names: Sequence[str], depth: int) -> Taps:
+    """The taps of some names.
+
+    Args:
+        network: from `families.build`, `two_stream` or `input_single`.
+        names: conv1 to conv5 (the paper's), encode_1 and so on, or embedding; with -avg behind it a
+            map is averaged over space, as for the paper's supervised networks (Table 5).
+        depth: of the network.
+
+    Raises:
+        InputError: there is no such tap, or a name comes twice.
+    """
+    there = {name: name for name in network.output if name != "logits"}
+    there |= {name: tap for name, tap in stage_taps(depth).items() if tap in there}
+    for name in names:
+        if name.removesuffix(AVERAGED) not in there:
+            raise InputError(
+                f"--taps: there is no tap {name or 'without a name'}; choose from "
+                f"{', '.join(sorted(there, key=_in_order))}, or one of them with {AVERAGED} behind"
+            )
+    if len(set(names)) < len(names) or not names:
+        raise InputError(f"--taps={','.join(names)}: name one or more taps, each of them once")
+    outputs = {name: there[name.removesuffix(AVERAGED)] for name in names}
+    return Taps(outputs, _largest(network.name))
+
+
+def _largest(network: str) -> int | None:
+    """The authors' bound on the maps of a network, by its name."""
+    if network.startswith(("trn", "relation", "input_single")):
+        return None
+    return 2 * LARGEST if network == "two_stream" else LARGEST
+
+
+def _in_order(name: str) -> tuple[str, int]:
+    head, _, number = name.rpartition("_")
+    return (head, int(number)) if number.isdigit() else ("", 0)
 
 
 def mean(tap: tf.Tensor) -> tf.Tensor:

@@ -1,61 +1,131 @@
-"""Linear read-out: what a linear classifier finds in frozen features (paper section 4)."""
+"""Linear read-out of features that are computed once: what logistic regression finds in them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-# Inverse strengths of the L2 penalty to choose from, for features of unit variance.
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+# Inverse strengths of the L2 penalty to choose from, for clips whose features have length 1.
+STRENGTHS = (0.05, 0.5, 5.0, 50.0)
+# Of more values than this, the classifier sees what lies in the span of so many training clips.
+LANDMARKS = 2048
+_ROWS = 1024  # clips read at once
 
 
-def linear_accuracy(
+def linear_probabilities(
     train: np.ndarray,
-    train_labels: np.ndarray,
+    train_videos: np.ndarray,
+    labels: np.ndarray,
     test: np.ndarray,
-    test_labels: np.ndarray,
+    test_videos: np.ndarray,
+    classes: int,
     seed: int = 0,
-) -> float:
-    """How often a softmax classifier of clips is right about videos.
+) -> np.ndarray:
+    """What a softmax classifier that is fitted to the training videos' clips says of test videos.
 
-    It is fitted to the training videos' clips, each for itself, with the penalty that is best on
-    the middle clips of a fifth of the training videos that was kept apart. A test video's
-    probabilities are the mean over its clips (paper's five-clip test).
+    The penalty is the one that is best on the middle clips of a fifth of the training videos that
+    was kept apart. A test video's probabilities are the mean over its clips (paper's five-clip
+    test). Values have mean 0 and variance 1 over the training clips.
+
+    The weights of such a classifier lie in the span of the training clips, so where a clip has more
+    than `LANDMARKS` values but there are no more clips than that, their coordinates in the span
+    give the same classifier from fewer numbers. Of more clips, the span of as many that are drawn
+    bounds time and memory: it loses the directions that few clips have.
 
     Args:
-        train: float32 [N, G, C], features of G clips of each of N videos.
-        train_labels: int64 [N].
-        test: float32 [M, G, C].
-        test_labels: int64 [M].
-        seed: of the choice of the fifth.
+        train: float32 [K, D], features of the training clips; may lie on disk (`np.memmap`).
+        train_videos: int64 [K], row of each clip's video, ascending.
+        labels: int64 [N], of the training videos; two classes or more, of each two videos or more.
+        test: float32 [L, D].
+        test_videos: int64 [L], as `train_videos`, each of 0..M-1.
+        classes: C; labels are below it.
+        seed: of the choice of the fifth, and of the clips that span.
 
     Returns:
-        Share in 0..1 of the test videos.
+        float32 [M, C], 0 where a class has no training video.
     """
-    kept = np.random.default_rng(seed).permutation(len(train)) < len(train) / 5
-    middle = train[:, train.shape[1] // 2, None]
-    chosen = max(
-        STRENGTHS,
-        key=lambda strength: _accuracy(
-            strength, middle[~kept], train_labels[~kept], middle[kept], train_labels[kept]
-        ),
-    )
-    return _accuracy(chosen, train, train_labels, test, test_labels)
+    coordinates, values = coordinates_of(train, seed, LANDMARKS), train.shape[1]
+    train, test = coordinates(train), coordinates(test)
+    middle = _middle_clips(train_videos)
+    draw = np.random.default_rng(seed).permutation(len(labels))
+    order = np.argsort(-draw)
+    kept = draw < len(labels) / 5
+    kept[order[np.unique(labels[order], return_index=True)[1]]] = False  # one of each class stays
+
+    def right(penalised: float) -> float:
+        fitted = _fit(train[middle[~kept]], labels[~kept], penalised)
+        return fitted.score(train[middle[kept]], labels[kept])
+
+    chosen = max((strength / values for strength in STRENGTHS), key=right)
+    fitted = _fit(train, labels[train_videos], chosen)
+    of_clips = fitted.predict_proba(test)
+    found = np.zeros((test_videos[-1] + 1, classes), np.float32)
+    found[:, fitted.classes_] = _means(of_clips, test_videos)
+    return found
 
 
-def _accuracy(
-    strength: float,
-    train: np.ndarray,
-    train_labels: np.ndarray,
-    test: np.ndarray,
-    test_labels: np.ndarray,
-) -> float:
-    """As `linear_accuracy`, with a penalty of a given inverse strength."""
-    classifier = make_pipeline(
-        StandardScaler(), LogisticRegression(C=strength, tol=1e-3, max_iter=2000)
-    )
-    classifier.fit(np.concatenate(train), np.repeat(train_labels, train.shape[1]))
-    scores = classifier.predict_proba(np.concatenate(test)).reshape(*test.shape[:2], -1)
-    return float((classifier.classes_[scores.mean(axis=1).argmax(axis=1)] == test_labels).mean())
+@dataclass(frozen=True)
+class Coordinates:
+    """From the features of clips to the numbers that the classifier sees.
+
+    Attributes:
+        mean, scale: float32 [D], what each value is lessened and divided by.
+        basis: float32 [D, R], orthonormal columns; None: the values as they are.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    basis: np.ndarray | None = None
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """float32 [K, D] to float32 [K, R], read piece by piece."""
+        pieces = ((piece - self.mean) / self.scale for piece in _pieces(features))
+        if self.basis is not None:
+            pieces = (piece @ self.basis for piece in pieces)
+        return np.concatenate(list(pieces))
+
+
+def coordinates_of(clips: np.ndarray, seed: int, most: int) -> Coordinates:
+    """The coordinates for training clips, float32 [K, D]: at most `most` of them."""
+    count, values = clips.shape
+    total, squares = np.zeros((2, values))
+    for piece in _pieces(clips):
+        piece = piece - clips[0]  # so that large values of little spread keep their digits
+        total += piece.sum(axis=0, dtype=np.float64)
+        squares += np.einsum("ij,ij->j", piece, piece)
+    spread = np.sqrt(np.maximum(squares / count - (total / count) ** 2, 0))
+    spread[spread == 0] = 1
+    mean = clips[0] + total / count
+    plain = Coordinates(mean.astype(np.float32), spread.astype(np.float32))
+    if values <= most:
+        return plain
+    drawn = np.random.default_rng((seed, 1)).permutation(count)[:most]
+    landmarks = plain(clips[np.sort(drawn)])
+    # Left singular vectors from the products of the clips: there are fewer of them than values.
+    power, vectors = np.linalg.eigh(landmarks @ landmarks.T)
+    used = power > 1e-6 * power[-1]
+    basis = landmarks.T @ (vectors[:, used] / np.sqrt(power[used]))
+    return replace(plain, basis=basis)
+
+
+def _pieces(clips: np.ndarray) -> Iterator[np.ndarray]:
+    return (clips[first : first + _ROWS] for first in range(0, len(clips), _ROWS))
+
+
+def _fit(coordinates: np.ndarray, labels: np.ndarray, strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, tol=1e-3, max_iter=2000).fit(coordinates, labels)
+
+
+def _middle_clips(videos: np.ndarray) -> np.ndarray:
+    """Row of each video's middle clip, int64 [N]."""
+    counts = np.bincount(videos)
+    return np.cumsum(counts) - counts + counts // 2
+
+
+def _means(rows: np.ndarray, videos: np.ndarray) -> np.ndarray:
+    """Means over each video's clips, [L, C] to [M, C]."""
+    counts = np.bincount(videos)
+    return np.add.reduceat(rows, np.cumsum(counts) - counts) / counts[:, None]

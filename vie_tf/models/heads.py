@@ -93,3 +93,22 @@ def new_logits(features, num_classes: int):
     """
     deviation = math.sqrt(1.3 * 2 / features.shape[-1])
     return logits(features, num_classes, keras.initializers.TruncatedNormal(stddev=deviation))
+
+
+def read_outs(values: dict[str, int], num_classes: int, seed: int) -> keras.Model:
+    """A linear classifier for each tap: vectors [B, D] by name to logits float32 [B, num_classes].
+
+    Args:
+        values: D of each tap.
+        num_classes: of each classifier.
+        seed: of the initial kernels, truncated normal of variance 2 / D; biases are 0.
+    """
+    taps = {name: keras.Input((count,), name=name) for name, count in values.items()}
+    logits = {}
+    for number, (name, tap) in enumerate(taps.items()):
+        initial = keras.initializers.VarianceScaling(2.0, "fan_in", seed=seed + number)
+        layer = keras.layers.Dense(
+            num_classes, kernel_initializer=initial, dtype="float32", name=f"{name}_logits"
+        )
+        logits[name] = layer(tap)
+    return keras.Model(taps, logits, name="read_outs")

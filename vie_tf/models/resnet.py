@@ -204,3 +204,12 @@ def resnet(
 def last_tap(taps: dict[str, tf.Tensor]) -> tf.Tensor:
     """The feature map after the final ReLU."""
     return taps[f"encode_{len(taps)}"]
+
+
+def stage_taps(depth: int) -> dict[str, str]:
+    """The taps by the paper's names: `conv1` is what enters the first block, `conv5` the last map.
+
+    `conv2` to `conv4` are what enters the second to fourth stage, after normalisation and ReLU.
+    """
+    before = [sum(BLOCKS_PER_STAGE[depth][:stage]) for stage in range(5)]
+    return {f"conv{stage + 1}": f"encode_{blocks + 2}" for stage, blocks in enumerate(before)}

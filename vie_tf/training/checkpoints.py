@@ -84,12 +84,21 @@ def restore_network(folder: Path, network: tf.keras.Model) -> int:
     def load(path: str) -> int:
         wanted = tf.train.Checkpoint(network=network)
         wanted.restore(path).expect_partial().assert_existing_objects_matched()
-        return int(tf.train.load_variable(path, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
+        return _step(path)
 
     step = newest_readable(folder, load)
     if step is None:
         raise InputError(f"{folder} holds no checkpoint; run --mode=pretrain with its --workdir")
     return step
+
+
+def saved_step(folder: Path) -> int | None:
+    """The step of a run's newest checkpoint that can be read; None where there is none."""
+    return newest_readable(folder, _step)
+
+
+def _step(path: str) -> int:
+    return int(tf.train.load_variable(path, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
 
 
 def newest_readable(folder: Path, load: Callable[[str], int]) -> int | None:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -233,7 +234,6 @@ def check_objective(flags, videos: int) -> None:
 
 def build(flags, train: VideoSet) -> Model:
     """The compiled model of a run, in its initial state."""
-    supervised = flags.loss == "supervised"
     finetunes = flags.mode == "finetune"
     network = (families.build_finetuned if finetunes else families.build)(
         flags.family,
@@ -310,14 +310,7 @@ def first_clustering(flags, videos: int) -> int:
 
 def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) -> None:
     """Trains from the watch's step to the end, or until SIGINT or SIGTERM."""
-
-    def stop(number, frame):
-        # The step under way is finished, logged and saved; a second signal does not wait.
-        watch.interrupted = True
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with stoppable(watch):
         for loss, _, end in phases(flags):
             if watch.interrupted or watch.step >= end:
                 continue
@@ -347,6 +340,20 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
                 flags.data_service,
             )
             model.fit(batches, steps_per_epoch=end - watch.step, verbose=0, callbacks=callbacks)
+
+
+@contextlib.contextmanager
+def stoppable(watch: Watch) -> Iterator[None]:
+    """Lets SIGINT and SIGTERM end the training in the block, and saves when a video fails it."""
+
+    def stop(number, frame):
+        # The step under way is finished, logged and saved; a second signal does not wait.
+        watch.interrupted = True
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
     except tf.errors.OpError as error:
         if damage(error) is not None:  # between two steps
             watch.save()

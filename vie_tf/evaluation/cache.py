@@ -1,0 +1,92 @@
+"""Features of a set's clips, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf.data.crops import TestCrops
+from vie_tf.data.sampling import Sampling
+from vie_tf.data.videos import VideoSet
+from vie_tf.errors import InputError, writing_to
+from vie_tf.evaluation.embed import clip_batches
+from vie_tf.evaluation.features import Taps
+
+
+def cached_features(
+    network: keras.Model,
+    taps: Taps,
+    videos: VideoSet,
+    sampling: Sampling,
+    image_size: int,
+    clips: int,
+    test: TestCrops,
+    what: str,
+    folder: Path,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What read-outs see of every clip, from the folder or, where it is not there, the network.
+
+    Args:
+        network: frozen.
+        taps: what read-outs see of it.
+        videos: as in `embed_clips`.
+        sampling: as in `embed_clips`.
+        image_size: as in `embed_clips`.
+        clips: as in `embed_clips`.
+        test: as in `embed_clips`.
+        what: as in `embed_clips`.
+        folder: of the features of just this; each tap is a file TAP.npy.
+
+    Returns:
+        float32 [K, D] of each tap by name, on disk, and the row of each clip's video, int64 [K].
+
+    Raises:
+        InputError: the disk has no room for them.
+    """
+    batches, counts = clip_batches(videos, sampling, image_size, clips, what, test)
+    count = int(counts.sum())
+    missing = [name for name in taps.outputs if not (folder / f"{name}.npy").exists()]
+    if missing:
+        wanted = Taps({name: taps.outputs[name] for name in missing}, taps.largest)
+        _compute(network, wanted, batches, count, folder)
+    kept = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in taps.outputs}
+    return kept, np.repeat(np.arange(len(videos)), counts)
+
+
+def _compute(network: keras.Model, taps: Taps, batches, count: int, folder: Path) -> None:
+    """Writes a file for each tap; all of them are there at the end, or none."""
+
+    @tf.function(reduce_retracing=True)
+    def features(clip):
+        return taps(network(clip, training=False))
+
+    black = features(tf.zeros((1, *network.input.shape[1:])))
+    shapes = {name: (count, row.shape[1]) for name, row in black.items()}
+    needed = sum(4 * rows * values for rows, values in shapes.values())
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < needed:  # now, not when all is computed
+        raise InputError(
+            f"--cached: {folder} needs {needed:,} bytes for the features, and the disk has no room "
+            "for them; make room, or give fewer --taps or --clips"
+        )
+    parts = {name: folder / f"{name}.npy.part" for name in taps.outputs}
+    try:
+        with contextlib.ExitStack() as stack, writing_to(folder):
+            # Not by np.memmap, of which a full disk ends the process.
+            files = {name: stack.enter_context(open(part, "wb")) for name, part in parts.items()}
+            for name, file in files.items():
+                head = {"descr": "<f4", "fortran_order": False, "shape": shapes[name]}
+                np.lib.format.write_array_header_1_0(file, head)
+            for batch in batches:
+                for name, rows in features(batch["clip"]).items():
+                    files[name].write(rows.numpy().data)
+        for name, part in parts.items():
+            part.replace(folder / f"{name}.npy")
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)

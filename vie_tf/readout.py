@@ -1,0 +1,255 @@
+"""--mode=readout: how well linear classifiers of a frozen network's taps name the classes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf import workdir
+from vie_tf.config import LEARNING
+from vie_tf.data.augmentation import AUGMENTATIONS
+from vie_tf.data.crops import TEN
+from vie_tf.data.files import is_remote
+from vie_tf.data.sampling import Sampling
+from vie_tf.data.service import check_service
+from vie_tf.data.splits import WATCHED, labelled_splits, training_split
+from vie_tf.data.videos import VideoSet, open_videos
+from vie_tf.errors import InputError, writing_to
+from vie_tf.evaluation import results
+from vie_tf.evaluation.accuracy import accuracies
+from vie_tf.evaluation.cache import cached_features
+from vie_tf.evaluation.embed import clip_means
+from vie_tf.evaluation.features import Taps, find_taps
+from vie_tf.evaluation.linear import linear_probabilities
+from vie_tf.progress import track
+from vie_tf.training.checkpoints import saved_step
+from vie_tf.training.pretrain import augmentation
+from vie_tf.training.readout import ReadOut, train_read_outs
+
+LEARNING_RATE = 0.01  # of the paper's read-outs
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is read out.
+
+    Attributes:
+        network: frozen.
+        taps: what the classifiers see of it.
+        train, test: the splits of the videos, all with labels.
+        sampling: which frames make a clip.
+        clips: of each video in tests; 0: all that follow each other.
+    """
+
+    network: keras.Model
+    taps: Taps
+    train: VideoSet
+    test: VideoSet
+    sampling: Sampling
+    clips: int
+
+
+def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -> None:
+    """Trains and tests read-outs of a network, prints a table, and appends to results.jsonl.
+
+    Args:
+        flags: the command's.
+        network: of a run.
+        sampling: which frames make its clips.
+        image_size: side of its clips in pixels.
+
+    Raises:
+        InputError: taps, videos or flags that do not do.
+    """
+    folder = Path(flags.workdir)
+    run = workdir.read_flags(folder)
+    taps = find_taps(network, flags.taps, int(run["depth"]))
+    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
+    train, test = labelled_splits(videos, flags.data, "--mode=readout")
+    stills = check_stills(train, test, sampling, flags.data)
+    settle(flags, run, image_size, stills)
+    print(
+        f"{len(train)} {'still images' if stills else 'videos'} to train on, {len(test)} to test "
+        f"with, {len(videos.label_names)} classes"
+    )
+    # All clips of an image are alike.
+    task = Task(network, taps, train, test, sampling, 1 if stills else flags.clips)
+    second = os.path.abspath(flags.second_workdir) if flags.second_workdir else None
+    identity = {
+        "network": network.name,
+        "second": second,
+        "step": [saved_step(Path(f) / "checkpoints") for f in (folder, second) if f],
+        "sampling": repr(sampling),
+        "image_size": image_size,
+    }
+    if flags.cached:
+        probabilities = from_cache(task, flags, folder / "readout", identity)
+    else:
+        identity["fingerprint"] = videos.fingerprint
+        probabilities = trained(task, flags, folder / "readout", identity)
+    found = {
+        name: accuracies(probabilities[:, number], test.labels, flags.seed)
+        for number, name in enumerate(taps.outputs)
+    }
+    print(table(found, len(test)))
+    values = {
+        "data": flags.data if is_remote(flags.data) else os.path.abspath(flags.data),
+        "fingerprint": videos.fingerprint,
+        "label_column": flags.label_column,
+        "split_column": flags.split_column,
+        "family": run["family"],
+        "frames_of": flags.frames_of,
+        "second_workdir": flags.second_workdir,
+        "loss": run["loss"],
+        "step": identity["step"][0],
+        "seed": flags.seed,
+        "cached": flags.cached,
+        "steps": None if flags.cached else flags.steps,
+        "augmentation": flags.augmentation,
+        "clips": task.clips,
+        "ten_crop": flags.ten_crop,
+        "videos": len(test),
+        "classes": len(videos.label_names),
+        "taps": found,
+    }
+    with writing_to(folder / "results.jsonl"):
+        results.append(folder, "readout", values)
+
+
+def check_stills(train: VideoSet, test: VideoSet, sampling: Sampling, data: str) -> bool:
+    """Whether all are still images, each a clip of one frame again and again.
+
+    Raises:
+        InputError: some are, among videos, and a clip has several frames.
+    """
+    stills = np.concatenate([train.frames, test.frames]) == 1
+    if stills.any() and not stills.all() and sampling.frames > 1:
+        raise InputError(
+            f"--mode=readout: {stills.sum()} of {len(stills)} videos of {data} are still images, "
+            f"and clips have {sampling.frames} frames: give images only, or videos only"
+        )
+    return bool(stills.all())
+
+
+def settle(flags, run: dict[str, str], image_size: int, stills: bool) -> None:
+    """Gives the flags that were not given the values of the run, images the augmentation of images.
+
+    Args:
+        flags: the command's, changed in place.
+        run: flags of the run that is read out.
+        image_size: side of the clips in pixels.
+        stills: whether there are images only.
+    """
+    own = run.get("augmentation", "colour_noise")
+    if not flags["augmentation"].present:
+        flags.augmentation = "imagenet" if stills else own
+    if flags.colour_noise is None:
+        strengths = AUGMENTATIONS[flags.augmentation].colour.strengths
+        flags.colour_noise = (
+            run["colour_noise"].split(",")
+            if flags.augmentation == own and "colour_noise" in run
+            else strengths
+        )
+    if not flags["flip"].present:
+        flags.flip = run.get("flip", "True") == "True"
+    if flags.learning_rate is None:
+        flags.learning_rate = LEARNING_RATE
+    flags.image_size = image_size
+
+
+def trained(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
+    """Test videos' probabilities, float32 [N, taps, classes], of read-outs that are trained.
+
+    Args:
+        task: what is read out.
+        flags: the command's, settled.
+        folder: holds a folder for each identity.
+        identity: what the numbers depend on beside the flags of learning and the videos.
+    """
+    if flags.data_service:
+        check_service(flags.data_service, flags.data)
+    share = min(flags.held_out, WATCHED / len(task.train))
+    train, held_out = training_split(task.train, share, flags.seed)
+    if flags.lr_plateau and not len(held_out):
+        raise InputError("--lr_plateau needs held-out videos to measure on: give --held_out")
+    settings = {name: workdir.text(flags[name].value) for name in sorted(LEARNING)}
+    settings |= {"taps": task.taps.outputs, "clips": task.clips, **identity}
+    place = folder / f"{Path(flags.data).stem}-{_digest(settings)}"
+    keras.utils.set_random_seed(flags.seed)
+    tf.config.experimental.enable_op_determinism()
+    recipe = augmentation(flags)
+    model = ReadOut(task.network, task.taps, len(train.label_names), flags.seed, recipe.colour)
+    sizes = ", ".join(f"{name} {tap.shape[1]:,}" for name, tap in model.network.input.items())
+    print(f"values of each tap: {sizes}; {len(held_out)} training videos held out; {place}")
+    train_read_outs(model, train, held_out, task.sampling, recipe, task.clips, flags, place)
+    workdir.write(place / "settings.json", json.dumps(settings, indent=1) + "\n")
+    return clip_means(
+        model.probabilities(),
+        task.test,
+        task.sampling,
+        flags.image_size,
+        task.clips,
+        "test batches",
+        recipe.test,
+    )
+
+
+def from_cache(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
+    """As `trained`, of logistic regressions on features that the folder keeps for the next time."""
+    plain = AUGMENTATIONS[flags.augmentation].test
+    kept = {}
+    for split, videos, crops in (
+        ("training", task.train, plain),
+        ("test", task.test, TEN if flags.ten_crop else plain),
+    ):
+        of_split = {
+            **identity,
+            "clips": task.clips,
+            "crops": [flags.augmentation, crops.views],
+            "videos": [videos.ids, videos.numbers.tolist(), videos.frames.tolist()],
+            "bytes": videos.file_bytes.tolist(),
+        }
+        kept[split] = cached_features(
+            task.network,
+            task.taps,
+            videos,
+            task.sampling,
+            flags.image_size,
+            task.clips,
+            crops,
+            f"{split} batches",
+            folder / "features" / _digest(of_split),
+        )
+    (train, train_rows), (test, test_rows) = kept["training"], kept["test"]
+    labels, classes = task.train.labels, len(task.train.label_names)
+    return np.stack(
+        [
+            linear_probabilities(
+                train[name], train_rows, labels, test[name], test_rows, classes, flags.seed
+            )
+            for name in track(task.taps.outputs, "taps", len(task.taps.outputs))
+        ],
+        axis=1,
+    )
+
+
+def table(found: dict[str, dict[str, float]], videos: int) -> str:
+    """What was found for each tap, as text."""
+    width = max(len("tap"), *map(len, found))
+    lines = [f"{'tap':{width}}  top-1  95 % interval     top-5  of {videos} test videos"]
+    for name, x in found.items():
+        interval = f"{x['top1_low']:.4f} to {x['top1_high']:.4f}"
+        lines.append(f"{name:{width}} {x['top1']:.4f}  {interval}  {x['top5']:.4f}")
+    return "\n".join(lines)
+
+
+def _digest(value) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]

@@ -1,0 +1,215 @@
+"""Linear read-outs of a frozen network, trained together with augmentation (paper section 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from vie_tf import workdir
+from vie_tf.data import pipeline
+from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, Augmentation, ColourNoise, colour_noise
+from vie_tf.data.sampling import Sampling
+from vie_tf.data.videos import VideoSet
+from vie_tf.errors import InputError, writing_to
+from vie_tf.evaluation.embed import clip_means
+from vie_tf.evaluation.features import Taps
+from vie_tf.models import heads
+from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
+from vie_tf.training.pretrain import stoppable
+from vie_tf.training.vie import timed_train_function
+from vie_tf.training.watch import Watch
+
+
+class ReadOut(keras.Model):
+    """Softmax classifiers of several taps; only they learn, from the sum of their cross entropies.
+
+    Args:
+        frozen: the network, always in inference mode.
+        taps: what the classifiers see of it.
+        num_classes: of each classifier.
+        seed: of the initial weights.
+        colour: what `colour_noise` does to the clips.
+
+    Attributes:
+        network: what is trained, from the taps' vectors to the logits; both are dicts by tap.
+    """
+
+    def __init__(
+        self,
+        frozen: keras.Model,
+        taps: Taps,
+        num_classes: int,
+        seed: int = 0,
+        colour: ColourNoise = PAPER_COLOUR_NOISE,
+    ):
+        super().__init__(name="readout")
+        self.frozen, self.taps, self.colour = frozen, taps, colour
+        self.frozen.trainable = False
+        values = {name: tap.shape[1] for name, tap in self.features(_black(frozen)).items()}
+        self.network = heads.read_outs(values, num_classes, seed)
+        self.seconds_waiting = 0.0  # for data, in all
+        self.unreadable: list[int] = []  # rows of videos that were left out
+
+    def features(self, clip: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the classifiers see of clips [B, T, H, W, 3]: float32 [B, D] by tap."""
+        return self.taps(self.frozen(clip, training=False))
+
+    def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        return self.network(self.features(clip))
+
+    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        features = self.features(colour_noise(batch["clip"], batch["seed"], self.colour))
+        with tf.GradientTape() as tape:
+            losses = cross_entropies(self.network(features), batch["label"])
+            loss = tf.add_n(list(losses.values()))
+            shared = loss / replicas
+        weights = self.network.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(shared, weights), weights))
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # that it took
+        each = {f"{name}_loss": value for name, value in losses.items()}
+        return {"loss": loss, **each, "learning_rate": rate}
+
+    def make_train_function(self, force: bool = False):
+        return timed_train_function(self, force)
+
+    def probabilities(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Compiled once: clips -> float32 [B, taps, classes]."""
+
+        @tf.function(reduce_retracing=True)
+        def classify(clip):
+            return tf.nn.softmax(tf.stack(list(self(clip).values()), axis=1))
+
+        return classify
+
+    def save_read_outs(self, path: Path, **values: float) -> None:
+        """Writes the kernel [D, C] and bias [C] of each tap, and values, as an .npz file."""
+        arrays = {}
+        for name in self.taps.outputs:
+            layer = self.network.get_layer(f"{name}_logits")
+            arrays |= {f"{name}_kernel": layer.kernel.numpy(), f"{name}_bias": layer.bias.numpy()}
+        part = path.with_name(f"{path.stem}.part.npz")
+        np.savez(part, **arrays, **values)
+        part.replace(path)
+
+
+def cross_entropies(logits: dict[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Mean cross entropy of a batch for each tap, float32 []."""
+    return {
+        name: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, values))
+        for name, values in logits.items()
+    }
+
+
+def train_read_outs(
+    model: ReadOut,
+    videos: VideoSet,
+    held_out: VideoSet,
+    sampling: Sampling,
+    recipe: Augmentation,
+    clips: int,
+    flags,
+    folder: Path,
+) -> None:
+    """Trains read-outs, or goes on with them, to the last step.
+
+    Args:
+        model: new.
+        videos: to train on.
+        held_out: a part of the train split that tells when there is a plateau, and which read-outs
+            `best.npz` holds (of equally good ones the last); without any there is no such file.
+        sampling: which frames make a clip.
+        recipe: of the training clips, and the crops of the others.
+        clips: of a held-out video.
+        flags: batch_size, image_size, seed, steps, learning_rate and what goes with it.
+        folder: for `last.npz`, `best.npz`, checkpoints, metrics.jsonl and tensorboard/.
+
+    Raises:
+        InputError: the folder cannot be written, or another process trains there.
+        SystemExit: with 130, after a signal.
+    """
+    plateau = Plateau(flags.lr_plateau) if flags.lr_plateau else None
+    drops = [int(step) for step in flags.lr_boundaries]
+    rate = PiecewiseRate(flags.learning_rate, drops, flags.warmup_steps, plateau=plateau)
+    model.compile(Momentum(rate, l2=flags.weight_decay))
+    model.plateau = plateau
+    classify, best = model.probabilities(), folder / "best.npz"
+
+    def measure() -> dict[str, float]:
+        if not len(held_out):
+            return {}
+        found = clip_means(classify, held_out, sampling, flags.image_size, clips, test=recipe.test)
+        right = (found.argmax(axis=2) == held_out.labels[:, None]).mean(axis=0)
+        top1, step = float(right.mean()), int(model.optimizer.iterations.numpy())
+        if step and top1 >= _best(best, step):
+            model.save_read_outs(best, top1=top1, step=step)
+        each = {f"{name}_top1": float(x) for name, x in zip(model.taps.outputs, right)}
+        return {"top1": top1, **each}
+
+    with workdir.held(folder):
+        saved = Checkpoints(folder / "checkpoints", model, flags.keep)
+        step = saved.restore()
+        if step > flags.steps:
+            raise InputError(
+                f"{folder} is at step {step}, past --steps={flags.steps}: give more steps"
+            )
+        watch = Watch(
+            folder,
+            saved,
+            measure,
+            step,
+            flags.steps,
+            flags.batch_size,
+            flags.log_every,
+            plateau_from=0,
+            plateau_of="top1",
+            evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
+            save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
+            videos=videos,
+            max_unreadable=flags.max_unreadable,
+        )
+        with contextlib.closing(watch), writing_to(folder):
+            if step:
+                watch.line.say(f"going on from step {step}")
+            else:
+                saved.save()
+            if step < flags.steps:
+                batches = pipeline.training_batches(
+                    videos,
+                    sampling,
+                    flags.batch_size,
+                    flags.image_size,
+                    flags.seed,
+                    step,
+                    flags.steps,
+                    recipe,
+                    flags.data_service,
+                )
+                with stoppable(watch):
+                    model.fit(
+                        batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch]
+                    )
+        if watch.step < flags.steps:
+            print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
+            sys.exit(130)
+        model.save_read_outs(folder / "last.npz", step=watch.step)
+
+
+def _best(path: Path, step: int) -> float:
+    """The held-out accuracy of the best read-outs that were written before a step, else -1."""
+    if not path.exists():
+        return -1.0
+    with np.load(path) as arrays:
+        # Of a run that was killed behind its last checkpoint, and comes here again.
+        return float(arrays["top1"]) if arrays["step"] < step else -1.0
+
+
+def _black(network: keras.Model) -> tf.Tensor:
+    return tf.zeros((1, *network.input.shape[1:]))
