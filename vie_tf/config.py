@@ -179,6 +179,9 @@ flags.DEFINE_bool(
     "Evaluates each clip by ten crops: centre, corners, and their mirror images.",
 )
 flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
+flags.DEFINE_float("knn_temperature", None, "knn: of its votes. Default: the paper's 0.07.", 0.02)
+flags.DEFINE_bool("bank", False, "knn: searches the memory bank in place of embeddings made now.")
+flags.DEFINE_string("embeddings", None, "knn: FILE.npz of --mode=embed in place of --data.")
 flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
 flags.DEFINE_integer("evaluate_every", None, "Of evaluations, steps. Default: ten in the run.", 1)
 flags.DEFINE_integer("save_every", None, "Of checkpoints, steps. Default: twenty in the run.", 1)
@@ -207,6 +210,15 @@ OF_LOSS = {
     "cluster_lag": ("la", "vie"),
 }
 
+# The flags that have an effect with one --mode alone.
+OF_MODE = {
+    "query": "retrieve",
+    "checkpoint": "import_checkpoint",
+    "knn_temperature": "knn",
+    "bank": "knn",
+    "embeddings": "knn",
+}
+
 NEEDS = {
     "pretrain": ("data", "workdir"),
     "look": ("data", "out"),
@@ -220,7 +232,7 @@ NEEDS = {
 
 def check_flags() -> None:
     """Raises InputError on flags that are missing or do not go together."""
-    for name in NEEDS[FLAGS.mode]:
+    for name in () if FLAGS.mode == "knn" and FLAGS.embeddings else NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
     for name in RUN:
@@ -231,9 +243,12 @@ def check_flags() -> None:
             raise InputError(
                 f"--{name} is for --loss={' or '.join(losses)}, not --loss={FLAGS.loss}"
             )
-    for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
+    for name, mode in OF_MODE.items():
         if FLAGS[name].value and FLAGS.mode != mode:
             raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
+    for name in ("data", "bank", "second_workdir", "frames_of"):
+        if FLAGS.embeddings and FLAGS[name].value:
+            raise InputError(f"--{name} is not for --embeddings, which are made: leave it out")
     untrained = FLAGS.mode in ("pretrain", "look", "import_checkpoint")
     for name in ("second_workdir", "frames_of"):
         if FLAGS[name].value and untrained:
