@@ -8,7 +8,7 @@ from absl import flags
 
 from vie_tf.errors import InputError
 
-MODES = ("pretrain", "look", "knn", "embed", "retrieve", "export", "import_checkpoint")
+MODES = ("pretrain", "look", "knn", "embed", "retrieve", "report", "export", "import_checkpoint")
 AUGMENTATIONS = ("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet")
 FLAGS = flags.FLAGS
 
@@ -29,6 +29,7 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "checkpoint", None, "import_checkpoint: prefix or folder of a checkpoint of the authors' code."
 )
+flags.DEFINE_list("workdirs", None, "report: folders of runs, or of folders of them.")
 flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
 flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
 flags.DEFINE_string("split_column", "split", "The CSV's column that is the split.")
@@ -213,6 +214,7 @@ OF_LOSS = {
 # The flags that have an effect with one --mode alone.
 OF_MODE = {
     "query": "retrieve",
+    "workdirs": "report",
     "checkpoint": "import_checkpoint",
     "knn_temperature": "knn",
     "bank": "knn",
@@ -225,6 +227,7 @@ NEEDS = {
     "knn": ("data", "workdir"),
     "embed": ("data", "workdir", "out"),
     "retrieve": ("data", "workdir", "out"),
+    "report": ("workdirs", "out"),
     "export": ("workdir", "out"),
     "import_checkpoint": ("checkpoint", "workdir"),
 }

@@ -32,6 +32,8 @@ from vie_tf.look import contact_sheet, first_looks
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
+from vie_tf.report import findings, tables, text
+from vie_tf.report.pictures import pictures
 from vie_tf.training import checkpoints
 from vie_tf.training.pretrain import (  # noqa: F401 (pretrain is a mode too)
     augmentation,
@@ -159,6 +161,24 @@ def retrieve(flags) -> None:
     with whole(out) as part:
         retrieval.retrieval_picture(str(part), [table[i] for i in sorted(drawn)])
     print(f"picture: {out}")
+
+
+def report(flags) -> None:
+    """Writes what evaluations of many runs found: report.md, report.csv and pictures."""
+    out = writable(flags.out, "report.md")
+    found = findings.gather(flags.workdirs)
+    last = findings.latest(found)
+    papers, rest = tables.in_the_paper(last)
+    plain = tables.others(rest)
+    with whole(out) as part:
+        part.mkdir()
+        drawn = pictures(found, tables.others(last), part)
+        said = text.markdown(papers, plain)
+        shown = "".join(f"\n![{name}]({name})\n" for name in drawn)
+        (part / "report.md").write_text(said + shown, encoding="utf-8")
+        (part / "report.csv").write_text(text.comma_separated(papers, plain), encoding="utf-8")
+    print(said)
+    print(f"report: {', '.join(str(out / name) for name in ('report.md', 'report.csv', *drawn))}")
 
 
 def export(flags) -> None:
