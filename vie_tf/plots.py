@@ -121,7 +121,8 @@ def by_network(png_path: str, panels: dict[str, dict[str, Sequence[float]]]) -> 
         panels: title -> network -> accuracy of each run, 0 to 1.
     """
     most = max(map(len, panels.values()))
-    figure, places = _panels(panels, 5.2, 1 + 0.3 * most)
+    longest = max(len(network) for networks in panels.values() for network in networks)
+    figure, places = _panels(panels, 4 + 0.07 * longest, 1 + 0.3 * most)
     for axes, (title, networks) in zip(places, panels.items()):
         for row, values in enumerate(networks.values()):
             axes.plot(values, [row] * len(values), "o", color=_VALUE, markersize=4, alpha=0.6)

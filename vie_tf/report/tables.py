@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vie_tf import workdir
+from vie_tf.config import FLAGS, RUN
 from vie_tf.report import paper
 from vie_tf.report.findings import Finding, measures, settings
 
@@ -106,7 +107,9 @@ def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
 
 def _experiment(found: Finding) -> dict[str, str]:
     """What makes two results those of different experiments, but for the seed."""
-    run = {name: value for name, value in found.run.items() if name not in _SAME}
+    # A run from before there was a flag had what is its default now.
+    run = {name: workdir.text(FLAGS[name].default) for name in RUN} | found.run
+    run = {name: value for name, value in run.items() if name not in _SAME}
     trained_on = {"trained on": str(found.data.get("fingerprint"))}
     how = {name: value for name, value in settings(found).items() if name not in ("k", "start")}
     return {"name": paper.model(found), **run, **trained_on, **how}

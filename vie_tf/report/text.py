@@ -28,7 +28,9 @@ def markdown(tables: dict[str, Table], plain: dict[tuple[str, str], Table]) -> s
         "the largest; of a single run, its 95 % interval over the test videos.",
         "",
     ]
-    if missing := [name for name in paper.TITLES if name not in tables]:
+    if not tables:
+        lines += ["No run fills a table of the paper.", ""]
+    elif missing := [name for name in paper.TITLES if name not in tables]:
         lines += [f"Of the paper's tables, no run fills {', '.join(missing)}.", ""]
     for name, table in tables.items():
         lines += [f"## Table {name} of the paper: {paper.TITLES[name]}", ""]
