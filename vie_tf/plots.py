@@ -105,7 +105,14 @@ def by_layer(png_path: str, panels: dict[str, dict[str, dict[str, Sequence[float
             means = [np.mean(values) for values in found.values()]
             axes.plot(x, means, color=f"C{number % 10}", label=network)
             for place, values in zip(x, found.values()):
-                axes.plot([place] * len(values), values, "o", color=f"C{number % 10}", markersize=4)
+                axes.plot(
+                    [place] * len(values),
+                    values,
+                    "o",
+                    color=f"C{number % 10}",
+                    markersize=4,
+                    clip_on=False,
+                )
         axes.set_xticks(range(len(layers)), layers)
         axes.set_ylim(0, None)
         _titled(axes, title, axes.yaxis)
