@@ -11,6 +11,7 @@ setup(
     description="Video embeddings without labels, in TensorFlow",
     license="Apache-2.0",
     packages=find_packages(include=["vie_tf*", "data_prep*"]),
+    package_data={"vie_tf": ["report/paper.csv"]},
     python_requires=">=3.9,<3.12",
     install_requires=[
         "absl-py>=1.4",

@@ -75,7 +75,10 @@ def main() -> None:
             knn = json.loads(vie_tf("--mode=knn", *shared))
             recall = metric(run, "recall_at_1")[1][-1]
             row += [recall, knn["top1"]]
-            cells += [f"{recall:.3f}", f"{knn['top1']:.3f} ({knn['low']:.3f} to {knn['high']:.3f})"]
+            cells += [
+                f"{recall:.3f}",
+                f"{knn['top1']:.3f} ({knn['top1_low']:.3f} to {knn['top1_high']:.3f})",
+            ]
         runs.append(run)
         table.append(row)
         print("|", " | ".join([str(seed), *(cells[i] for i in (0, 2, 1, 3))]), "|", flush=True)

@@ -55,7 +55,7 @@ def test_the_authors_numbers(case):
         queries, ARRAYS["labels"], bank, labels, classes, k, FACTS["temperature"]
     )
     assert got["top1"] == pytest.approx(case["accuracy"], abs=1e-6)
-    assert got["low"] < got["top1"] < got["high"] or got["top1"] in (0, 1)
+    assert got["top1_low"] < got["top1"] < got["top1_high"] or got["top1"] in (0, 1)
 
 
 @pytest.mark.parametrize("k", [1, 10, 60])
@@ -124,7 +124,7 @@ def test_accuracy_counts_labelled_videos_only():
     queries = bank[[0, 1, 2, 3]][:, None]
     got = knn.knn_accuracy(queries, [0, 1, 0, -1], bank, [0, 1, 2, 3], 4, k=1)
     assert got["videos"] == 3 and got["top1"] == pytest.approx(2 / 3) and got["k"] == 1
-    assert (got["low"], got["high"]) == knn.wilson_interval(2, 3)
+    assert (got["top1_low"], got["top1_high"]) == knn.wilson_interval(2, 3)
 
 
 def test_wilson_interval():

@@ -8,7 +8,7 @@ from absl import flags
 
 from vie_tf.errors import InputError
 
-MODES = "pretrain finetune look knn embed retrieve readout export import_checkpoint".split()
+MODES = "pretrain finetune look knn embed retrieve readout report export import_checkpoint".split()
 AUGMENTATIONS = (
     *("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet"),
     *("opn", "opn_apart", "rotnet"),
@@ -40,6 +40,7 @@ flags.DEFINE_string(
     "pretrain, finetune: folder of a run whose network's weights training starts from. Default: "
     "from scratch.",
 )
+flags.DEFINE_list("workdirs", None, "report: folders of runs, or of folders of them.")
 flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
 flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
 flags.DEFINE_string("split_column", "split", "The CSV's column that is the split.")
@@ -218,6 +219,9 @@ flags.DEFINE_bool(
     "readout: logistic regression on features that are computed once, without augmentation.",
 )
 flags.DEFINE_integer("k", 10, "Neighbours of the k-NN classifier.", lower_bound=1)
+flags.DEFINE_float("knn_temperature", None, "knn: of its votes. Default: the paper's 0.07.", 0.02)
+flags.DEFINE_bool("bank", False, "knn: searches the memory bank in place of embeddings made now.")
+flags.DEFINE_string("embeddings", None, "knn: FILE.npz of --mode=embed in place of --data.")
 flags.DEFINE_integer("log_every", 10, "Steps between log entries.", lower_bound=1)
 flags.DEFINE_integer("evaluate_every", None, "Of evaluations, steps. Default: ten in the run.", 1)
 flags.DEFINE_integer("save_every", None, "Of checkpoints, steps. Default: twenty in the run.", 1)
@@ -254,6 +258,18 @@ OF_LOSS = {
     "cluster_lag": ("la", "vie"),
 }
 
+# The flags that have an effect with one --mode alone.
+OF_MODE = {
+    "query": "retrieve",
+    "workdirs": "report",
+    "checkpoint": "import_checkpoint",
+    "knn_temperature": "knn",
+    "bank": "knn",
+    "embeddings": "knn",
+    "taps": "readout",
+    "cached": "readout",
+}
+
 NEEDS = {
     "pretrain": ("data", "workdir"),
     "finetune": ("data", "workdir"),
@@ -262,6 +278,7 @@ NEEDS = {
     "embed": ("data", "workdir", "out"),
     "retrieve": ("data", "workdir", "out"),
     "readout": ("data", "workdir"),
+    "report": ("workdirs", "out"),
     "export": ("workdir", "out"),
     "import_checkpoint": ("checkpoint", "workdir"),
 }
@@ -269,7 +286,7 @@ NEEDS = {
 
 def check_flags() -> None:
     """Raises InputError on flags that are missing or do not go together."""
-    for name in NEEDS[FLAGS.mode]:
+    for name in () if FLAGS.mode == "knn" and FLAGS.embeddings else NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
     for name in RUN:
@@ -288,18 +305,18 @@ def check_flags() -> None:
             raise InputError(
                 f"--{name} is for --loss={' or '.join(losses)}, not --loss={FLAGS.loss}"
             )
-    for name, mode in (("query", "retrieve"), ("checkpoint", "import_checkpoint")):
-        if FLAGS[name].value and FLAGS.mode != mode:
+    for name, mode in OF_MODE.items():
+        if FLAGS[name].present and FLAGS.mode != mode:
             raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
-    for name in ("taps", "cached"):
-        if FLAGS[name].present and FLAGS.mode != "readout":
-            raise InputError(f"--{name} is for --mode=readout, not --mode={FLAGS.mode}")
     if FLAGS.cached:
         for name in sorted({*LEARNING, "steps"} - {"seed", "augmentation"}):
             if FLAGS[name].present:
                 raise InputError(
                     f"--{name} is not for --cached, which learns without: leave it out"
                 )
+    for name in ("data", "bank", "second_workdir", "frames_of"):
+        if FLAGS.embeddings and FLAGS[name].value:
+            raise InputError(f"--{name} is not for --embeddings, which are made: leave it out")
     untrained = FLAGS.mode in ("pretrain", "finetune", "look", "import_checkpoint")
     for name in ("second_workdir", "frames_of"):
         start = name == "second_workdir" and FLAGS.start_from and FLAGS.mode in ("finetune", "look")

@@ -89,7 +89,7 @@ def report(before: dict, after: dict, videos: int) -> str:
                 share(1 / classes),
             )
         )
-    low, high = after["label"]["low"], after["label"]["high"]
+    low, high = after["label"]["top1_low"], after["label"]["top1_high"]
     lines.append(f"  95 % interval of the digit's accuracy after training: {low:.3f} to {high:.3f}")
     lines.append("""
   Recall at 1: how often one augmented frame of a video's first half finds the second half of the

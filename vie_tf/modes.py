@@ -25,8 +25,8 @@ from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
 from vie_tf.errors import InputError, reason, writing_to
 from vie_tf.evaluation import embed as embedding
-from vie_tf.evaluation import retrieval
-from vie_tf.evaluation.knn import check_neighbours, knn_accuracy, nearest
+from vie_tf.evaluation import results, retrieval, searched
+from vie_tf.evaluation.knn import TEMPERATURE, nearest
 from vie_tf.import_checkpoint import import_checkpoint  # noqa: F401 (as pretrain)
 from vie_tf.look import contact_sheet, first_looks
 from vie_tf.models import families
@@ -34,7 +34,9 @@ from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
 from vie_tf.objectives import pretext
 from vie_tf.readout import read_out
-from vie_tf.trained import load_network, run_sampling
+from vie_tf.report import findings, tables, text
+from vie_tf.report.pictures import pictures
+from vie_tf.trained import load_checkpoint, load_network, run_sampling
 from vie_tf.training.pretrain import (  # noqa: F401 (pretrain is a mode too)
     augmentation,
     pretrain,
@@ -63,61 +65,61 @@ def look(flags) -> None:
 
 
 def knn(flags) -> None:
-    """k-NN accuracy of the test split's videos among the train split's; the last line is JSON."""
-    network, sampling, image_size, crops = load_run(flags)
-    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
-    if not len(videos.label_names):
-        raise InputError(f"--mode=knn: {flags.data} has no labels; give a CSV with a label column")
-    train, test = (videos.subset(videos.splits == split) for split in ("train", "test"))
-    if not len(train) or not len(test):
-        raise InputError(
-            f"--mode=knn: {flags.data} has no train and test split; give a CSV with a split column"
-        )
-    # Before minutes of embedding.
-    check_neighbours(flags.k, train.labels >= 0)
-    if not (test.labels >= 0).any():
-        raise InputError(f"--mode=knn: no test video of {flags.data} has a label")
-    embed = embedding.embedder(network)
+    """Prints k-NN accuracy and class recall of the test split; the last line is JSON."""
+    if flags.embeddings:
+        source = flags.embeddings
+        train, test, said = searched.read_embeddings(source, flags.workdir)
+        searched.check(source, train, test, flags.k)
+    else:
+        network, sampling, image_size, crops, said = load_run(flags)
+        source = flags.data
+        videos = open_videos(source, flags.decoder, flags.label_column, flags.split_column)
+        said |= {"data": source, "fingerprint": videos.fingerprint, "clips": flags.clips}
+        parts = [videos.subset(videos.splits == split) for split in ("train", "test")]
+        train, test = (searched.Searched(part.names) for part in parts)
+        if flags.bank:
+            train = searched.read_bank(flags.workdir)
+        # Before minutes of embedding.
+        searched.check(source, train, test, flags.k)
+        embed = embedding.embedder(network)
 
-    def embedded(part: VideoSet, what: str) -> Sequence[np.ndarray]:
-        return embedding.embed_clips(embed, part, sampling, image_size, flags.clips, what, crops)
+        def embedded(part: VideoSet, what: str) -> Sequence[np.ndarray]:
+            return embedding.embed_clips(
+                embed, part, sampling, image_size, flags.clips, what, crops
+            )
 
-    rows = embedded(train, "training batches")
-    clips = embedded(test, "test batches")
-    result = knn_accuracy(
-        clips,
-        test.labels,
-        embedding.video_embeddings(rows),
-        train.labels,
-        len(videos.label_names),
-        flags.k,
-    )
-    print(
-        f"{flags.k}-NN accuracy of {result['videos']} videos: {result['top1']:.4f}, "
-        f"95 % interval {result['low']:.4f} to {result['high']:.4f}"
-    )
-    print(json.dumps(result))
+        if not flags.bank:
+            train = train.with_clips(embedded(parts[0], "training batches"))
+        test = test.with_clips(embedded(parts[1], "test batches"))
+    said["searched"] = "bank" if flags.bank else "train"
+    found = searched.measure(train, test, flags.k, flags.knn_temperature or TEMPERATURE)
+    if flags.workdir:
+        for kind, values in found.items():
+            results.append(flags.workdir, kind, {**said, **values})
+    print(searched.in_words(found))
+    print(json.dumps({**found["retrieval"], **found["knn"]}))
 
 
 def embed(flags) -> None:
     """Writes the embedding of every video to an .npz file."""
     out = writable(flags.out)
-    network, sampling, image_size, crops = load_run(flags)
+    network, sampling, image_size, crops, said = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
+    said |= {"data": flags.data, "fingerprint": videos.fingerprint, "clips": flags.clips}
     needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
     if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
         raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
     clips = embedding.embed_clips(
         embedding.embedder(network), videos, sampling, image_size, flags.clips, "batches", crops
     )
-    names = np.array([*videos.label_names, ""])
     content = io.BytesIO()
     np.savez(
         content,
         ids=np.array(videos.ids),
         embeddings=embedding.video_embeddings(clips),
-        labels=names[videos.labels],
+        labels=videos.names,
         split=videos.splits,
+        run=json.dumps(said),
     )
     with whole(out) as part:
         part.write_bytes(content.getbuffer())
@@ -127,7 +129,7 @@ def embed(flags) -> None:
 def retrieve(flags) -> None:
     """Finds the nearest videos of one or of all, as text and as a picture."""
     out = writable(flags.out)
-    network, sampling, image_size, crops = load_run(flags)
+    network, sampling, image_size, crops, _ = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     compute = embedding.embedder(network)
 
@@ -170,8 +172,26 @@ def retrieve(flags) -> None:
 def readout(flags) -> None:
     """Linear read-outs of taps of the frozen network: accuracy on the test split."""
     with strategy().scope():
-        network, sampling, image_size, _ = load_run(flags, own=LEARNING)
+        network, sampling, image_size, *_ = load_run(flags, own=LEARNING)
         read_out(flags, network, sampling, image_size)
+
+
+def report(flags) -> None:
+    """Writes what evaluations of many runs found: report.md, report.csv and pictures."""
+    out = writable(flags.out, "report.md")
+    found = findings.gather(flags.workdirs)
+    last = findings.latest(found)
+    papers, rest = tables.in_the_paper(last)
+    plain = tables.others(rest)
+    with whole(out) as part:
+        part.mkdir()
+        drawn = pictures(found, tables.others(last), part)
+        said = text.markdown(papers, plain)
+        shown = "".join(f"\n![{name}]({name})\n" for name in drawn)
+        (part / "report.md").write_text(said + shown, encoding="utf-8")
+        (part / "report.csv").write_text(text.comma_separated(papers, plain), encoding="utf-8")
+    print(said)
+    print(f"report: {', '.join(str(out / name) for name in ('report.md', 'report.csv', *drawn))}")
 
 
 def export(flags) -> None:
@@ -249,10 +269,11 @@ def shown_video(
 
 def load_run(
     flags, any_size: bool = False, own: Sequence[str] = ()
-) -> tuple[keras.Model, Sampling, int, TestCrops]:
+) -> tuple[keras.Model, Sampling, int, TestCrops, dict[str, object]]:
     """The trained network of --workdir in float32, and its clips: sampling, image size, crops.
 
     With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
+    Last comes what results say of it: `workdir.said_of`, its step, and what it was made with.
     Flags in `own` are those of the mode, and may differ from the run's.
 
     Raises:
@@ -274,7 +295,8 @@ def load_run(
                 "leave the flag out"
             )
     image_size = None if any_size else int(run["image_size"])
-    network = load_network(folder, any_size)
+    network, step = load_checkpoint(folder, any_size)
+    said = {**workdir.said_of(folder), "step": step}
     sampling = run_sampling(run)
     if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
         raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
@@ -282,6 +304,7 @@ def load_run(
         legacy = run["legacy"] == "True"
         sampling = families.sampling_of(flags.frames_of, legacy, flags.frame_interval)
         network = input_single(network, sampling.frames)
+        said["frames_of"] = flags.frames_of
     elif flags.second_workdir:
         second = Path(flags.second_workdir)
         other = workdir.read_flags(second)
@@ -295,6 +318,7 @@ def load_run(
         if sampling.frames == 1:
             raise InputError(f"--second_workdir={second} holds a network of single frames too")
         network = two_stream(network, load_network(second, any_size))
+        said["second_family"] = other["family"]
     # A run from before there was the flag is one of VIE's colour noise.
     augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
-    return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test
+    return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test, said

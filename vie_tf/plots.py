@@ -1,15 +1,17 @@
-"""Learning curves from a run's metrics.jsonl."""
+"""Learning curves from a run's metrics.jsonl, and pictures of what many runs found."""
 
 from __future__ import annotations
 
 import json
 import math
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from vie_tf.errors import InputError
 
@@ -85,12 +87,111 @@ def learning_curves(metrics_jsonl_path: str, png_path: str) -> None:
             axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         elif name == "clips_per_second":
             axes.set_ylim(bottom=0)
-        axes.tick_params(labelsize=8, color="#a0a0a0")
-        axes.grid(color="#e6e6e6", linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color("#a0a0a0")
+        _style(axes)
     figure.savefig(pathlib.Path(png_path), format="png")
+
+
+def by_layer(png_path: str, panels: dict[str, dict[str, dict[str, Sequence[float]]]]) -> None:
+    """Draws the accuracy of read-outs by layer: a mark for each run, a line for their mean.
+
+    Args:
+        png_path: the picture to write.
+        panels: title -> network -> layer, in order -> accuracy of each run, 0 to 1.
+    """
+    figure, places = _panels(panels, 4.2, 3.4)
+    for axes, (title, networks) in zip(places, panels.items()):
+        layers = list(dict.fromkeys(layer for found in networks.values() for layer in found))
+        for number, (network, found) in enumerate(networks.items()):
+            x = [layers.index(layer) for layer in found]
+            means = [np.mean(values) for values in found.values()]
+            axes.plot(x, means, color=f"C{number % 10}", label=network)
+            for place, values in zip(x, found.values()):
+                axes.plot(
+                    [place] * len(values),
+                    values,
+                    "o",
+                    color=f"C{number % 10}",
+                    markersize=4,
+                    clip_on=False,
+                )
+        axes.set_xticks(range(len(layers)), layers)
+        axes.set_ylim(0, None)
+        _titled(axes, title, axes.yaxis)
+        axes.legend(fontsize=7, frameon=False)
+    figure.savefig(pathlib.Path(png_path), format="png")
+
+
+def by_network(png_path: str, panels: dict[str, dict[str, Sequence[float]]]) -> None:
+    """Draws the accuracy of networks: a mark for each run, a dash for their mean.
+
+    Args:
+        png_path: the picture to write.
+        panels: title -> network -> accuracy of each run, 0 to 1.
+    """
+    most = max(map(len, panels.values()))
+    longest = max(len(network) for networks in panels.values() for network in networks)
+    figure, places = _panels(panels, 4 + 0.07 * longest, 1 + 0.3 * most)
+    for axes, (title, networks) in zip(places, panels.items()):
+        for row, values in enumerate(networks.values()):
+            axes.plot(values, [row] * len(values), "o", color=_VALUE, markersize=4, alpha=0.6)
+            axes.plot(np.mean(values), row, "|", color=_LOSS, markersize=14)
+        axes.set_yticks(range(len(networks)), networks)
+        axes.set_ylim(len(networks) - 0.5, -0.5)
+        axes.set_xlim(0, None)
+        _titled(axes, title, axes.xaxis)
+    figure.savefig(pathlib.Path(png_path), format="png")
+
+
+def by_step(png_path: str, panels: dict[str, dict[str, Sequence[dict[int, float]]]]) -> None:
+    """Draws accuracy against the training step, a line for each run.
+
+    Args:
+        png_path: the picture to write.
+        panels: title -> network -> of each run, step -> accuracy, 0 to 1.
+    """
+    figure, places = _panels(panels, 4.2, 3.4)
+    for axes, (title, networks) in zip(places, panels.items()):
+        for number, (network, runs) in enumerate(networks.items()):
+            for points, label in zip(runs, [network, *[None] * len(runs)]):
+                line = zip(*sorted(points.items()))
+                axes.plot(*line, color=f"C{number % 10}", marker="o", markersize=3, label=label)
+        axes.set_xlim(0, None)
+        axes.set_ylim(0, None)
+        axes.set_xlabel("step", fontsize=8)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        _titled(axes, title, axes.yaxis)
+        axes.legend(fontsize=7, frameon=False)
+    figure.savefig(pathlib.Path(png_path), format="png")
+
+
+def accuracy_curves(metrics_jsonl_path: str) -> dict[str, dict[int, float]]:
+    """What a run measured with labels while it trained: title -> step -> value."""
+    metrics = _read(pathlib.Path(metrics_jsonl_path))
+    titles = {name: title for name, title, *_ in _PANELS if name in ("knn_top1", "top1")}
+    return {title: metrics[name] for name, title in titles.items() if metrics[name]}
+
+
+def _panels(panels: dict, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with a place for each panel, two a row."""
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    size = (width * columns, height * rows)
+    figure = Figure(figsize=size, dpi=120, facecolor="white", layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, n + 1) for n in range(len(panels))]
+
+
+def _titled(axes: Axes, title: str, shares: Axis) -> None:
+    axes.set_title(title, loc="left", fontsize=9, parse_math=False)
+    shares.set_major_formatter(PercentFormatter(1, decimals=0))
+    _style(axes)
+
+
+def _style(axes: Axes) -> None:
+    axes.tick_params(labelsize=8, color="#a0a0a0")
+    axes.grid(color="#e6e6e6", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#a0a0a0")
 
 
 def _draw(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, smooth: bool) -> float:

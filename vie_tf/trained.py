@@ -36,8 +36,13 @@ def read_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int
     return network, checkpoints.restore_network(folder / "checkpoints", network)
 
 
-def load_network(folder: Path, any_size: bool = False) -> keras.Model:
+def load_checkpoint(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
     """As `read_network`, and says on standard error what it is."""
     network, step = read_network(folder, any_size)
     print(f"{network.name} of {folder} at step {step}", file=sys.stderr)
-    return network
+    return network, step
+
+
+def load_network(folder: Path, any_size: bool = False) -> keras.Model:
+    """As `load_checkpoint`, without the step."""
+    return load_checkpoint(folder, any_size)[0]

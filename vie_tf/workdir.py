@@ -133,6 +133,17 @@ def read_flags(workdir: Path) -> dict[str, str]:
     return flags
 
 
+def said_of(workdir: Path) -> dict[str, object]:
+    """What results say of the run in a folder: `family`, `loss`, `seed` and `trained_on`."""
+    run = read_flags(workdir)
+    return {
+        "family": run["family"],
+        "loss": run["loss"],
+        "seed": int(run.get("seed", 0)),
+        "trained_on": read_data(workdir)["fingerprint"],
+    }
+
+
 def read_data(workdir: Path) -> dict:
     """What the run in a folder was made with: `data`, `videos`, `fingerprint`, `label_names`.
 

@@ -96,6 +96,11 @@ class VideoSet:
         return None
 
     @property
+    def names(self) -> np.ndarray:
+        """The label of each video by its name, str [N], '' where unknown."""
+        return np.array([*self.label_names, ""])[self.labels]
+
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits of ids, frames, sizes, splits and labels: tells sets apart."""
         names = [self.label_names[label] if label >= 0 else "" for label in self.labels]

@@ -15,6 +15,7 @@ from vie_tf.errors import InputError
 
 # Similarities held at once, in elements (128 MB): the search never holds all q x n of them.
 _BLOCK = 1 << 25
+TEMPERATURE = 0.07  # of the votes (Wu et al.)
 
 
 def nearest(
@@ -45,11 +46,7 @@ def nearest(
             f"search: cannot find {k} neighbours among {usable} videos; "
             "ask for fewer (at least 1) or add videos"
         )
-    if not (np.isfinite(queries).all() and np.isfinite(gallery).all()):
-        raise InputError(
-            "search: an embedding is not a finite number, so the network has diverged; "
-            "train again with a lower learning rate"
-        )
+    check_finite(queries, gallery)
     gallery = tf.constant(gallery)
     step = max(1, _BLOCK // len(gallery))
     indices = np.empty((len(queries), k), np.int64)
@@ -73,7 +70,7 @@ def knn_scores(
     labels: np.ndarray,
     num_classes: int,
     k: int = 10,
-    temperature: float = 0.07,
+    temperature: float = TEMPERATURE,
     visited: np.ndarray | None = None,
 ) -> np.ndarray:
     """Scores the classes of videos by their clips' nearest bank rows.
@@ -131,6 +128,15 @@ def check_neighbours(k: int, usable: np.ndarray) -> None:
         )
 
 
+def check_finite(*embeddings: np.ndarray) -> None:
+    """Raises InputError where an embedding is not a finite number."""
+    if not all(np.isfinite(rows).all() for rows in embeddings):
+        raise InputError(
+            "search: an embedding is not a finite number, so the network has diverged; "
+            "train again with a lower learning rate"
+        )
+
+
 def knn_accuracy(
     queries: Sequence[np.ndarray],
     query_labels: np.ndarray,
@@ -138,7 +144,7 @@ def knn_accuracy(
     labels: np.ndarray,
     num_classes: int,
     k: int = 10,
-    temperature: float = 0.07,
+    temperature: float = TEMPERATURE,
     visited: np.ndarray | None = None,
 ) -> dict[str, float | int]:
     """Measures how often the best scored class is the video's own.
@@ -154,8 +160,8 @@ def knn_accuracy(
         visited: as in `knn_scores`.
 
     Returns:
-        `top1` (0 to 1), its 95 % interval `low` and `high` (`wilson_interval`), the number of
-        `videos` counted, and `k`.
+        `top1` and `top5` (0 to 1), the 95 % interval `top1_low` and `top1_high` of the first
+        (`wilson_interval`), the number of `videos` counted, and `k`.
 
     Raises:
         InputError: as `knn_scores`, or no query has a label.
@@ -173,10 +179,20 @@ def knn_accuracy(
         temperature,
         visited,
     )
-    correct = int((scores.argmax(axis=1) == query_labels[known]).sum())
+    truth = query_labels[known]
+    correct = int((scores.argmax(axis=1) == truth).sum())
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+    voted = np.take_along_axis(scores, best, 1) > 0  # a class without a vote is no guess
     videos = int(known.sum())
     low, high = wilson_interval(correct, videos)
-    return {"top1": correct / videos, "low": low, "high": high, "videos": videos, "k": k}
+    return {
+        "top1": correct / videos,
+        "top5": float(((best == truth[:, None]) & voted).any(axis=1).mean()),
+        "top1_low": low,
+        "top1_high": high,
+        "videos": videos,
+        "k": k,
+    }
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:

@@ -1,18 +1,57 @@
-"""What evaluations of a run found, one JSON object a line in its folder's results.jsonl."""
+"""What evaluations of a run found: one line each in the run's results.jsonl."""
 
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
+
+import numpy as np
+
+from vie_tf.errors import writing_to
+
+FILE = "results.jsonl"
 
 
 def append(workdir: Path, kind: str, values: dict) -> None:
-    """Appends a line to WORKDIR/results.jsonl.
+    """Adds what one evaluation found to the results of a run.
 
     Args:
-        workdir: of the run; it is there.
-        kind: of evaluation: knn, retrieval, readout, finetune or supervised.
-        values: what was found, and of what.
+        workdir: the run's folder.
+        kind: of evaluation: knn, retrieval, readout or finetune.
+        values: JSON's types and NumPy's scalars. What a reader needs: data, fingerprint, family,
+            loss, step, seed, top1 (0 to 1), its 95 % interval, videos.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: a number that is not finite; nothing is written.
     """
-    with open(workdir / "results.jsonl", "a") as file:
-        file.write(json.dumps({"kind": kind, **values}) + "\n")
+    line = json.dumps({"kind": kind, **values}, allow_nan=False, default=np.generic.item) + "\n"
+    path = Path(workdir) / FILE
+    with writing_to(path), path.open("a+b") as file:
+        if file.seek(0, 2):
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":  # half a line, of a process that was killed
+                line = "\n" + line
+        file.write(line.encode())
+
+
+def read(workdir: Path) -> list[dict]:
+    """All that evaluations found of a run, oldest first; none is an empty list.
+
+    A line that is damaged is left out, and said.
+    """
+    path = Path(workdir) / FILE
+    if not path.exists():
+        return []
+    found = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            values = json.loads(line)
+        except ValueError:  # of text that is not UTF-8 too
+            values = None
+        if isinstance(values, dict) and "kind" in values:
+            found.append(values)
+        else:
+            logging.getLogger(__name__).warning("%s: line %d is damaged and left out", path, number)
+    return found

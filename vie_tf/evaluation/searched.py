@@ -1,0 +1,168 @@
+"""What --mode=knn searches and asks with: embeddings made now, a memory bank, or a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import tensorflow as tf
+
+from vie_tf import workdir
+from vie_tf.errors import InputError
+from vie_tf.evaluation.class_recall import AT, class_recall
+from vie_tf.evaluation.embed import video_embeddings
+from vie_tf.evaluation.knn import check_neighbours, knn_accuracy
+from vie_tf.training.checkpoints import newest_readable
+
+
+@dataclasses.dataclass(frozen=True)
+class Searched:
+    """Videos with labels.
+
+    Attributes:
+        names: str [N], the label of each, '' where unknown.
+        clips: N times float32 [G, D], unit rows: the embeddings of each video's clips.
+    """
+
+    names: np.ndarray
+    clips: Sequence[np.ndarray] = ()
+
+    def with_clips(self, clips: Sequence[np.ndarray]) -> Searched:
+        """The same videos with their embeddings."""
+        return dataclasses.replace(self, clips=clips)
+
+
+def read_embeddings(path: str, run: str | None) -> tuple[Searched, Searched, dict[str, object]]:
+    """The training and test videos of a file that --mode=embed wrote, each as one clip.
+
+    Args:
+        path: the file.
+        run: folder of a run that the embeddings are said to be of, if any.
+
+    Returns:
+        Those of the train and of the test split, and what results say of the run.
+
+    Raises:
+        InputError: not such a file, or of another run.
+    """
+    try:
+        with np.load(path) as file:
+            content = {key: file[key] for key in ("embeddings", "labels", "split", "run")}
+        said = json.loads(str(content["run"]))
+        clips = content["embeddings"][:, None]
+        parts = [content["split"] == split for split in ("train", "test")]
+        train, test = (Searched(content["labels"][part], clips[part]) for part in parts)
+    except (OSError, EOFError, ValueError, KeyError, IndexError, BadZipFile) as error:
+        raise InputError(
+            f"--embeddings={path}: not a file of --mode=embed, damaged, or of another version; "
+            "make it with --mode=embed"
+        ) from error
+    if run:
+        for name, value in workdir.said_of(Path(run)).items():
+            if said.get(name) != value:
+                raise InputError(
+                    f"--embeddings={path} are of a run with {name} {said.get(name)}, {run} has "
+                    f"{value}: give the run that they are of, or no --workdir"
+                )
+    return train, test, said
+
+
+def read_bank(folder: str) -> Searched:
+    """The visited rows of a run's memory bank, from its newest checkpoint that can be read.
+
+    Raises:
+        InputError: the run has no bank, or no checkpoint that can be read.
+    """
+    run, names = workdir.read_flags(Path(folder)), workdir.read_data(Path(folder))
+    if run["loss"] == "supervised":
+        raise InputError(f"--bank: {folder} was trained with its labels, and has no bank")
+    legacy = run["legacy"] == "True"
+
+    def load(path: str) -> Searched:
+        reader = tf.train.load_checkpoint(path)
+
+        def variable(name: str) -> np.ndarray:
+            return reader.get_tensor(f"bank/{name}/.ATTRIBUTES/VARIABLE_VALUE")
+
+        labels = variable("labels")
+        saved = [name for name in reader.get_variable_to_shape_map() if "bank/parts/" in name]
+        if saved:  # replica r of R holds the rows r, r + R, ..
+            shards = len(saved)
+            parts = [variable(f"parts/{shard}") for shard in range(shards)]
+            rows = np.empty((len(labels), parts[0].shape[1]), np.float32)
+            for shard, part in enumerate(parts):
+                own = rows[shard::shards]
+                own[:] = part[: len(own)]
+        else:
+            rows = variable("rows").astype(np.float32)
+        used = variable("visited") | legacy
+        known = np.array([*names.get("label_names", []), ""])
+        return Searched(known[labels[used]], rows[used, None])
+
+    return newest_readable(Path(folder) / "checkpoints", load)
+
+
+def check(source: str, train: Searched, test: Searched, k: int) -> None:
+    """Raises InputError where there is nothing to search or nothing to ask with.
+
+    Says which classes of the test videos no training video has.
+    """
+    if not (train.names != "").any() and not (test.names != "").any():
+        raise InputError(f"--mode=knn: {source} has no labels; give a CSV with a label column")
+    if not len(train.names) or not len(test.names):
+        raise InputError(
+            f"--mode=knn: {source} has no train and test split; give a CSV with a split column"
+        )
+    check_neighbours(k, train.names != "")
+    if not (test.names != "").any():
+        raise InputError(f"--mode=knn: no test video of {source} has a label")
+    asked = set(test.names.tolist()) - {""}
+    missing = sorted(asked - set(train.names.tolist()))
+    if len(missing) == len(asked):
+        raise InputError(
+            f"--mode=knn: no training video has a class of the test videos of {source}, such as "
+            f"{missing[0]}: both splits need the same classes"
+        )
+    if missing:
+        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        logging.getLogger(__name__).warning(
+            "%s: %d classes of test videos have no training video, and cannot be found: %s",
+            source,
+            len(missing),
+            shown,
+        )
+
+
+def measure(train: Searched, test: Searched, k: int, temperature: float) -> dict[str, dict]:
+    """`knn` and `retrieval` of the test videos among the training videos, as results keep them.
+
+    k-NN lets the clips of a test video vote, each with its neighbours; retrieval asks with their
+    mean. A training video is the mean of its clips in both.
+    """
+    names = sorted((set(train.names.tolist()) | set(test.names.tolist())) - {""})
+    number = {name: i for i, name in enumerate(names)} | {"": -1}
+    labels, asked = (np.array([number[x] for x in part.names.tolist()]) for part in (train, test))
+    rows = video_embeddings(train.clips)
+    voted = knn_accuracy(test.clips, asked, rows, labels, len(names), k, temperature)
+    classes = {"classes": len(names)}
+    return {
+        "knn": {**voted, "temperature": temperature, **classes},
+        "retrieval": {**class_recall(video_embeddings(test.clips), asked, rows, labels), **classes},
+    }
+
+
+def in_words(found: dict[str, dict]) -> str:
+    """What `measure` found, in two lines."""
+    knn, recall = found["knn"], found["retrieval"]
+    at = ", ".join(f"{recall[f'class_recall_at_{k}']:.4f}" for k in AT)
+    return (
+        f"{knn['k']}-NN accuracy of {knn['videos']} videos: {knn['top1']:.4f}, "
+        f"95 % interval {knn['top1_low']:.4f} to {knn['top1_high']:.4f}; top 5 {knn['top5']:.4f}\n"
+        f"class recall at {', '.join(map(str, AT))}: {at}; mean average precision "
+        f"{recall['map']:.4f}"
+    )

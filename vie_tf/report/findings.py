@@ -1,0 +1,114 @@
+"""What evaluations found of runs, from their results.jsonl."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from vie_tf import workdir
+from vie_tf.errors import InputError
+from vie_tf.evaluation import results
+from vie_tf.evaluation.class_recall import AT
+
+# What an evaluation was made with, where several of one kind differ in it.
+_SETTINGS = (
+    "k temperature searched clips ten_crop cached steps augmentation frames_of start label_column"
+).split()
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A line of a run's results.jsonl.
+
+    Attributes:
+        folder: of the run.
+        run: its flags.txt.
+        data: its data.json.
+        kind: of evaluation.
+        values: the line's.
+    """
+
+    folder: Path
+    run: dict[str, str]
+    data: dict
+    kind: str
+    values: dict
+
+    @property
+    def second(self) -> str:
+        """Family of the second stream, '' where there is none."""
+        if name := self.values.get("second_family"):
+            return name
+        if "+" in self.run["family"]:
+            return self.run["family"].split("+")[1]
+        other = self.values.get("second_workdir")
+        try:
+            return workdir.read_flags(Path(other))["family"] if other else ""
+        except InputError:
+            return "?"
+
+
+def gather(places: Sequence[str]) -> list[Finding]:
+    """Everything that evaluations found of the runs in some folders, at any depth.
+
+    Raises:
+        InputError: a folder is not there, or none of them holds results.
+    """
+    found = []
+    for place in places:
+        if not Path(place).is_dir():
+            raise InputError(f"--workdirs: {place} is no folder; give folders of runs")
+        for file in sorted(Path(place).rglob(results.FILE)):
+            folder = file.parent
+            run, data = workdir.read_flags(folder), workdir.read_data(folder)
+            found += [Finding(folder, run, data, v["kind"], v) for v in results.read(folder)]
+    if not found:
+        raise InputError(
+            f"--workdirs={','.join(places)}: no {results.FILE} in there; evaluate runs first, such "
+            "as with --mode=knn"
+        )
+    return list({(f.folder.resolve(), str(f.values)): f for f in found}.values())
+
+
+def settings(found: Finding) -> dict[str, str]:
+    """What the evaluation was made with, as text."""
+    kept = {name: found.values[name] for name in _SETTINGS if name in found.values}
+    return {name: str(value) for name, value in {**kept, "second": found.second}.items()}
+
+
+def latest(findings: Iterable[Finding]) -> list[Finding]:
+    """Of evaluations that a run had several times in one way, the last ones.
+
+    Those of a former step are left out; of read-outs of other taps, all taps are kept.
+    """
+    kept: dict[tuple, Finding] = {}
+    for found in findings:
+        same = tuple(sorted(settings(found).items()))
+        key = (found.folder.resolve(), found.kind, found.values.get("fingerprint"), same)
+        if key in kept and found.kind == "readout":
+            before = kept[key].values
+            if before.get("step") == found.values.get("step"):
+                taps = {**before["taps"], **found.values["taps"]}
+                found = dataclasses.replace(found, values={**found.values, "taps": taps})
+        kept[key] = found
+    return list(kept.values())
+
+
+def measures(found: Finding) -> dict[str, dict[str, float]]:
+    """What is shown of an evaluation: column -> `top1` and its interval, 0 to 1."""
+    values = found.values
+    if found.kind == "readout":
+        return values["taps"]
+    if found.kind == "retrieval":
+        shown = {f"recall at {k}": {"top1": values[f"class_recall_at_{k}"]} for k in AT}
+        for end in ("low", "high"):
+            shown["recall at 1"][f"top1_{end}"] = values[f"class_recall_at_1_{end}"]
+        return {**shown, "mean average precision": {"top1": values["map"]}}
+    if found.kind == "knn":
+        return {f"{values['k']}-NN": values, f"{values['k']}-NN top 5": {"top1": values["top5"]}}
+    shown = {"top-1": values, "top-5": {"top1": values["top5"]}}
+    if "best_top1" in values:
+        best = {f"top1{end}": values.get(f"best_top1{end}") for end in ("", "_low", "_high")}
+        shown["top-1 at its best"] = best
+    return shown

@@ -1,0 +1,53 @@
+"""What runs found as pictures: accuracy by layer, by network and against the training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vie_tf import plots
+from vie_tf.report import paper
+from vie_tf.report.findings import Finding
+from vie_tf.report.tables import Table
+from vie_tf.report.text import KINDS
+
+
+def pictures(
+    findings: Iterable[Finding], tables: dict[tuple[str, str], Table], out: Path
+) -> list[str]:
+    """Draws what there is to draw.
+
+    Args:
+        findings: of which the runs' metrics.jsonl are drawn.
+        tables: (data, kind) -> table.
+        out: the folder to write to.
+
+    Returns:
+        The files' names.
+    """
+    layers, networks, steps = {}, {}, {}
+    for (data, kind), table in tables.items():
+        shown = {r: {c: cell.values for c, cell in cells.items()} for r, cells in table.items()}
+        if kind == "readout":
+            layers[data] = shown
+        else:  # the first column is that of the nearest or most probable
+            first = {row: next(iter(cells.values())) for row, cells in shown.items()}
+            networks[f"{KINDS.get(kind, kind)}: {data}"] = first
+    for found in {found.folder.resolve(): found for found in findings}.values():
+        if not (found.folder / "metrics.jsonl").exists():  # an imported run
+            continue
+        data = "/".join(Path(found.data["data"]).parts[-2:])
+        for title, points in plots.accuracy_curves(str(found.folder / "metrics.jsonl")).items():
+            if len(points) > 1:
+                panel = steps.setdefault(f"{title} while training: {data}", {})
+                panel.setdefault(paper.model(found), []).append(points)
+    drawn = []
+    for draw, panels in (
+        (plots.by_layer, layers),
+        (plots.by_network, networks),
+        (plots.by_step, steps),
+    ):
+        if panels:
+            drawn.append(f"{draw.__name__}.png")
+            draw(str(out / drawn[-1]), panels)
+    return drawn

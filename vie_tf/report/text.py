@@ -1,0 +1,105 @@
+"""Tables as Markdown and as CSV, and their pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from vie_tf.report import paper
+from vie_tf.report.tables import Cell, Table
+
+KINDS = {
+    "knn": "k-NN",
+    "retrieval": "Retrieval",
+    "readout": "Linear read-out",
+    "supervised": "Supervised training",
+    "finetune": "Fine-tuning",
+}
+
+
+def markdown(tables: dict[str, Table], plain: dict[tuple[str, str], Table]) -> str:
+    """All tables as text."""
+    lines = ["# Results", ""]
+    lines += [
+        "All numbers are percentages. Ours is the mean over the runs, in brackets the smallest and "
+        "the largest; of a single run, its 95 % interval over the test videos.",
+        "",
+    ]
+    if not tables:
+        lines += ["No run fills a table of the paper.", ""]
+    elif missing := [name for name in paper.TITLES if name not in tables]:
+        lines += [f"Of the paper's tables, no run fills {', '.join(missing)}.", ""]
+    for name, table in tables.items():
+        lines += [f"## Table {name} of the paper: {paper.TITLES[name]}", ""]
+        lines += _paper_lines(paper.numbers()[name], table) + [""] + _sources(table) + [""]
+    for (data, kind), table in plain.items():
+        lines += [f"## {KINDS.get(kind, kind)}: {data}", ""]
+        columns = list(dict.fromkeys(column for row in table.values() for column in row))
+        body = [[row, *(cells.get(x, "") for x in columns)] for row, cells in table.items()]
+        lines += _rows(["", *columns], body)
+        lines += ["", *_sources(table), ""]
+    return "\n".join(lines)
+
+
+def _paper_lines(numbers: dict[str, dict[str, str]], table: Table) -> list[str]:
+    longest = sorted(numbers.values(), key=len, reverse=True)  # it has them in the paper's order
+    columns = list(dict.fromkeys(column for row in longest for column in row))
+    head = [""] + [f"{column}, {whose}" for column in columns for whose in ("paper's", "ours")]
+    body = []
+    for row, printed in numbers.items():
+        ours = table.get(row, {})
+        body.append([row, *(x for c in columns for x in (printed.get(c, ""), ours.get(c, "")))])
+    return _rows(head, body)
+
+
+def _rows(head: Sequence[str], body: Iterable[Sequence]) -> list[str]:
+    lines = [head, ["---"] * len(head), *body]
+    return ["| " + " | ".join(str(x).replace("|", "\\|") for x in line) + " |" for line in lines]
+
+
+def _sources(table: Table) -> list[str]:
+    """Which runs a table is of, and how long they were trained."""
+    lines = []
+    for row, columns in table.items():
+        runs = {}
+        for part in columns.values():
+            for found in part.findings:
+                values = found.values
+                runs[str(found.folder)] = (
+                    f"{found.folder} (seed {found.run.get('seed')}, step {values.get('step')}, "
+                    f"{values.get('videos')} test videos)"
+                )
+        lines.append(f"* {row}: {'; '.join(runs.values())}")
+    return lines
+
+
+def comma_separated(tables: dict[str, Table], plain: dict[tuple[str, str], Table]) -> str:
+    """All cells of all tables, a line each; shares in 0 to 1, the paper's too."""
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    head = "table row column papers ours low high ends runs folders"
+    lines.writerow(head.split())
+
+    def write(name: str, row: str, column: str, printed: str, found: Cell | None) -> None:
+        line = [name, row, column, f"{float(printed) / 100:.4f}" if printed else ""]
+        if found:
+            ends = [f"{end:.6f}" for end in found.ends] if found.ends else ["", ""]
+            what = "range" if len(found.values) > 1 else "95 % interval" if found.ends else ""
+            line += [f"{np.mean(found.values):.6f}", *ends, what, len(found.values)]
+            line.append(";".join(str(source.folder) for source in found.findings))
+        lines.writerow(line + [""] * (len(head.split()) - len(line)))
+
+    for name, table in tables.items():
+        printed = paper.numbers()[name]
+        for row in dict.fromkeys([*printed, *table]):
+            numbers, ours = printed.get(row, {}), table.get(row, {})
+            for column in dict.fromkeys([*numbers, *ours]):
+                write(f"Table {name}", row, column, numbers.get(column, ""), ours.get(column))
+    for (data, kind), table in plain.items():
+        for row, columns in table.items():
+            for column, found in columns.items():
+                write(f"{KINDS.get(kind, kind)}: {data}", row, column, "", found)
+    return out.getvalue()
