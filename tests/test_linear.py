@@ -5,7 +5,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from vie_tf.evaluation import linear
-from vie_tf.evaluation.accuracy import accuracies, bootstrap
 
 
 def clips(labels, spread, seed, values=16, count=5):
@@ -84,17 +83,3 @@ def test_more_clips_than_span_still_tell(monkeypatch, tmp_path):
     assert linear.coordinates_of(on_disk, 0, 40)(on_disk).shape == (1000, 40)
     test = clips(labels, 0.5, 2, values=300)
     assert accuracy((on_disk, rows), labels, test, labels) == 1
-
-
-def test_accuracies_and_their_intervals():
-    scores = np.eye(10, dtype="f4")[np.arange(100) % 10]
-    labels = np.where(np.arange(100) < 80, np.arange(100) % 10, (np.arange(100) + 1) % 10)
-    found = accuracies(scores, labels)
-    assert found["top1"] == 0.8 and found["top1_low"] < 0.8 < found["top1_high"]
-    # A bootstrap of a share is binomial: 0.8 +- 1.96 * 0.04.
-    assert found["top1_low"] == pytest.approx(0.72, abs=0.011)
-    assert found["top1_high"] == pytest.approx(0.88, abs=0.011)
-    assert accuracies(np.zeros((4, 3)), np.zeros(4, int))["top1"] == 0
-    ranks = np.array([[5, 4, 3, 2, 1, 0]] * 2, float)
-    assert accuracies(ranks, np.array([4, 5]))["top5"] == 0.5
-    assert bootstrap(np.ones(9)) == (1, 1)

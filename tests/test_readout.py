@@ -268,12 +268,20 @@ def relabelled(which, label):
 @pytest.mark.parametrize(
     "change, says",
     [
-        (lambda rows: [[path, "", split] for path, _, split in rows], "has no labels"),
+        (
+            lambda rows: [[path, "", split] for path, _, split in rows],
+            "24 of 24 training videos have no label",
+        ),
         (lambda rows: [[path, label, ""] for path, label, _ in rows], "no train and test split"),
-        (relabelled(("train", 3), ""), "3 of 24 train videos"),
-        (relabelled(("test", 2), "new"), "of which there is no training video: new;"),
-        (relabelled(("train", 1), "lonely"), "one video only of lonely;"),
-        (lambda rows: [[path, "a", split] for path, _, split in rows], "one class only, a"),
+        (relabelled(("train", 3), ""), "3 of 24 training videos have no label"),
+        (
+            relabelled(("test", 2), "new"),
+            "no training video has the label of some test videos: new;",
+        ),
+        (
+            lambda rows: [[path, "a", split] for path, _, split in rows],
+            "all training videos have one label",
+        ),
         (lambda rows: rows + [["one.png", "a", "train"]], "1 of 37 videos .* still images"),
     ],
 )
@@ -285,13 +293,15 @@ def test_videos_that_do_not_do(data, slow, change, says):
     assert not (slow / "readout").exists() and not (slow / "results.jsonl").exists()
 
 
-def test_a_class_without_test_videos_is_named(data, work, caplog):
-    table = rewritten(data, relabelled(("train", 2), "untested"))
+def test_classes_of_no_test_video_or_one_training_video_are_named(data, work, capsys):
+    table = rewritten(data, relabelled(("train", 1), "lonely"))
     vie_tf("--mode=readout", "--cached", f"--data={table}", f"--workdir={work}", "--clips=1")
-    assert "no test video of untested" in caplog.text and results(work)[0]["classes"] == 3
+    said = capsys.readouterr().err
+    assert "no test video of lonely" in said and "only one training video of lonely" in said
+    assert results(work)[0]["classes"] == 3
 
 
-def test_test_videos_that_are_trained_on_are_counted(data, work, caplog):
+def test_test_videos_that_are_trained_on_are_counted(data, work, capsys):
     """Under other names; videos that are equally long are not enough."""
     rows = [line.split(",") for line in data.read_text().splitlines()[1:]]
     train = [row for row in rows if row[2] == "train"]
@@ -306,7 +316,7 @@ def test_test_videos_that_are_trained_on_are_counted(data, work, caplog):
     table = rewritten(data, lambda rows: [*rows, *copies, ["left.mp4", "a", "train"]])
     words = ("--mode=readout", "--cached", f"--workdir={work}", "--clips=1", "--taps=conv5")
     vie_tf(*words, f"--data={table}")
-    assert "3 of 15 test videos" in caplog.text and "copy0.mp4" in caplog.text
+    assert "3 of 15 test videos are in the training set" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +20,15 @@ from vie_tf.data.crops import TEN
 from vie_tf.data.files import is_remote
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.service import check_service
-from vie_tf.data.splits import WATCHED, labelled_splits, training_split
+from vie_tf.data.splits import WATCHED, training_split
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation import results
-from vie_tf.evaluation.accuracy import accuracies
 from vie_tf.evaluation.cache import cached_features
+from vie_tf.evaluation.classification import accuracy
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps, find_taps
+from vie_tf.evaluation.labelled import labelled_splits
 from vie_tf.evaluation.linear import linear_probabilities
 from vie_tf.progress import track
 from vie_tf.training.checkpoints import saved_step
@@ -72,7 +74,9 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
     run = workdir.read_flags(folder)
     taps = find_taps(network, flags.taps, int(run["depth"]))
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
-    train, test = labelled_splits(videos, flags.data, "--mode=readout")
+    train, test, notes = labelled_splits(videos, f"--mode=readout: {flags.data}")
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     stills = check_stills(train, test, sampling, flags.data)
     settle(flags, run, image_size, stills)
     print(
@@ -95,7 +99,7 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
         identity["fingerprint"] = videos.fingerprint
         probabilities = trained(task, flags, folder / "readout", identity)
     found = {
-        name: accuracies(probabilities[:, number], test.labels, flags.seed)
+        name: accuracy(probabilities[:, number], test.labels)
         for number, name in enumerate(taps.outputs)
     }
     print(table(found, len(test)))

@@ -5,10 +5,23 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from vie_tf.data.frames import pixels
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 
 NAMED = 5  # classes that a message names
+
+
+def labelled_splits(videos: VideoSet, where: str) -> tuple[VideoSet, VideoSet, list[str]]:
+    """The train and the test split of a classifier, and notes; as `labelled_split`, on which see.
+
+    Raises:
+        InputError: one of them is missing too.
+    """
+    train, test = (videos.subset(videos.splits == split) for split in ("train", "test"))
+    if not len(train) or not len(test):
+        raise InputError(f"{where}: no train and test split; give a CSV with a split column")
+    return train, *labelled_split(train, test, where)
 
 
 def labelled_split(train: VideoSet, test: VideoSet, where: str) -> tuple[VideoSet, list[str]]:
@@ -89,10 +102,10 @@ def _frames(videos: VideoSet, row: int) -> np.ndarray:
     n = int(videos.frames[row])
     box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
     chosen = tf.constant([0, n // 2, n - 1], tf.int64)
-    try:
-        return videos.read(tf.constant(videos.numbers[row], tf.int64), chosen, box).numpy()
-    except tf.errors.OpError:  # training and tests will tell
+    frames = videos.read(tf.constant(videos.numbers[row], tf.int64), chosen, box)
+    if frames.problem != "":  # training and tests will tell
         return np.full(1, np.nan)
+    return pixels(frames).numpy()
 
 
 def _named(videos: VideoSet, classes: np.ndarray) -> str:
