@@ -270,17 +270,17 @@ def relabelled(which, label):
     [
         (
             lambda rows: [[path, "", split] for path, _, split in rows],
-            "24 of 24 training videos have no label",
+            "24 of 24 training videos",
         ),
         (lambda rows: [[path, label, ""] for path, label, _ in rows], "no train and test split"),
         (relabelled(("train", 3), ""), "3 of 24 training videos have no label"),
         (
             relabelled(("test", 2), "new"),
-            "no training video has the label of some test videos: new;",
+            "no training video has the label .*: new;",
         ),
         (
             lambda rows: [[path, "a", split] for path, _, split in rows],
-            "all training videos have one label",
+            "have one label",
         ),
         (lambda rows: rows + [["one.png", "a", "train"]], "1 of 37 videos .* still images"),
     ],
