@@ -152,18 +152,6 @@ def test_learns_a_batch(data, loss, family):  # noqa: F811
     assert abs(losses[0] - chance) < 0.5 * chance and np.mean(losses[-5:]) < 0.8 * chance
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "loss, family, steps", [("order", "opn", 400), ("rotation", "single", 100)]
-)
-def test_learns_its_training_videos(data, tmp_path, loss, family, steps):  # noqa: F811
-    flags = dict(batch_size=16, steps=steps, learning_rate=0.03, held_out=0, save_every=1000)
-    flags.update(loss=loss, family=family, augmentation="rotnet")  # no noise
-    losses = train(data, tmp_path / "run", **flags)
-    chance = np.log(pretext.PRETEXTS[loss].classes)
-    assert np.mean(losses[:3]) > 0.8 * chance and np.mean(losses[-10:]) < 0.8 * chance
-
-
 def test_bad_requests_are_one_line(tmp_path, capsys):
     for name, frames in (("short", 15), ("long", 16)):
         (tmp_path / name).mkdir()
