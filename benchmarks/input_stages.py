@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     videos = open_videos(options.data)
-    colour = tf.function(lambda clip, _, seed: colour_noise(clip, seed, PAPER_COLOUR_NOISE))
+    colour = tf.function(lambda clip, problem, seed: colour_noise(clip, seed, PAPER_COLOUR_NOISE))
     print(f"CPU us a clip{'':7}" + "".join(f"{stage:>9}" for stage in STAGES) + f"{'all':>9}")
     for sampler in SIZES:
         streams = {stage: iter(batches(videos, sampler, stage)) for stage in STAGES}
