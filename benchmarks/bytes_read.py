@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--videos", type=int, default=8)
     parser.add_argument("--image_size", type=int, default=224)
-    parser.add_argument("--batches", type=int, default=8, help="of 32 clips, in each round")
+    parser.add_argument("--batches", type=int, default=64, help="of 32 clips, in each round")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
