@@ -1,7 +1,7 @@
 """Instance Recognition, Local Aggregation, and the one after the other (VIE), at equal budget.
 
     python -m benchmarks.compare_losses --data=demo/prepared --workdir=build/losses \
-        --flagfile=flags/demo.flags --steps=1200 --ir_steps=600 --drop=1000
+        --flagfile=flags/demo.flags --steps=1200 --ir_steps=800 --drop=1000
 
 A table in Markdown: mean over the seeds, smallest and largest in brackets, of held-out videos'
 recall at 1 and k-NN accuracy (`vie_tf --mode=knn`), and of the bank's effective dimension. What

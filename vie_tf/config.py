@@ -109,7 +109,8 @@ flags.DEFINE_integer(
 flags.DEFINE_list(
     "clusters",
     None,
-    "LA: number of clusters, or one for each of several clusterings. Default: videos / 30.",
+    "LA: number of clusters, or one for each of several clusterings. Default: by the number of "
+    "videos.",
 )
 flags.DEFINE_integer(
     "cluster_every", None, "LA: steps from clustering to clustering. Default: an epoch.", 1

@@ -79,7 +79,9 @@ def _without_unreadable(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Puts other clips of the batch in the place of the black ones."""
     unreadable = batch.pop("unreadable")
     there = tf.where(unreadable < 0)[:, 0]
-    tf.debugging.assert_positive(tf.size(there), "no clip of a batch can be read")
+    some = tf.debugging.assert_positive(tf.size(there), "no clip of a batch can be read")
+    with tf.control_dependencies([some]):  # what follows would fail too, with other words
+        there = tf.identity(there)
     place = tf.range(tf.size(unreadable, tf.int64))
     source = tf.where(unreadable < 0, place, tf.gather(there, place % tf.size(there, tf.int64)))
     whole = tf.reduce_all(unreadable < 0)

@@ -56,6 +56,7 @@ def frame_reader(
     places = Places(index, sizes)
 
     def read_jpegs(number: np.int64, frames: np.ndarray) -> tuple[np.ndarray, bytes]:
+        number = int(number)
         path, ranges = paths[index["shard"][number]], places(number, frames)
         jpegs, problem = [b""] * len(ranges), ""
         try:
@@ -65,7 +66,10 @@ def frame_reader(
             if not all(sound):
                 problem = _damaged(ids[number], path, ranges[sound.index(False)][0])
         except OSError as error:
-            problem = f"{path}: {reason(error)}; the same command goes on when it can be read"
+            problem = (
+                f"prepared video {ids[number]}: {path}: {reason(error)}; the same command goes on "
+                "when it can be read"
+            )
         return np.array(jpegs, object), os.fsencode(problem)
 
     def read(

@@ -340,6 +340,12 @@ def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) 
                 flags.data_service,
             )
             model.fit(batches, steps_per_epoch=end - watch.step, verbose=0, callbacks=callbacks)
+            if watch.step < end and not watch.interrupted:
+                watch.save()
+                raise InputError(
+                    f"--data_service: no more batches came after step {watch.step} (a worker that "
+                    "stops takes its own with it); saved, and the same command goes on"
+                )
 
 
 @contextlib.contextmanager
