@@ -155,7 +155,7 @@ def train_read_outs(
 
     with workdir.held(folder):
         saved = Checkpoints(folder / "checkpoints", model, flags.keep)
-        step = saved.restore()
+        step = saved.restore() or 0
         if step > flags.steps:
             raise InputError(
                 f"{folder} is at step {step}, past --steps={flags.steps}: give more steps"
