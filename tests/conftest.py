@@ -1,7 +1,10 @@
-"""What every test starts with: two logical processors, and float32."""
+"""What every test starts with: two logical processors, and float32; and a small trained run."""
 
 import pytest
 import tensorflow as tf
+from words import TRAIN, vie_tf
+
+from data_prep import moving_digits
 
 # For the tests of several replicas; made before TensorFlow starts them.
 tf.config.set_logical_device_configuration(
@@ -25,3 +28,20 @@ def replicas():
     """
     devices = tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """The CSV of forty moving digits, of ten classes, in two splits. Leave it as it is."""
+    folder = tmp_path_factory.mktemp("digits")
+    moving_digits.make(str(folder), seed=0, limit=40)
+    return folder / "videos.csv"
+
+
+@pytest.fixture(scope="session")
+def trained(digits, tmp_path_factory):
+    """A run on them: VIE-Single by Instance Recognition, six steps. Change a copy of it."""
+    workdir = tmp_path_factory.mktemp("runs") / "run"
+    words = ("--steps=6", "--evaluate_every=6", "--save_every=2", *TRAIN)
+    vie_tf("--mode=pretrain", f"--data={digits}", f"--workdir={workdir}", *words)
+    return workdir

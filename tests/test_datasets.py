@@ -1,49 +1,17 @@
-"""Known data sets from miniature trees of what people download."""
+"""Known data sets of videos from miniature trees of what people download."""
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
-import scipy.io
-from make_videos import write_video
+from listing import UCF, brief, listed, text, tree, ucf101
+from preparing import ROOT
 
-from data_prep.datasets import list_dataset
-from vie_tf.data.videos import open_videos
+from vie_tf.data.source import list_source
 from vie_tf.errors import InputError
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def tree(folder: Path, *paths: str) -> Path:
-    for path in paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(b"")
-    return folder
-
-
-def text(path: Path, *lines: str) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\r\n" for line in lines))  # as UCF101's lists end
-    return str(path)
-
-
-def listed(dataset: str, folder: Path, *lists, out: Path | None = None):
-    """Rows of the CSV by path, and the lines printed."""
-    out = out or folder / "out.csv"
-    said = list_dataset(dataset, str(folder), [str(path) for path in lists], str(out))
-    with open(out, newline="") as file:
-        return {row["path"]: row for row in csv.DictReader(file)}, said.splitlines()
-
-
-def brief(rows, *columns):
-    return {path: tuple(row[column] for column in columns) for path, row in rows.items()}
-
 
 # Kinetics
 
@@ -129,27 +97,6 @@ def test_kinetics_contradictions(tmp_path, lines, error):
 
 # UCF101
 
-UCF = {
-    # In classInd.txt Hammering comes before HammerThrow, and HandstandPushups has files with a
-    # large S.
-    "Hammering": ("v_Hammering_g01_c01", "v_Hammering_g02_c01"),
-    "HammerThrow": ("v_HammerThrow_g01_c01", "v_HammerThrow_g02_c01"),
-    "HandstandPushups": ("v_HandStandPushups_g01_c01", "v_HandStandPushups_g02_c01"),
-}
-
-
-def ucf101(folder: Path) -> Path:
-    lists = folder / "ucfTrainTestlist"
-    text(lists / "classInd.txt", *(f"{n} {name}" for n, name in enumerate(UCF, start=1)))
-    for split, (train, test) in (("1", (0, 1)), ("2", (1, 0)), ("3", (0, 1))):
-        names = [
-            f"{label}/{files[train]}.avi {n}" for n, (label, files) in enumerate(UCF.items(), 1)
-        ]
-        text(lists / f"trainlist0{split}.txt", *names)
-        names = [f"{label}/{files[test]}.avi" for label, files in UCF.items()]
-        text(lists / f"testlist0{split}.txt", *names)
-    return lists
-
 
 def test_ucf101(tmp_path):
     lists = ucf101(tmp_path)
@@ -231,92 +178,6 @@ def test_paths_outside_of_the_csvs_folder_are_absolute(tmp_path):
         listed("ucf101", videos, lists, out=tmp_path / "ucf.txt")
 
 
-@pytest.fixture(scope="module")
-def prepared_ucf101(tmp_path_factory):
-    """The whole chain, as commands."""
-    folder = tmp_path_factory.mktemp("ucf101")
-    lists = ucf101(folder)
-    for label, files in UCF.items():
-        (folder / "UCF-101" / label).mkdir(parents=True)
-        for number, file in enumerate(files):
-            if label != "HammerThrow" and file != "v_Hammering_g02_c01":
-                path = folder / "UCF-101" / label / f"{file}.avi"
-                write_video(path, frames=8 + number, codec="mpeg4")
-
-    def run(module, *words):
-        done = subprocess.run(
-            [sys.executable, "-m", f"data_prep.{module}", *words],
-            **{"capture_output": True, "text": True, "cwd": ROOT},
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    said = run(
-        *("datasets", "--dataset=ucf101", f"--videos={folder / 'UCF-101'}"),
-        *(f"--lists={lists}", f"--out={folder / 'ucf101.csv'}"),
-    )
-    assert said.startswith("ucf101: 3 of 13,320 videos found, 3 listed ones missing")
-    out = folder / "prepared"
-    run("videos", f"--source={folder / 'ucf101.csv'}", f"--out={out}", "--decoder=pyav")
-    return folder / "ucf101.csv", out
-
-
-def test_folds_and_label_order_of_ucf101(prepared_ucf101):
-    for data in map(str, prepared_ucf101):
-        videos = open_videos(data, "pyav")
-        assert [os.path.basename(video) for video in videos.ids] == [
-            "v_Hammering_g01_c01.avi",
-            "v_HandStandPushups_g01_c01.avi",
-            "v_HandStandPushups_g02_c01.avi",
-        ]
-        assert videos.label_names == ["Hammering", "class 1 (no video)", "HandstandPushups"]
-        assert videos.labels.tolist() == [0, 2, 2]
-        assert videos.splits.tolist() == ["train", "train", "test"]
-        other = open_videos(data, "pyav", split_column="split2")
-        assert other.splits.tolist() == ["test", "test", "train"]
-        assert other.fingerprint != videos.fingerprint
-        assert open_videos(data, "pyav", split_column="split1").splits.tolist() == (
-            videos.splits.tolist()
-        )
-        # Numbered by name, as any other column.
-        assert open_videos(data, "pyav", label_column="split3").label_names == ["test", "train"]
-        with pytest.raises(InputError, match='no column "split4"'):
-            open_videos(data, "pyav", split_column="split4")
-        with pytest.raises(InputError, match="label (of .* )?is 'Hammering'"):
-            open_videos(data, "pyav", split_column="label")
-    with pytest.raises(InputError, match="--split_column=split2: .* is a folder"):
-        open_videos(str(prepared_ucf101[0].parent / "UCF-101"), split_column="split2")
-
-
-def test_numbers_of_labels_are_part_of_a_sets_identity(prepared_ucf101):
-    ucf = prepared_ucf101[0]
-    other = ucf.with_name("unnumbered.csv")
-    other.write_text(ucf.read_text().replace("class_index", "number"))
-    numbered, by_name = (open_videos(str(path), "pyav") for path in (ucf, other))
-    assert by_name.label_names == ["Hammering", "HandstandPushups"]
-    assert numbered.ids == by_name.ids and numbered.fingerprint != by_name.fingerprint
-
-
-@pytest.mark.parametrize(
-    "indices, error",
-    [
-        (("0", "0"), "the labels a and b have the same class_index 0"),
-        (("0", "one"), "class_index of the label b is 'one'; give whole numbers"),
-        (("0", ""), "class_index of the label b is ''"),
-        (("0", "-1"), "is '-1'"),
-        (("0", "99999999"), "is '99999999'"),
-        (("0", "2", "3"), "the label b has the class_index 2 and 3"),
-    ],
-)
-def test_contradictory_class_indices(tmp_path, indices, error):
-    rows = [f"{n}.mp4,{label},{index}" for n, (label, index) in enumerate(zip("abb", indices))]
-    for number in range(len(rows)):
-        write_video(tmp_path / f"{number}.mp4", frames=3)
-    (tmp_path / "list.csv").write_text("\n".join(["path,label,class_index", *rows]))
-    with pytest.raises(InputError, match=f"list.csv: .*{error}"):
-        open_videos(str(tmp_path / "list.csv"), "pyav")
-
-
 # HMDB51
 
 
@@ -338,7 +199,7 @@ def test_hmdb51(tmp_path):
     }
     assert "split1 train: 2 of 2 listed; officially 3,570" in said
     assert (tmp_path / "out.missing.txt").read_text() == "clap/x&y_clap.avi\n"
-    assert len(open_source(tmp_path / "out.csv")) == 4
+    assert len(list_source(str(tmp_path / "out.csv"))) == 4
     text(lists / "clap_test_split1.txt", f"{odd}.avi 1", f"{odd}.avi 2")
     with pytest.raises(InputError, match="clap_test_split1.txt line 2: the split1 of .* is test"):
         listed("hmdb51", tmp_path, lists)
@@ -347,152 +208,6 @@ def test_hmdb51(tmp_path):
         listed("hmdb51", tmp_path, lists)
     with pytest.raises(InputError, match="needs brush_hair_test_split1.txt; found nothing.txt"):
         listed("hmdb51", tmp_path, text(tmp_path / "nothing.txt", "a"))
-
-
-def open_source(path):
-    from vie_tf.data.source import list_source
-
-    return list_source(str(path))
-
-
-# ImageNet and Places
-
-SYNSETS = ("n01440764", "n01443537", "n02119789")
-
-
-def images(folder: Path) -> Path:
-    tree(folder, *(f"train/{synset}/{synset}_{n}.JPEG" for synset in SYNSETS for n in (1, 2)))
-    tree(folder, "train/n01440764/notes.txt", *(f"val/ILSVRC2012_val_{n:08d}.JPEG" for n in (1, 3)))
-    return folder
-
-
-def test_imagenet_in_folders(tmp_path):
-    images(tmp_path)
-    tree(tmp_path, "val/n02119789/ILSVRC2012_val_00000001.JPEG")
-    rows, said = listed("imagenet", tmp_path)
-    assert brief(rows, "label", "split", "class_index") == {
-        **{
-            f"train/{synset}/{synset}_{n}.JPEG": (synset, "train", str(index))
-            for index, synset in enumerate(SYNSETS)
-            for n in (1, 2)
-        },
-        "val/n02119789/ILSVRC2012_val_00000001.JPEG": ("n02119789", "test", "2"),
-    }
-    assert said[:4] == [
-        "imagenet: 7 of 1,331,167 images found",
-        "3 classes, officially 1000",
-        "split test: 1; officially 50,000",
-        "split train: 6; officially 1,281,167",
-    ]
-
-
-def ground_truth(folder: Path, *numbers: str) -> str:
-    return text(folder / "data" / "ILSVRC2012_validation_ground_truth.txt", *numbers)
-
-
-def meta_mat(folder: Path) -> str:
-    """The devkit's: leaves first, in no order, then inner nodes."""
-    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")]
-    rows = [(1, "n02119789", 0), (2, "n01443537", 0), (3, "n01440764", 0), (1001, "n00001740", 9)]
-    table = np.array([np.array(row, dtype=kind) for row in rows]).reshape(-1, 1)
-    scipy.io.savemat(folder / "meta.mat", {"synsets": table})
-    return str(folder / "meta.mat")
-
-
-@pytest.mark.parametrize("kind", ["kaggle", "plain", "mapping", "meta.mat"])
-def test_imagenet_with_flat_validation_images(tmp_path, kind):
-    images(tmp_path)
-    lists = [
-        text(
-            tmp_path / "val.txt",
-            *(
-                f"val/ILSVRC2012_val_{n:08d}.JPEG {s}"
-                for n, s in ((1, "n02119789"), (2, "n01443537"), (3, "n01440764"))
-            ),
-        )
-    ]
-    if kind == "kaggle":
-        lists = [
-            text(
-                tmp_path / "LOC_val_solution.csv",
-                "ImageId,PredictionString",
-                "ILSVRC2012_val_00000003,n01440764 85 1 499 272 ",
-                "ILSVRC2012_val_00000001,n02119789 1 2 3 4 n02119789 5 6 7 8",
-                "ILSVRC2012_val_00000002,n01443537 1 2 3 4",
-            )
-        ]
-    elif kind != "plain":
-        lists = [ground_truth(tmp_path, "1", "2", "3")]
-        with pytest.raises(InputError, match="line 1: nothing says which synset .* class 1 is"):
-            listed("imagenet", tmp_path, *lists)
-        pairs = ("1 n02119789", "2 n01443537", "3 n01440764")
-        mapping = text(tmp_path / "mapping.txt", *pairs)
-        lists.append(mapping if kind == "mapping" else meta_mat(tmp_path))
-    rows, said = listed("imagenet", tmp_path, *lists)
-    assert (
-        brief(rows, "label", "split", "class_index").items()
-        >= {
-            "train/n01443537/n01443537_2.JPEG": ("n01443537", "train", "1"),
-            "val/ILSVRC2012_val_00000001.JPEG": ("n02119789", "test", "2"),
-            "val/ILSVRC2012_val_00000003.JPEG": ("n01440764", "test", "0"),
-        }.items()
-    )
-    assert len(rows) == 8
-    assert "split test: 2 of 3 listed, 1 missing (33.3 %); officially 50,000" in said
-
-
-def test_imagenet_contradictions(tmp_path):
-    images(tmp_path)
-    lines = ("ILSVRC2012_val_00000001.JPEG n02119789", "ILSVRC2012_val_00000001.JPEG n01440764")
-    with pytest.raises(InputError, match="line 2: the label of .* is n01440764, but n02119789 at"):
-        listed("imagenet", tmp_path, text(tmp_path / "val.txt", *lines))
-    with pytest.raises(InputError, match="meta.mat: is not the devkit's"):
-        listed("imagenet", tmp_path, text(tmp_path / "meta.mat", "x"))
-    with pytest.raises(InputError, match="needs ILSVRC2012_validation_ground_truth.txt"):
-        listed("imagenet", tmp_path, text(tmp_path / "other.txt", "x"))
-
-
-PLACES = ("a/abbey", "a/apartment_building/outdoor", "t/train_station/platform")
-
-
-def test_places_in_folders(tmp_path):
-    tree(tmp_path, *(f"places/train/{label}/0001.jpg" for label in PLACES))
-    tree(tmp_path, "places/val/a/abbey/0001.jpg", "places/0001.jpg")
-    rows, said = listed("places", tmp_path)
-    assert brief(rows, "label", "split", "class_index") == {
-        **{f"places/train/{n}/0001.jpg": (n, "train", str(i)) for i, n in enumerate(PLACES)},
-        "places/val/a/abbey/0001.jpg": ("a/abbey", "test", "0"),
-    }
-    assert said[0] == "places: 4 of 4 images found" and said[1] == "3 classes"
-    assert "1 files left out: not listed, or a second copy" in said
-
-
-@pytest.mark.parametrize("categories", [True, False])
-def test_places_with_lists(tmp_path, categories):
-    tree(tmp_path, *(f"data_256/{label}/0001.jpg" for label in PLACES))
-    tree(tmp_path, "val_256/Places365_val_00000002.jpg", "data_256/a/abbey/0009.jpg")
-    lists = tmp_path / "filelist"
-    # Not the alphabetical order.
-    pairs = [(PLACES[1], 0), (PLACES[0], 1), (PLACES[2], 2)]
-    text(lists / "places365_train_standard.txt", *(f"/{label}/0001.jpg {n}" for label, n in pairs))
-    text(lists / "places365_val.txt", *(f"Places365_val_0000000{n}.jpg {n}" for n in (1, 2)))
-    text(lists / "places365_test.txt", "Places365_test_00000001.jpg")
-    if categories:
-        text(lists / "categories_places365.txt", *(f"/{label} {n}" for label, n in pairs))
-    rows, said = listed("places", tmp_path, lists)
-    assert brief(rows, "label", "split", "class_index") == {
-        "data_256/a/abbey/0001.jpg": ("a/abbey", "train", "1"),
-        "data_256/a/apartment_building/outdoor/0001.jpg": (PLACES[1], "train", "0"),
-        "data_256/t/train_station/platform/0001.jpg": (PLACES[2], "train", "2"),
-        "val_256/Places365_val_00000002.jpg": (PLACES[2], "test", "2"),
-    }
-    assert "split test: 1 of 2 listed, 1 missing (50.0 %)" in said
-    text(lists / "places365_val.txt", "Places365_val_00000001.jpg 3")
-    with pytest.raises(InputError, match="places365_val.txt line 1: there is no class 3"):
-        listed("places", tmp_path, lists)
-    text(lists / "places365_val.txt", "a/abbey/0001.jpg 1")
-    with pytest.raises(InputError, match="the split of a/abbey/0001.jpg is test, but train at"):
-        listed("places", tmp_path, lists)
 
 
 def test_wrong_flags_are_one_line():

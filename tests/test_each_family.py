@@ -40,6 +40,7 @@ def train(data, workdir, **flags):
     given = dict(
         image_size=32, batch_size=4, seed=3, precision="float32", log_every=1, save_every=2
     )
+    given["evaluate_every"] = 100  # at the start and the end
     given = {**given, **flags}
     vie_tf(
         "--mode=pretrain",

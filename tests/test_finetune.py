@@ -20,7 +20,7 @@ from vie_tf.errors import InputError
 from vie_tf.evaluation.classification import accuracy, interval
 from vie_tf.evaluation.labelled import labelled_split, overlap
 from vie_tf.models import families
-from vie_tf.training import pretrain, start
+from vie_tf.training import pretrain, settings, start
 from vie_tf.training.optimizer import Momentum, PiecewiseRate
 from vie_tf.training.supervised import Supervised
 
@@ -369,8 +369,8 @@ def test_drops_of_the_rate_in_both_phases(data):
     words = "--loss=vie --steps=20 --ir_steps=10 --ir_lr_boundaries=3,6 --lr_boundaries=4"
     parse(f"--data={data}", "--workdir=x", "--learning_rate=1", *words.split(), *SMALL)
     videos = open_videos(str(data))
-    pretrain.settle(FLAGS, len(videos))
-    pretrain.check_objective(FLAGS, len(videos))
+    settings.settle(FLAGS, len(videos))
+    settings.check_objective(FLAGS, len(videos))
     rate = pretrain.build(FLAGS, videos).optimizer._learning_rate
     found = [float(rate(step)) for step in range(20)]
     expected = [1] * 4 + [0.1] * 3 + [0.01] * 3 + [1] * 5 + [0.1] * 5
@@ -378,6 +378,6 @@ def test_drops_of_the_rate_in_both_phases(data):
     again = PiecewiseRate.from_config(rate.get_config())
     np.testing.assert_allclose([float(again(step)) for step in range(20)], expected, rtol=1e-5)
     parse(f"--data={data}", "--workdir=x", *words.replace("3,6", "3,10").split(), *SMALL)
-    pretrain.settle(FLAGS, len(videos))
+    settings.settle(FLAGS, len(videos))
     with pytest.raises(InputError, match="IR ends after step 10"):
-        pretrain.check_objective(FLAGS, len(videos))
+        settings.check_objective(FLAGS, len(videos))

@@ -11,12 +11,13 @@ from words import parse, vie_tf
 
 from benchmarks import experiments
 from data_prep import moving_digits
+from vie_tf import workdir
 from vie_tf.config import WITH_BANK
 from vie_tf.evaluation import results
 from vie_tf.models import families
 from vie_tf.objectives import pretext
 from vie_tf.report import paper
-from vie_tf.training import pretrain
+from vie_tf.training import settings
 
 # What the paper's runs by Local Aggregation differ in; an epoch is that of the videos there are.
 OF_EXPERIMENT = {"neighbours", "clusters", "cluster_every"}
@@ -40,10 +41,10 @@ def test_flagfile(path):
     if path.stem != "demo":
         # Nothing of the paper's runs is left to the defaults of another number of videos.
         assert given.image_size == families.family_of(given.family).image_size
-        chosen = pretrain.settle(given, 1)
+        chosen = settings.settle(given, 1)
         same = [f"--{name}={given[name].value}" for name in ("family", "loss", "augmentation")]
         parse("--data=videos", "--workdir=run", "--precision=float32", *same)
-        papers = pretrain.settle(flags.FLAGS, 240_000)
+        papers = settings.settle(flags.FLAGS, 240_000)
         assert chosen.keys() == papers.keys()
         others = {"learning_rate"} if given.loss == "rotation" else set()  # 3DRotNet's is 0.1
         differ = {name for name in papers if chosen[name] != papers[name]}
@@ -131,66 +132,78 @@ def test_each_row_of_the_paper_has_a_flagfile():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Videos, and a function from a family to an untrained run of it."""
+    """CSVs of videos with and without a test split, and a function from a family to its run."""
     folder = tmp_path_factory.mktemp("flagfiles")
-    moving_digits.make(str(folder / "digits"), seed=0, limit=90)
-    data = folder / "digits" / "videos.csv"
+    moving_digits.make(str(folder), seed=0, limit=40)
+    split, whole = folder / "videos.csv", folder / "train.csv"
+    # Training takes no time to evaluate where no video is held out.
+    whole.write_text(split.read_text().replace(",test,", ",train,"))
 
     @functools.cache
     def run(family):
         place = folder / family
-        words = (f"--family={family}", "--image_size=32", "--steps=0", "--precision=float32")
-        vie_tf(f"--data={data}", f"--workdir={place}", *words)
+        words = (f"--family={family}", "--image_size=32", "--steps=0", "--held_out=0")
+        vie_tf(f"--data={whole}", f"--workdir={place}", *words, "--precision=float32")
         return place
 
-    return data, run
+    return split, whole, run
 
 
-# One of each kind; the others take minutes.
-FAST = ("vie_single_30", "readout_imagenet", "finetune_ucf101_resnet18", "input_single_trn")
+@pytest.fixture(scope="module")
+def ran(made, tmp_path_factory):
+    """A function from a mode and its flags to the folder in which they ran, once for all."""
+
+    @functools.cache
+    def ran(mode, words):
+        folder = tmp_path_factory.mktemp("run") / "run"
+        if mode in ("knn", "readout"):
+            shutil.copytree(made[2]("single"), folder)
+        vie_tf(*words, f"--workdir={folder}")
+        return folder
+
+    return ran
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=() if path.stem in FAST else pytest.mark.slow)
-        for path in sorted(FOLDER.glob("*.flags"))
-    ],
-)
-def test_two_steps(path, made, tmp_path):
+def small(path, made):
+    """The flags of a flagfile that its sizes and number of steps do not change."""
+    split, whole, run = made
+    parse("--data=videos", "--workdir=run", f"--flagfile={path}")
+    given = flags.FLAGS
+    less = {"data": whole if given.mode == "pretrain" else split, "clips": 1, "workdir": None}
+    if given.second_workdir:
+        less["second_workdir"] = run(given.second_workdir.split("_")[-1])
+    if start := given.start_from:
+        family = {"runs/vie_3dresnet": "resnet3d"}.get(start, start.split("_")[-1])
+        less["start_from"] = run(family)
+    if given.mode == "knn":
+        less["k"] = 5
+    elif given.steps:
+        less |= {"batch_size": 8, "steps": 2, "lr_boundaries": "", "evaluate_every": 2}
+    if given.mode == "pretrain":
+        less |= {"log_every": 1, "save_every": 2, "held_out": 0}
+        less |= {"noise_samples": 8} if given.loss in ("ir", "vie") else {}
+        less |= {"ir_steps": 1} if given.loss == "vie" else {}
+        if given.loss in ("la", "vie"):
+            less |= {"clusters": 2, "neighbours": 4, "cluster_every": 1}
+        less |= {"subset": 0.5} if given.subset < 1 else {}
+        less |= {"bin_frames": 10} if given.bin_frames else {}
+    if given.mode in ("pretrain", "finetune") and not start:
+        less["image_size"] = 32
+    own = {name: given[name].value for name in given if given[name].present} | less
+    own.pop("flagfile")
+    text = {name: workdir.text(value) for name, value in own.items() if name != "workdir"}
+    return given.mode, tuple(sorted(f"--{name}={value}" for name, value in text.items()))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.flags")), ids=lambda path: path.stem)
+def test_two_steps(path, made, ran):
     """The whole command, small: as the flagfile says, but for the sizes and the number of steps."""
-    data, run = made
-    file = f"--flagfile={path}"
-    parse("--data=videos", "--workdir=run", file)
-    mode, loss, steps, start, second = (  # before the next command's flags take their place
-        flags.FLAGS[name].value for name in "mode loss steps start_from second_workdir".split()
-    )
-    words = [f"--data={data}", f"--workdir={tmp_path / 'run'}", "--clips=1"]
-    family_at = {"runs/vie_3dresnet": "resnet3d"}
-    if second:
-        words.append(f"--second_workdir={run(second.split('_')[-1])}")
-    if start:
-        family = family_at.get(start, start.split("_")[-1])
-        words.append(f"--start_from={run(family)}")
-    if mode in ("knn", "readout"):
-        shutil.copytree(run("single"), tmp_path / "run")
-    if mode == "knn":
-        words.append("--k=5")
-    elif steps:
-        words += ["--batch_size=8", "--steps=2", "--lr_boundaries=", "--evaluate_every=2"]
+    mode, words = small(path, made)
+    folder = ran(mode, words)
     if mode == "pretrain":
-        words += ["--image_size=32", "--log_every=1", "--save_every=2"]
-        words += ["--noise_samples=8"] if loss in ("ir", "vie") else []
-        words += ["--ir_steps=1"] if loss == "vie" else []
-        if loss in ("la", "vie"):
-            words += ["--clusters=2", "--neighbours=4", "--cluster_every=1"]
-    elif mode == "finetune" and not start:
-        words.append("--image_size=32")
-    vie_tf(file, *words)
-    if mode == "pretrain":
-        metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
-        assert f'"step": {min(steps, 2)}' in metrics
+        metrics = (folder / "metrics.jsonl").read_text()
+        steps = int(dict(word.split("=", 1) for word in words)["--steps"])
+        assert f'"step": {steps}' in metrics
         assert "NaN" not in metrics and ('"loss"' in metrics) == (steps > 0)
     else:
-        kinds = {line["kind"] for line in results.read(tmp_path / "run")}
-        assert mode in kinds
+        assert mode in {line["kind"] for line in results.read(folder)}

@@ -8,22 +8,19 @@ import pytest
 from matplotlib import image
 from words import parse, vie_tf
 
-from data_prep import moving_digits
 from vie_tf import workdir
 from vie_tf.config import FLAGS, RUN
 from vie_tf.errors import InputError
 from vie_tf.evaluation import results
 from vie_tf.report import findings, paper, tables, text
 
-TINY = ("--image_size=32", "--batch_size=8", "--steps=2", "--precision=float32", "--clips=2")
+TINY = ("--image_size=32", "--batch_size=8", "--steps=1", "--precision=float32", "--clips=2")
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(digits, tmp_path_factory):
     """Two seeds of one experiment and one of another, trained and evaluated."""
-    folder = tmp_path_factory.mktemp("report")
-    moving_digits.make(str(folder / "digits"), seed=0, limit=40)
-    data = f"--data={folder / 'digits' / 'videos.csv'}"
+    folder, data = tmp_path_factory.mktemp("report"), f"--data={digits}"
     for name, words in {
         "ir 0": ["--seed=0"],
         "ir 1": ["--seed=1"],

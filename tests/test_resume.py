@@ -15,9 +15,10 @@ import pytest
 from make_videos import write_video
 from words import vie_tf
 
+from vie_tf.errors import InputError
 from vie_tf.training.watch import Watch
 
-STEPS = 24
+STEPS = 12
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,17 @@ def command(folder, workdir, *more):
         "--seed=11",
         "--log_every=1",
         "--save_every=2",
-        "--evaluate_every=6",
+        "--evaluate_every=5",
         "--held_out=0.25",
         "--decoder=pyav",
+        "--precision=float32",
         *more,
     ]
+
+
+def train(folder, workdir, *more):
+    """The command in this process, which has TensorFlow already; one that is killed has its own."""
+    vie_tf(*command(folder, workdir, *more)[3:])
 
 
 def losses(workdir):
@@ -58,19 +65,19 @@ def losses(workdir):
 def whole(folder, tmp_path_factory):
     """The run that is never killed."""
     workdir = tmp_path_factory.mktemp("whole")
-    subprocess.run(command(folder, workdir), check=True, capture_output=True)
+    train(folder, workdir)
     expected = losses(workdir)
     assert [step for step, values in expected if values[0] is not None] == list(range(1, STEPS + 1))
     return expected
 
 
-def kill_and_go_on(folder, workdir, rng, words=()):
+def kill_and_go_on(folder, workdir, rng, words=(), steps=STEPS):
     """Kills the run once it has written a drawn number of steps, a drawn moment later."""
     workdir.mkdir()
     run = subprocess.Popen(
         command(folder, workdir, *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    wanted, metrics = rng.randrange(1, STEPS - 4), workdir / "metrics.jsonl"
+    wanted, metrics = rng.randrange(1, steps - 4), workdir / "metrics.jsonl"
     while run.poll() is None:
         if metrics.exists() and metrics.read_text().count('"loss"') >= wanted:
             break
@@ -78,67 +85,68 @@ def kill_and_go_on(folder, workdir, rng, words=()):
     time.sleep(rng.uniform(0, 0.15))
     run.send_signal(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-    again = subprocess.run(
-        command(folder, workdir, *words), check=True, capture_output=True, text=True
-    )
-    return losses(workdir), again.stderr
+    train(folder, workdir, *words)
+    return losses(workdir)
 
 
-def test_killed_run_goes_on_bit_for_bit(folder, whole, tmp_path):
-    found, said = kill_and_go_on(folder, tmp_path / "run", random.Random(0))
-    assert found == whole and "going on from step" in said
+def test_killed_run_goes_on_bit_for_bit(folder, whole, tmp_path, capsys):
+    found = kill_and_go_on(folder, tmp_path / "run", random.Random(0))
+    assert found == whole and "going on from step" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_five_random_moments(folder, whole, tmp_path, seed):
     # A kill before the first checkpoint starts anew, which must make no difference either.
-    assert kill_and_go_on(folder, tmp_path / "run", random.Random(seed))[0] == whole
+    assert kill_and_go_on(folder, tmp_path / "run", random.Random(seed)) == whole
 
 
 # IR for 7 steps, then LA; clusterings after steps 7, 11, 15.., in use after 7, 13, 17...
 PHASES = "--loss=vie --ir_steps=7 --clusters=3 --neighbours=4 --cluster_every=4 --cluster_lag=2"
+LAST = 18
 
 
-def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path, monkeypatch):
-    """Stopped around the change of phase, when a clustering starts, and while it is pending."""
+@pytest.mark.parametrize(
+    "stops", [(7, 12), pytest.param((6, 8, 11), marks=pytest.mark.slow)], ids=str
+)
+def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path, monkeypatch, stops):
+    """Stopped at the change of phase and while a clustering is pending; and next to these."""
     end = Watch.on_train_batch_end
 
-    def train(name, stop):
+    def stopping(name, stop):
         def stopped(watch, batch, logs=None):
             watch.interrupted = watch.step + 1 == stop
             end(watch, batch, logs)
 
         monkeypatch.setattr(Watch, "on_train_batch_end", stopped)
-        words = (*PHASES.split(), "--save_every=50", "--evaluate_every=50")
-        vie_tf("--mode=pretrain", *command(folder, tmp_path / name, *words)[3:])
+        words = (*PHASES.split(), "--save_every=50", "--evaluate_every=50", f"--steps={LAST}")
+        train(folder, tmp_path / name, *words)
 
-    for stop in (6, 7, 8, 11, 12):
+    for stop in stops:
         with pytest.raises(SystemExit):
-            train("parts", stop)
+            stopping("parts", stop)
     for name in ("parts", "whole"):
-        train(name, None)
+        stopping(name, None)
     whole, parts = (training_losses(tmp_path / name) for name in ("whole", "parts"))
-    assert whole == parts and len(whole) == STEPS
+    assert whole == parts and len(whole) == LAST
     # LA's loss is of close against background neighbours: some share of them is close.
-    assert [step for step, _, close in whole if close is not None] == list(range(8, STEPS + 1))
+    assert [step for step, _, close in whole if close is not None] == list(range(8, LAST + 1))
     assert any(0 < close < 1 for _, _, close in whole if close is not None)
 
 
 def test_the_rate_drops_on_a_plateau_also_after_going_on(folder, tmp_path):
     """In LA only, and at steps counted from its start."""
-    shared = ("--loss=vie", "--ir_steps=4", "--clusters=2", "--save_every=50")
-    plateau = (*shared, "--lr_plateau=1", "--evaluate_every=2", "--learning_rate=0.01")
-    for name, ends in (("whole", [16]), ("parts", [9, 16])):
+    shared = ("--loss=vie", "--ir_steps=2", "--clusters=2", "--save_every=50")
+    plateau = (*shared, "--lr_plateau=1", "--evaluate_every=3", "--learning_rate=0.01")
+    for name, ends in (("whole", [12]), ("parts", [7, 12])):
         for end in ends:
-            words = command(folder, tmp_path / name, *plateau, f"--steps={end}")[3:]
-            vie_tf("--mode=pretrain", *words)
+            train(folder, tmp_path / name, *plateau, f"--steps={end}")
     whole, parts = (rates(tmp_path / name) for name in ("whole", "parts"))
     assert whole == parts and len(set(whole)) > 1
     assert whole[:6] == [pytest.approx(0.01)] * 6 and sorted(whole, reverse=True) == whole
-    listed = (*shared, "--lr_boundaries=3,6", "--learning_rate=0.01", "--evaluate_every=50")
-    vie_tf("--mode=pretrain", *command(folder, tmp_path / "listed", *listed, "--steps=12")[3:])
-    expected = [0.01] * 8 + [0.001] * 3 + [0.0001]
+    listed = (*shared, "--lr_boundaries=2,4", "--learning_rate=0.01", "--evaluate_every=50")
+    train(folder, tmp_path / "listed", *listed, "--steps=8")
+    expected = [0.01] * 5 + [0.001] * 2 + [0.0001]
     np.testing.assert_allclose(rates(tmp_path / "listed"), expected, rtol=1e-5)
 
 
@@ -155,9 +163,9 @@ def training_losses(workdir):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6, 9))
 def test_killed_in_local_aggregation(folder, tmp_path, seed):
-    words = PHASES.split()
-    subprocess.run(command(folder, tmp_path / "whole", *words), check=True, capture_output=True)
-    found, _ = kill_and_go_on(folder, tmp_path / "run", random.Random(seed), words)
+    words = (*PHASES.split(), f"--steps={LAST}")
+    train(folder, tmp_path / "whole", *words)
+    found = kill_and_go_on(folder, tmp_path / "run", random.Random(seed), words, LAST)
     assert found == losses(tmp_path / "whole")
 
 
@@ -173,7 +181,7 @@ def test_interrupt_saves_and_says_so(folder, whole, tmp_path):
     said = run.communicate()[1]
     assert run.returncode == 130
     assert said.strip().splitlines()[-1].startswith("stopped at step")
-    subprocess.run(command(folder, tmp_path, "--save_every=1000"), check=True, capture_output=True)
+    train(folder, tmp_path, "--save_every=1000")
     assert losses(tmp_path) == whole
 
 
@@ -185,15 +193,11 @@ def test_full_disk_leaves_the_last_checkpoint_good(folder, whole, tmp_path):
     if mounted.returncode:
         pytest.skip("may not mount a tiny disk here")
     try:
-        full = subprocess.run(
-            command(folder, disk / "run", "--keep=5"), capture_output=True, text=True
-        )
-        assert full.returncode == 1
-        last = full.stderr.strip().splitlines()[-1]
-        assert last.startswith("vie_tf: cannot save step") and "make room" in last
+        with pytest.raises(InputError, match="^cannot save step .*; make room"):
+            train(folder, disk / "run", "--keep=5")
         shutil.copytree(disk / "run", tmp_path / "run")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    subprocess.run(command(folder, tmp_path / "run", "--keep=5"), check=True, capture_output=True)
+    train(folder, tmp_path / "run", "--keep=5")
     assert losses(tmp_path / "run") == whole
     assert not list((tmp_path / "run" / "checkpoints").glob("*temp*"))

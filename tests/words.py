@@ -2,7 +2,9 @@
 
 from absl import flags
 
-from vie_tf import command, config, modes
+from vie_tf import command, config, modes, rules
+
+TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")  # small
 
 
 def parse(*words: str) -> None:
@@ -10,7 +12,7 @@ def parse(*words: str) -> None:
     flags.FLAGS.unparse_flags()
     for flag in flags.FLAGS.flags_by_module_dict()[config.__name__]:
         flag.unparse()
-    command.parse("vie_tf", config.check_flags, ["vie_tf", *words])
+    command.parse("vie_tf", rules.check, ["vie_tf", *words])
 
 
 def vie_tf(*words: str) -> None:

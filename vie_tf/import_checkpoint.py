@@ -17,7 +17,7 @@ from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, PiecewiseRate
-from vie_tf.training.pretrain import settle
+from vie_tf.training.settings import settle
 from vie_tf.training.vie import VIE
 
 BANK, LABELS, STEP = "instance/memory_bank", "instance/all_labels", "global_step"

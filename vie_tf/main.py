@@ -7,7 +7,7 @@ import sys
 
 from absl import flags
 
-from vie_tf import command, config
+from vie_tf import command, config, rules
 from vie_tf.errors import InputError, reason
 
 
@@ -38,7 +38,7 @@ def run() -> None:
     for flag in flags.FLAGS.flags_by_module_dict()[config.__name__]:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # for --help
     try:
-        command.run("vie_tf", main, config.check_flags)
+        command.run("vie_tf", main, rules.check)
     except SystemExit as end:
         if end.code:
             # Python's own end waits for threads that decode videos, and they for Python.

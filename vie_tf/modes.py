@@ -37,13 +37,9 @@ from vie_tf.readout import read_out
 from vie_tf.report import findings, tables, text
 from vie_tf.report.pictures import pictures
 from vie_tf.trained import load_checkpoint, load_network, run_sampling
-from vie_tf.training.pretrain import (  # noqa: F401 (pretrain is a mode too)
-    augmentation,
-    pretrain,
-    settle,
-    strategy,
-    training_videos,
-)
+from vie_tf.training.device import strategy
+from vie_tf.training.pretrain import pretrain, training_videos  # noqa: F401 (a mode too)
+from vie_tf.training.settings import augmentation, settle
 
 finetune = pretrain  # --mode tells them apart
 

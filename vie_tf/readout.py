@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import workdir
@@ -32,8 +31,9 @@ from vie_tf.evaluation.labelled import labelled_splits
 from vie_tf.evaluation.linear import linear_probabilities
 from vie_tf.progress import track
 from vie_tf.training.checkpoints import saved_step
-from vie_tf.training.pretrain import augmentation
+from vie_tf.training.device import set_seed
 from vie_tf.training.readout import ReadOut, train_read_outs
+from vie_tf.training.settings import augmentation
 
 LEARNING_RATE = 0.01  # of the paper's read-outs
 
@@ -186,8 +186,7 @@ def trained(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
     settings = {name: workdir.text(flags[name].value) for name in sorted(LEARNING)}
     settings |= {"taps": task.taps.outputs, "clips": task.clips, **identity}
     place = folder / f"{Path(flags.data).stem}-{_digest(settings)}"
-    keras.utils.set_random_seed(flags.seed)
-    tf.config.experimental.enable_op_determinism()
+    set_seed(flags.seed)
     recipe = augmentation(flags)
     model = ReadOut(task.network, task.taps, len(train.label_names), flags.seed, recipe.colour)
     sizes = ", ".join(f"{name} {tap.shape[1]:,}" for name, tap in model.network.input.items())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom
-
 
 def interval(correct: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of a share by bootstrap over videos (percentiles).
@@ -18,6 +16,8 @@ def interval(correct: np.ndarray) -> tuple[float, float]:
     Returns:
         Lower and upper end; (0, 1) for n = 0.
     """
+    from scipy.stats import binom  # takes as long to import as much of TensorFlow
+
     correct = np.asarray(correct, bool)
     if not len(correct):
         return 0.0, 1.0

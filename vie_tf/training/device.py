@@ -1,4 +1,4 @@
-"""What the machine has to train with: GPUs, and whether they multiply bfloat16."""
+"""What trains: GPUs or the processor, repeatably, in float32 or bfloat16."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def strategy() -> tf.distribute.Strategy:
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def set_seed(seed: int) -> None:
+    """Makes all that follows a function of the seed, on GPUs too."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
 
 
 def set_precision(precision: str) -> None:

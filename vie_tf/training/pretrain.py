@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import os
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import tensorflow as tf
-from tensorflow import keras
-
 from vie_tf import plots, workdir
-from vie_tf.config import OF_LOSS, RUN, WITH_BANK
-from vie_tf.data import pipeline, splits
-from vie_tf.data.augmentation import AUGMENTATIONS, STRENGTHS, Augmentation
-from vie_tf.data.crops import TEN
+from vie_tf.config import RUN, WITH_BANK
+from vie_tf.data import splits
+from vie_tf.data.augmentation import Augmentation
 from vie_tf.data.files import is_remote
 from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
-from vie_tf.data.videos import VideoSet, damage, open_videos
+from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation.labelled import labelled_split
 from vie_tf.models import families
@@ -29,12 +21,19 @@ from vie_tf.models.relation import FrameSubsets
 from vie_tf.objectives import pretext
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.training import finetune, recipe, start
+from vie_tf.training import finetune, loop, start
 from vie_tf.training.checkpoints import Checkpoints
-from vie_tf.training.device import has_bfloat16, set_precision, strategy
+from vie_tf.training.device import set_precision, set_seed, strategy
 from vie_tf.training.measurement import Model, measurement, plateau_measure
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
 from vie_tf.training.reclustering import Reclustering
+from vie_tf.training.settings import (
+    augmentation,
+    check_objective,
+    first_clustering,
+    phases,
+    settle,
+)
 from vie_tf.training.supervised import Supervised
 from vie_tf.training.vie import VIE
 from vie_tf.training.watch import Watch
@@ -67,8 +66,7 @@ def pretrain(flags) -> None:
             "--lr_plateau needs two or more held-out videos to measure on: give --held_out or a "
             "test split"
         )
-    keras.utils.set_random_seed(flags.seed)
-    tf.config.experimental.enable_op_determinism()
+    set_seed(flags.seed)
     set_precision(flags.precision)
     replicas = strategy()
     if flags.batch_size % replicas.num_replicas_in_sync:
@@ -94,7 +92,7 @@ def pretrain(flags) -> None:
             model = build(flags, train)
             workdir.check_run(folder, settings, identity)
             saved = Checkpoints(folder / "checkpoints", model, flags.keep)
-            step = saved.restore()
+            step = loop.restore(saved, folder, flags.steps)
             best = None
             if supervised and len(held_out):
                 best = Checkpoints(folder / finetune.BEST / "checkpoints", model, keep=1)
@@ -104,47 +102,26 @@ def pretrain(flags) -> None:
         elif step is not None:
             known = workdir.read_data(folder)
             identity |= {name: known[name] for name in ("start", "start_step") if name in known}
-        step = step or 0
-        if step > flags.steps:
-            raise InputError(
-                f"{folder} is at step {step}, past --steps={flags.steps}: give more steps"
-            )
         workdir.write_run(folder, settings, identity)
         if best:
             (folder / finetune.BEST).mkdir(exist_ok=True)
             workdir.write_run(folder / finetune.BEST, settings, identity)
-        watch = Watch(
+        way = augmentation(flags)
+        loop.train(
+            lambda watch: fit(model, train, sampling, way, flags, watch),
             folder,
             saved,
-            measurement(model, seen, sampling, augmentation(flags), flags),
-            step,
-            flags.steps,
-            flags.batch_size,
-            flags.log_every,
+            measurement(model, seen, sampling, way, flags),
+            step or 0,
+            train,
+            flags,
             plateau_from=phases(flags)[-1][1],
             plateau_of=plateau_measure(flags, train, held_out),
-            evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
-            save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
-            videos=train,
-            max_unreadable=flags.max_unreadable,
             best=best,
         )
-        with contextlib.closing(watch), writing_to(folder):
-            if step:
-                watch.line.say(f"going on from step {step}")
-            else:
-                saved.save()
-            if step < flags.steps:
-                fit(model, train, sampling, flags, watch)
-            elif step == 0:
-                watch.evaluate_now()
-        if watch.step < flags.steps:
-            print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
-            sys.exit(130)
         with writing_to(folder):
             plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
             if supervised and len(held_out):
-                way = augmentation(flags)
                 finetune.report(model, held_out, sampling, way, folder, flags, identity)
     print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
 
@@ -176,60 +153,6 @@ def training_videos(flags, videos: VideoSet, sampling: Sampling) -> tuple[VideoS
         train = binned(train, sampling, flags.bin_frames)
         said += f"; {len(train)} bins"
     return train, held_out, said
-
-
-def settle(flags, videos: int) -> dict[str, object]:
-    """Gives the flags that were not given their values; returns those, by name.
-
-    They follow from the family, the loss, the number of videos to train on, the batch size and the
-    processor. Flags that are nothing to the loss are left alone.
-    """
-    default = {
-        **dataclasses.asdict(recipe.recipe(videos, flags.batch_size)),
-        "bank_precision": "float32",
-        "colour_noise": AUGMENTATIONS[flags.augmentation].colour.strengths,
-        "cluster_lag": 0,
-        "image_size": families.family_of(flags.family).image_size,
-        "precision": "bfloat16" if has_bfloat16() else "float32",
-    }
-    own = {}
-    if flags.mode == "finetune":
-        own = recipe.fine_tuning(videos, bool(flags.start_from))
-        default |= own
-    used = [name for name in default if flags.loss in OF_LOSS.get(name, (flags.loss,))]
-    for name in used:
-        if flags[name].value in (None, "auto") or (name in own and not flags[name].present):
-            setattr(flags, name, default[name])
-    return {name: workdir.text(flags[name].value) for name in used}
-
-
-def check_objective(flags, videos: int) -> None:
-    """Raises InputError on flags of the losses that do not go together."""
-    if flags.shard_bank and flags.loss in ("ir", "vie") and not flags.noise_samples:
-        raise InputError(
-            "--shard_bank: the exact softmax (--noise_samples=0) takes the bank as a whole; give "
-            "--noise_samples=4096"
-        )
-    if flags.loss == "vie" and 0 < flags.steps <= flags.ir_steps:
-        raise InputError(
-            f"--loss=vie begins with {flags.ir_steps} steps of IR, and --steps={flags.steps} leave "
-            "none to LA: give more --steps, or fewer --ir_steps"
-        )
-    if flags.ir_lr_boundaries and int(flags.ir_lr_boundaries[-1]) >= flags.ir_steps:
-        raise InputError(
-            f"--ir_lr_boundaries={workdir.text(flags.ir_lr_boundaries)}: IR ends after step "
-            f"{flags.ir_steps}; give steps before that"
-        )
-    if flags.loss == "la" and 0 < flags.steps <= first_clustering(flags, videos):
-        raise InputError(
-            f"--loss=la fills the bank for {first_clustering(flags, videos)} steps, and --steps="
-            f"{flags.steps} leave none to learn in: give more"
-        )
-    if flags.loss in ("la", "vie") and flags.cluster_lag >= flags.cluster_every:
-        raise InputError(
-            f"--cluster_lag={flags.cluster_lag} must be below --cluster_every="
-            f"{flags.cluster_every}, the steps from clustering to clustering"
-        )
 
 
 def build(flags, train: VideoSet) -> Model:
@@ -285,85 +208,25 @@ def build(flags, train: VideoSet) -> Model:
     return model
 
 
-def augmentation(flags) -> Augmentation:
-    """How clips are made of videos: the recipe, with the strengths and the flips of the flags."""
-    recipe = AUGMENTATIONS[flags.augmentation]
-    given = dict(zip(STRENGTHS, map(float, flags.colour_noise)))
-    colour = dataclasses.replace(recipe.colour, **given)
-    test = TEN if flags.ten_crop else recipe.test
-    return dataclasses.replace(recipe, colour=colour, test=test, flip=flags.flip)
-
-
-def phases(flags) -> list[tuple[str, int, int]]:
-    """The losses of a run, each with the steps that it begins after and ends with."""
-    if flags.loss == "vie":
-        return [("ir", 0, flags.ir_steps), ("la", flags.ir_steps, flags.steps)]
-    return [(flags.loss, 0, flags.steps)]
-
-
-def first_clustering(flags, videos: int) -> int:
-    """The step after which the bank is first clustered: alone, LA fills it for an epoch."""
-    if flags.loss == "vie":
-        return flags.ir_steps
-    return min(max(1, videos // flags.batch_size), flags.cluster_every)
-
-
-def fit(model: Model, train: VideoSet, sampling: Sampling, flags, watch: Watch) -> None:
-    """Trains from the watch's step to the end, or until SIGINT or SIGTERM."""
-    with stoppable(watch):
-        for loss, _, end in phases(flags):
-            if watch.interrupted or watch.step >= end:
-                continue
-            callbacks = [watch]
-            if loss == "la":
-                model.aggregate()
-                watch.reclustering = Reclustering(
-                    model.bank,
-                    model.clusters,
-                    [int(k) for k in flags.clusters],
-                    first_clustering(flags, len(train)),
-                    flags.cluster_every,
-                    flags.cluster_lag,
-                    flags.seed,
-                    watch,
-                )
-                callbacks = [watch.reclustering, watch]
-            batches = pipeline.training_batches(
-                train,
-                sampling,
-                flags.batch_size,
-                flags.image_size,
+def fit(
+    model: Model, train: VideoSet, sampling: Sampling, way: Augmentation, flags, watch: Watch
+) -> None:
+    """Trains from the watch's step to the end, loss by loss, or until it is interrupted."""
+    for loss, _, end in phases(flags):
+        if watch.interrupted or watch.step >= end:
+            continue
+        callbacks = []
+        if loss == "la":
+            model.aggregate()
+            watch.reclustering = Reclustering(
+                model.bank,
+                model.clusters,
+                [int(k) for k in flags.clusters],
+                first_clustering(flags, len(train)),
+                flags.cluster_every,
+                flags.cluster_lag,
                 flags.seed,
-                watch.step,
-                end,
-                augmentation(flags),
-                flags.data_service,
+                watch,
             )
-            model.fit(batches, steps_per_epoch=end - watch.step, verbose=0, callbacks=callbacks)
-            if watch.step < end and not watch.interrupted:
-                watch.save()
-                raise InputError(
-                    f"--data_service: no more batches came after step {watch.step} (a worker that "
-                    "stops takes its own with it); saved, and the same command goes on"
-                )
-
-
-@contextlib.contextmanager
-def stoppable(watch: Watch) -> Iterator[None]:
-    """Lets SIGINT and SIGTERM end the training in the block, and saves when a video fails it."""
-
-    def stop(number, frame):
-        # The step under way is finished, logged and saved; a second signal does not wait.
-        watch.interrupted = True
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if damage(error) is not None:  # between two steps
-            watch.save()
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            callbacks = [watch.reclustering]
+        loop.fit(model, train, sampling, way, flags, end, watch, callbacks)

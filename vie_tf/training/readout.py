@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 from typing import Callable
 
@@ -12,17 +10,15 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import workdir
-from vie_tf.data import pipeline
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, Augmentation, ColourNoise, colour_noise
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet
-from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps
 from vie_tf.models import heads
+from vie_tf.training import loop
 from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
-from vie_tf.training.pretrain import stoppable
 from vie_tf.training.vie import timed_train_function
 from vie_tf.training.watch import Watch
 
@@ -155,51 +151,13 @@ def train_read_outs(
 
     with workdir.held(folder):
         saved = Checkpoints(folder / "checkpoints", model, flags.keep)
-        step = saved.restore() or 0
-        if step > flags.steps:
-            raise InputError(
-                f"{folder} is at step {step}, past --steps={flags.steps}: give more steps"
-            )
-        watch = Watch(
-            folder,
-            saved,
-            measure,
-            step,
-            flags.steps,
-            flags.batch_size,
-            flags.log_every,
-            plateau_from=0,
-            plateau_of="top1",
-            evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
-            save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
-            videos=videos,
-            max_unreadable=flags.max_unreadable,
-        )
-        with contextlib.closing(watch), writing_to(folder):
-            if step:
-                watch.line.say(f"going on from step {step}")
-            else:
-                saved.save()
-            if step < flags.steps:
-                batches = pipeline.training_batches(
-                    videos,
-                    sampling,
-                    flags.batch_size,
-                    flags.image_size,
-                    flags.seed,
-                    step,
-                    flags.steps,
-                    recipe,
-                    flags.data_service,
-                )
-                with stoppable(watch):
-                    model.fit(
-                        batches, steps_per_epoch=flags.steps - step, verbose=0, callbacks=[watch]
-                    )
-        if watch.step < flags.steps:
-            print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
-            sys.exit(130)
-        model.save_read_outs(folder / "last.npz", step=watch.step)
+        step = loop.restore(saved, folder, flags.steps) or 0
+
+        def fit(watch: Watch) -> None:
+            loop.fit(model, videos, sampling, recipe, flags, flags.steps, watch)
+
+        loop.train(fit, folder, saved, measure, step, videos, flags)
+        model.save_read_outs(folder / "last.npz", step=flags.steps)
 
 
 def _best(path: Path, step: int) -> float:

@@ -1,0 +1,90 @@
+"""--mode=knn: of fresh embeddings, of a file of them, and of the bank."""
+
+import json
+import shutil
+
+import pytest
+from words import TRAIN, vie_tf
+
+from vie_tf.data.videos import open_videos
+from vie_tf.errors import InputError
+from vie_tf.evaluation import results
+
+
+def knn(capsys, *words):
+    """What --mode=knn prints last."""
+    vie_tf("--mode=knn", "--k=5", *words)
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_knn_ends_with_json_and_keeps_it(trained, digits, capsys, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    result = knn(capsys, f"--data={digits}", f"--workdir={tmp_path / 'run'}")
+    assert 0 <= result["top1_low"] <= result["top1"] <= result["top1_high"] <= 1
+    assert result["top1"] <= result["top5"] and 0 < result["map"] < 1
+    kept = {line.pop("kind"): line for line in results.read(tmp_path / "run")}
+    assert set(kept) == {"knn", "retrieval"}
+    videos = open_videos(str(digits))
+    for line in kept.values():
+        said = {"family": "single", "loss": "ir", "seed": 3, "step": 6, "data": str(digits)}
+        assert said.items() <= line.items() and line["classes"] == 10
+        assert line["fingerprint"] == line["trained_on"] == videos.fingerprint
+        assert line["videos"] == (videos.splits == "test").sum()
+        assert all(result[name] == line[name] for name in line if name in result)
+    assert kept["retrieval"]["class_recall_at_20"] >= kept["retrieval"]["class_recall_at_1"]
+
+
+def test_knn_from_an_embeddings_file(trained, digits, capsys, tmp_path):
+    """Of one clip a video, the file has all that there is; of other runs it is refused."""
+    shutil.copytree(trained, tmp_path / "run")
+    vie_tf(
+        "--mode=embed", f"--data={digits}", f"--workdir={trained}", f"--out={tmp_path / 'e.npz'}"
+    )
+    file = f"--embeddings={tmp_path / 'e.npz'}"
+    fresh = knn(capsys, f"--data={digits}", f"--workdir={tmp_path / 'run'}")
+    alone = knn(capsys, file)
+    assert {n: alone[n] for n in alone if "recall" in n or n == "map"} == {
+        n: fresh[n] for n in fresh if "recall" in n or n == "map"
+    }
+    assert len(results.read(tmp_path / "run")) == 2  # nothing of the file alone
+    again = knn(capsys, file, f"--workdir={tmp_path / 'run'}", "--knn_temperature=0.5")
+    assert results.read(tmp_path / "run")[2]["temperature"] == 0.5 and again["map"] == alone["map"]
+    assert {**results.read(tmp_path / "run")[3]} == results.read(tmp_path / "run")[1]
+    flags = tmp_path / "run" / "flags.txt"
+    flags.write_text(flags.read_text().replace("--seed=3", "--seed=4"))
+    with pytest.raises(InputError, match="of a run with seed 3"):
+        knn(capsys, file, f"--workdir={tmp_path / 'run'}")
+    (tmp_path / "e.npz").write_bytes((tmp_path / "e.npz").read_bytes()[:3000])
+    with pytest.raises(InputError, match="not a file of --mode=embed"):
+        knn(capsys, file)
+    with pytest.raises(SystemExit):
+        knn(capsys, file, f"--data={digits}")
+    assert "--data is not for --embeddings" in capsys.readouterr().err
+
+
+def test_knn_over_the_bank_is_that_of_training(trained, digits, capsys, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    words = (f"--data={digits}", f"--workdir={tmp_path / 'run'}")
+    vie_tf("--mode=pretrain", *words, "--steps=7", "--k=5", "--evaluate_every=7", *TRAIN)
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    capsys.readouterr()
+    assert knn(capsys, *words, "--bank")["top1"] == last["knn_top1"]
+    assert results.read(tmp_path / "run")[-1]["searched"] == "bank"
+
+
+def test_classes_that_no_training_video_has_are_named(trained, digits, capsys, tmp_path, caplog):
+    head, *rows = [line.split(",") for line in digits.read_text().splitlines()]
+    column = {name: i for i, name in enumerate(head)}
+    for row in rows:
+        row[column["path"]] = str(digits.parent / row[column["path"]])
+        row[column["label"]] += "!" if row[column["split"]] == "test" else ""
+    table = tmp_path / "other.csv"
+    table.write_text("\n".join(",".join(row) for row in [head, *rows]))
+    with pytest.raises(InputError, match="no training video has a class .* such as 0!"):
+        knn(capsys, f"--data={table}", f"--workdir={trained}")
+    asked = {row[column["label"]] for row in rows if row[column["split"]] == "test"}
+    rows[0][column["label"]], rows[0][column["split"]] = min(asked), "train"
+    table.write_text("\n".join(",".join(row) for row in [head, *rows]))
+    shutil.copytree(trained, tmp_path / "run")
+    knn(capsys, f"--data={table}", f"--workdir={tmp_path / 'run'}")
+    assert f"{len(asked) - 1} classes of test videos have no training video" in caplog.text
