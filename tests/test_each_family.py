@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from words import vie_tf
+from words import rewound, vie_tf
 
 from data_prep import moving_digits
 from vie_tf.data import pipeline
@@ -56,8 +56,8 @@ def train(data, workdir, **flags):
 def test_trains_goes_on_and_exports(data, tmp_path, family):
     whole = train(data, tmp_path / "run", family=family, steps=4)
     assert len(whole) == 4 and np.isfinite(whole).all()
-    train(data, tmp_path / "parts", family=family, steps=2)
-    assert train(data, tmp_path / "parts", family=family, steps=4) == whole
+    parts = rewound(tmp_path / "run", 2, tmp_path / "parts")
+    assert train(data, parts, family=family, steps=4) == whole
     vie_tf("--mode=export", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'model'}")
     out = tmp_path / "e.npz"
     vie_tf(
@@ -110,10 +110,9 @@ def test_two_streams_and_input_single(data, tmp_path):
         )
 
 
-def test_supervised_twin(data, tmp_path, capsys):
-    if not os.environ.get("VIE_TEST_DATA"):  # of all classes, so that each is trained on
-        moving_digits.make(str(tmp_path / "all"), seed=0, limit=40)
-        data = tmp_path / "all" / "videos.csv"
+def test_supervised_twin(data, digits, tmp_path, capsys):
+    if not os.environ.get("VIE_TEST_DATA"):
+        data = digits  # of all classes, so that each is trained on
     flags = dict(family="single", loss="supervised", steps=3)
     losses = train(data, tmp_path / "run", **flags)
     assert len(losses) == 3 and np.isfinite(losses).all()
@@ -121,8 +120,8 @@ def test_supervised_twin(data, tmp_path, capsys):
     assert '"top1"' in metrics and '"recall_at_1"' in metrics
     result = json.loads((tmp_path / "run" / "results.jsonl").read_text())
     assert result["kind"] == "supervised" and result["start"] == "scratch"
-    train(data, tmp_path / "parts", **{**flags, "steps": 2})
-    assert train(data, tmp_path / "parts", **flags) == losses
+    parts = rewound(tmp_path / "run", 2, tmp_path / "parts")
+    assert train(data, parts, **flags) == losses
     vie_tf("--mode=knn", f"--data={data}", f"--workdir={tmp_path / 'run'}", "--k=3")
     assert "top1" in capsys.readouterr().out.splitlines()[-1]
     vie_tf("--mode=export", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'model'}")

@@ -11,7 +11,7 @@ from words import parse, vie_tf
 
 from benchmarks import experiments
 from data_prep import moving_digits
-from vie_tf import workdir
+from vie_tf import config, workdir
 from vie_tf.config import WITH_BANK
 from vie_tf.evaluation import results
 from vie_tf.models import families
@@ -165,34 +165,36 @@ def ran(made, tmp_path_factory):
 
 
 def small(path, made):
-    """The flags of a flagfile that its sizes and number of steps do not change."""
+    """The mode of a flagfile, and its flags, with sizes and a number of steps that are small."""
     split, whole, run = made
-    parse("--data=videos", "--workdir=run", f"--flagfile={path}")
+    parse("--data=videos", f"--flagfile={path}", "--workdir=run")
     given = flags.FLAGS
-    less = {"data": whole if given.mode == "pretrain" else split, "clips": 1, "workdir": None}
-    if given.second_workdir:
-        less["second_workdir"] = run(given.second_workdir.split("_")[-1])
-    if start := given.start_from:
-        family = {"runs/vie_3dresnet": "resnet3d"}.get(start, start.split("_")[-1])
-        less["start_from"] = run(family)
-    if given.mode == "knn":
+    mode, loss, start, second = (
+        given[name].value for name in ("mode", "loss", "start_from", "second_workdir")
+    )
+    less = {"data": whole if mode == "pretrain" else split, "clips": 1, "workdir": None}
+    if mode == "knn":
         less["k"] = 5
     elif given.steps:
         less |= {"batch_size": 8, "steps": 2, "lr_boundaries": "", "evaluate_every": 2}
-    if given.mode == "pretrain":
+    if mode == "pretrain":
         less |= {"log_every": 1, "save_every": 2, "held_out": 0}
-        less |= {"noise_samples": 8} if given.loss in ("ir", "vie") else {}
-        less |= {"ir_steps": 1} if given.loss == "vie" else {}
-        if given.loss in ("la", "vie"):
+        less |= {"noise_samples": 8} if loss in ("ir", "vie") else {}
+        less |= {"ir_steps": 1} if loss == "vie" else {}
+        if loss in ("la", "vie"):
             less |= {"clusters": 2, "neighbours": 4, "cluster_every": 1}
         less |= {"subset": 0.5} if given.subset < 1 else {}
         less |= {"bin_frames": 10} if given.bin_frames else {}
-    if given.mode in ("pretrain", "finetune") and not start:
+    if mode == "pretrain" or mode == "finetune" and not start:
         less["image_size"] = 32
-    own = {name: given[name].value for name in given if given[name].present} | less
-    own.pop("flagfile")
-    text = {name: workdir.text(value) for name, value in own.items() if name != "workdir"}
-    return given.mode, tuple(sorted(f"--{name}={value}" for name, value in text.items()))
+    names = {flag.name for flag in given.flags_by_module_dict()[config.__name__]}
+    own = {name: given[name].value for name in names if given[name].present} | less
+    # Runs of the families that it names; they take the flags for themselves.
+    for name, of in (("start_from", start), ("second_workdir", second)):
+        if of:
+            own[name] = run({"runs/vie_3dresnet": "resnet3d"}.get(of, of.split("_")[-1]))
+    words = [f"--{name}={workdir.text(own[name])}" for name in own if name != "workdir"]
+    return mode, tuple(sorted(words))
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.flags")), ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from make_videos import write_video
 from test_each_family import data, train  # noqa: F401 (a fixture)
-from words import vie_tf
+from words import rewound, vie_tf
 
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import NO_NOISE
@@ -114,8 +114,7 @@ def test_run(data, tmp_path, capsys, loss, family):  # noqa: F811
     lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [0 <= line["accuracy"] <= 1 for line in lines if "loss" in line] == [True] * 3
     assert {"top1", "recall_at_1"} <= set(lines[-1])
-    train(data, tmp_path / "parts", **{**flags, "steps": 2})
-    assert train(data, tmp_path / "parts", **flags) == losses
+    assert train(data, rewound(tmp_path / "run", 2, tmp_path / "parts"), **flags) == losses
     weights = [
         tf.train.load_checkpoint(str(tmp_path / name / "checkpoints")) for name in ("run", "parts")
     ]

@@ -1,5 +1,7 @@
 """The command, run in the test's process."""
 
+import shutil
+
 from absl import flags
 
 from vie_tf import command, config, modes, rules
@@ -19,3 +21,12 @@ def vie_tf(*words: str) -> None:
     """Runs the command in this process, as `vie_tf` would."""
     parse(*words)
     getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
+
+
+def rewound(run, step, copy):
+    """A copy of a run that has lost its checkpoints after a step, from which it goes on."""
+    shutil.copytree(run, copy)
+    for file in (copy / "checkpoints").glob("ckpt-*"):
+        if int(file.name.split("-")[1].split(".")[0]) > step:
+            file.unlink()
+    return copy

@@ -28,7 +28,6 @@ from vie_tf.evaluation.classification import accuracy
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps, find_taps
 from vie_tf.evaluation.labelled import labelled_splits
-from vie_tf.evaluation.linear import linear_probabilities
 from vie_tf.progress import track
 from vie_tf.training.checkpoints import saved_step
 from vie_tf.training.device import set_seed
@@ -206,6 +205,9 @@ def trained(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
 
 def from_cache(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
     """As `trained`, of logistic regressions on features that the folder keeps for the next time."""
+    # Here, since scikit-learn is slow to import and no other mode needs it.
+    from vie_tf.evaluation.linear import linear_probabilities
+
     plain = AUGMENTATIONS[flags.augmentation].test
     kept = {}
     for split, videos, crops in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+
 def interval(correct: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of a share by bootstrap over videos (percentiles).
 
@@ -16,7 +17,7 @@ def interval(correct: np.ndarray) -> tuple[float, float]:
     Returns:
         Lower and upper end; (0, 1) for n = 0.
     """
-    from scipy.stats import binom  # takes as long to import as much of TensorFlow
+    from scipy.stats import binom  # slow to import, and few modes need it
 
     correct = np.asarray(correct, bool)
     if not len(correct):
