@@ -156,6 +156,7 @@ def test_a_diverged_network_is_never_saved(digits, tmp_path):
             "--learning_rate=1e30",
             "--save_every=1",
             "--log_every=100",
+            "--evaluate_every=100",
         )
     network = modes.load_network(tmp_path / "run")
     assert all(np.isfinite(weight).all() for weight in network.get_weights())

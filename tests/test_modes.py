@@ -81,6 +81,7 @@ def test_retrieve_one_and_all(trained, digits, tmp_path, capsys):
                 f"--data={source}",
                 f"--workdir={trained}",
                 f"--out={out}",
+                "--clips=1",
                 *words,
             )
             lines = capsys.readouterr().out.splitlines()

@@ -73,6 +73,7 @@ def test_all_else_is_as_it_was(prepared, tmp_path):
 def test_training_leaves_a_broken_video_out(prepared, tmp_path, capsys):
     data = broken(prepared, tmp_path / "set", 13)
     words = (f"--data={data}", f"--workdir={tmp_path / 'run'}", *TRAIN, "--log_every=1")
+    words += ("--evaluate_every=900", "--save_every=3")
     videos = open_videos(str(data))
     vie_tf(*words, "--steps=6")
     said = capsys.readouterr().err
