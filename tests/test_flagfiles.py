@@ -197,7 +197,20 @@ def small(path, made):
     return mode, tuple(sorted(words))
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.flags")), ids=lambda path: path.stem)
+# One of each kind; the others take a few minutes.
+FAST = (
+    *("finetune_ucf101_resnet18", "input_single_trn", "random", "readout_imagenet"),
+    *("supervised_single", "vie_single_2bin", "vie_single_30"),
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem in FAST else pytest.mark.slow)
+        for path in sorted(FOLDER.glob("*.flags"))
+    ],
+)
 def test_two_steps(path, made, ran):
     """The whole command, small: as the flagfile says, but for the sizes and the number of steps."""
     mode, words = small(path, made)
