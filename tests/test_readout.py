@@ -199,7 +199,7 @@ def test_stopped_training_goes_on_to_the_same_numbers(data, run, tmp_path, monke
     losses = [[line["loss"] for line in metrics(x) if "loss" in line] for x in (whole, halves)]
     assert losses[0] == losses[1] and len(losses[0]) == 6
     assert results(whole) == results(halves)
-    vie_tf(*words, f"--workdir={halves}", "--seed=4", "--clips=1")  # others, beside them
+    vie_tf(*words, f"--workdir={halves}", "--seed=4", "--steps=1")  # others, beside them
     assert len(list((halves / "readout").iterdir())) == 2 and len(results(halves)) == 2
 
 
