@@ -1,4 +1,4 @@
-"""Fine-tuning: the step's numbers, where it starts, what it leaves, and bad input."""
+"""Fine-tuning by the command: where it starts, what it leaves, and bad input."""
 
 import csv
 import dataclasses
@@ -7,22 +7,17 @@ import shutil
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from make_videos import write_video
-from tensorflow import keras
 from words import parse, rewound, vie_tf
 
 from vie_tf import modes
 from vie_tf.config import FLAGS
-from vie_tf.data.augmentation import NO_NOISE
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
-from vie_tf.evaluation.classification import accuracy, interval
 from vie_tf.evaluation.labelled import labelled_split, overlap
 from vie_tf.models import families
 from vie_tf.training import pretrain, settings, start
-from vie_tf.training.optimizer import Momentum, PiecewiseRate
-from vie_tf.training.supervised import Supervised
+from vie_tf.training.optimizer import PiecewiseRate
 
 SMALL = ("--image_size=32", "--batch_size=4", "--seed=3", "--precision=float32", "--clips=2")
 SIZES = ((40, 48), (48, 40), (56, 48))  # of the classes' videos
@@ -67,97 +62,6 @@ def finetune(data, folder, *words):
 def lines(folder, *names):
     found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [[line.get(name) for name in ("step", *names)] for line in found]
-
-
-def copy_of(network, num_classes):
-    twin = families.build_finetuned("single", 32, num_classes=num_classes)
-    twin.set_weights(network.get_weights())
-    return twin
-
-
-def cross_entropy(features, kernel, bias, labels):
-    """Loss, and its gradient with respect to kernel and bias, in NumPy."""
-    scores = features @ kernel + bias
-    scores -= scores.max(axis=1, keepdims=True)
-    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    own = np.arange(len(labels)), labels
-    loss, error = -np.log(p[own]).mean(), p.copy()
-    error[own] -= 1
-    return loss, features.T @ error / len(labels), error.sum(axis=0) / len(labels)
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-def test_the_step_is_that_of_plain_keras(legacy):
-    """Two steps: cross-entropy, batch normalisation in training mode, and the penalty's set."""
-    keras.utils.set_random_seed(0)
-    network = families.build_finetuned("single", 32, num_classes=3)
-    twin = copy_of(network, 3)
-    model = Supervised(network, NO_NOISE)
-    model.compile(Momentum(0.1, l2=0.02, l2_layer="logits" if legacy else ""))
-    plain = keras.optimizers.SGD(0.1, momentum=0.9)
-    rng = np.random.default_rng(0)
-    for _ in range(2):
-        clip = rng.integers(0, 256, (6, 1, 32, 32, 3)).astype("uint8")
-        labels = rng.integers(3, size=6)
-        with tf.GradientTape() as tape:
-            out = twin(tf.cast(clip, tf.float32), training=True)
-            loss = keras.losses.SparseCategoricalCrossentropy(True)(labels, out["logits"])
-            penalised = [
-                layer.weights
-                for layer in twin.layers
-                if layer.name == "logits"
-                or not (legacy or isinstance(layer, keras.layers.BatchNormalization))
-            ]
-            penalty = sum(tf.nn.l2_loss(weight) for group in penalised for weight in group)
-            whole = loss + 0.02 * penalty
-        # The head's part by hand, of the pooled last tap.
-        features = out["encode_10"].numpy().mean(axis=(1, 2))
-        kernel, bias = (weight.numpy() for weight in twin.get_layer("logits").weights)
-        by_hand = cross_entropy(features, kernel, bias, labels)
-        weights = twin.trainable_weights
-        gradients = tape.gradient(whole, weights)
-        of_head = gradients[-2] - 0.02 * kernel, gradients[-1] - 0.02 * bias
-        np.testing.assert_allclose(by_hand[0], loss, rtol=1e-5)
-        for ours, theirs in zip(by_hand[1:], of_head):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
-        plain.apply_gradients(zip(gradients, weights))
-        batch = {"clip": clip, "label": labels, "seed": np.zeros((6, 2), "int32")}
-        logs = model.train_step({name: tf.constant(value) for name, value in batch.items()})
-        np.testing.assert_allclose(logs["loss"], loss, rtol=1e-4)
-        for ours, theirs in zip(network.weights, twin.weights):
-            np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4, err_msg=ours.name)
-
-
-@pytest.mark.parametrize(
-    "family, width",
-    [
-        ("single", 512),
-        ("slowfast", 704),
-        ("trn", 512),
-        ("single+slowfast", 1152),
-        pytest.param("resnet3d", 512, marks=pytest.mark.slow),
-        pytest.param("relation", 512, marks=pytest.mark.slow),
-        pytest.param("single+slow", 1024, marks=pytest.mark.slow),
-    ],
-)
-def test_the_head_is_on_the_pooled_last_tap(family, width):
-    network = families.build_finetuned(family, 32, num_classes=50)
-    kernel, bias = network.get_layer("logits").weights
-    assert kernel.shape == (width, 50) and not bias.numpy().any()
-    limit = 2 * np.sqrt(2.6 / width)  # two standard deviations; of what is left, 0.774 of them
-    assert 0.95 * limit < np.abs(kernel).max() <= limit
-    np.testing.assert_allclose(np.var(kernel), 0.774 * 2.6 / width, rtol=0.03)
-    clip = np.random.default_rng(0).integers(0, 256, (2, *network.input.shape[1:])).astype("f4")
-    with tf.GradientTape() as tape:
-        out = network(clip)
-        score = tf.reduce_sum(out["logits"] ** 2)
-    taps = [out[name] for name in ("encode_11", "encode_10") if name in out][:1]
-    taps += [out["fast_encode_10"]] if family == "slowfast" else []
-    pooled = [np.mean(tap, axis=tuple(range(1, len(tap.shape) - 1))) for tap in taps]
-    np.testing.assert_allclose(
-        out["logits"], np.concatenate(pooled, 1) @ kernel, rtol=1e-3, atol=1e-4
-    )
-    assert all(g is not None for g in tape.gradient(score, network.trainable_weights))
 
 
 def test_from_a_run_and_from_scratch(data, run, tmp_path, capsys):
@@ -278,11 +182,6 @@ def test_flags_that_do_not_go_together(data, tmp_path, capsys, words, says):
     assert not (tmp_path / "run").exists()
 
 
-def test_two_streams_are_not_pretrained():
-    with pytest.raises(InputError, match="--mode=finetune takes both"):
-        families.build("single+slow", 32)
-
-
 def split(videos, **columns):
     videos = dataclasses.replace(videos, **columns)
     return [videos.subset(videos.splits == name) for name in ("train", "test")]
@@ -346,21 +245,6 @@ def test_a_test_set_that_overlaps_the_training_set(rows, tmp_path, capsys):
     assert overlap(train, dataclasses.replace(test, read=darker)) == 0
     finetune(data, tmp_path / "run", "--steps=0")
     assert "2 of 8 test videos are in the training set" in capsys.readouterr().err
-
-
-def test_the_interval_is_that_of_a_bootstrap():
-    correct = np.arange(40) < 31
-    rng = np.random.default_rng(0)
-    shares = correct[rng.integers(40, size=(200_000, 40))].mean(axis=1)
-    np.testing.assert_allclose(interval(correct), np.percentile(shares, [2.5, 97.5]), atol=1e-9)
-    assert interval(np.ones(5, bool)) == (1, 1) and interval(np.zeros(0)) == (0, 1)
-
-
-def test_accuracy_of_the_first_and_of_five():
-    probabilities = np.eye(7)[[0, 1, 2, 3]] + 0.1 * np.arange(7)
-    found = accuracy(probabilities, np.array([0, 1, 6, 0]))
-    assert (found["top1"], found["top5"], found["videos"]) == (0.5, 0.75, 4)
-    assert accuracy(np.full((3, 4), 0.25), np.arange(3))["top1"] == 0
 
 
 def test_drops_of_the_rate_in_both_phases(data):
