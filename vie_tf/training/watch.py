@@ -41,6 +41,11 @@ def keep_up_to(metrics: Path, step: int) -> list[dict]:
     return entries
 
 
+def all_finite(network: keras.Model) -> bool:
+    """Whether all weights and moving statistics are numbers, of which none is infinite."""
+    return all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in network.weights)
+
+
 class Watch(keras.callbacks.Callback):
     """Logs, evaluates and saves at their steps.
 
@@ -108,9 +113,12 @@ class Watch(keras.callbacks.Callback):
         last = self.step == self.last_step
         save = self.step % self.save_every == 0 or last or self.interrupted
         log = self.step % self.log_every == 0 or last
-        if (log or save) and not math.isfinite(logs["loss"]):
+        # The loss is that of the weights before the step; what is saved are those after it.
+        finite = not (log or save) or math.isfinite(logs["loss"])
+        if not finite or save and not all_finite(self.model.network):
             raise InputError(
-                f"the loss is {float(logs['loss'])} at step {self.step}: the run has diverged; "
+                f"the loss is {float(logs['loss'])} at step {self.step}"
+                f"{', but weights are no numbers' if finite else ''}: the run has diverged; "
                 "start another with a lower --learning_rate or --precision=float32"
             )
         if log:
