@@ -137,7 +137,13 @@ def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path, monkeypatch, 
 def test_the_rate_drops_on_a_plateau_also_after_going_on(folder, tmp_path):
     """In LA only, and at steps counted from its start."""
     shared = ("--loss=vie", "--ir_steps=2", "--clusters=2", "--save_every=7")
-    plateau = (*shared, "--lr_plateau=1", "--evaluate_every=3", "--learning_rate=0.01")
+    plateau = (
+        *shared,
+        "--lr_plateau=1",
+        "--evaluate_every=2",
+        "--learning_rate=0.01",
+        "--steps=14",
+    )
     train(folder, tmp_path / "whole", *plateau)
     train(folder, rewound(tmp_path / "whole", 7, tmp_path / "parts"), *plateau)
     whole, parts = (rates(tmp_path / name) for name in ("whole", "parts"))
