@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ class Part(NamedTuple):
 
     name: str
     words: list[str]
+    run: Path  # its --workdir
 
 
 def read(file: Path) -> list[str]:
@@ -67,7 +69,7 @@ def chain(data: str, settings: Path, labels: list[str], seeds: int, out: Path) -
     parts = []
 
     def add(name: str, run: Path, *words: str) -> None:
-        parts.append(Part(name, [*words, f"--data={data}", f"--workdir={run}"]))
+        parts.append(Part(name, [*words, f"--data={data}", f"--workdir={run}"], run))
 
     for seed in range(seeds):
         for family, flags in families.items():
@@ -98,10 +100,40 @@ def chain(data: str, settings: Path, labels: list[str], seeds: int, out: Path) -
     return parts
 
 
-def seconds_left(parts: list[Part], seconds: dict[str, list[float]]) -> float:
+def run(parts: list[Part], out: Path) -> float:
+    """Runs the parts that are not done, and notes each that is in OUT/done.jsonl.
+
+    Returns:
+        The minutes that all of them took, now or before.
+    """
+    noted = out / "done.jsonl"
+    done = [json.loads(line) for line in noted.read_text().splitlines()] if noted.exists() else []
+    known, finished = [part.words for part in parts], [line["words"] for line in done]
+    if any(words not in known for words in finished):
+        sys.exit(f"reproduce: {out} holds a chain of other settings: give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    left = [part for part in parts if part.words not in finished]
+    for number, part in enumerate(left):
+        eta = f"  ETA {duration(seconds_left(left[number:], done))}" if done else ""
+        print(f"\n[{len(done) + 1}/{len(parts)}] {part.name}{eta}", end="", flush=True)
+        began = time.monotonic()
+        call("vie_tf", *part.words)
+        seconds = round(time.monotonic() - began, 1)
+        done.append({"name": part.name, "seconds": seconds, "words": part.words})
+        workdir.write(noted, "".join(json.dumps(line) + "\n" for line in done))
+        if "--mode=finetune" in part.words:  # its network, 300 MB, is not asked again
+            for weights in ("checkpoints", "best"):
+                shutil.rmtree(part.run / weights, ignore_errors=True)
+    return sum(line["seconds"] for line in done) / 60
+
+
+def seconds_left(left: list[Part], done: list[dict]) -> float:
     """What parts will take: as those of their name did on average, or else as an average part."""
-    average = np.mean([value for values in seconds.values() for value in values])
-    return sum(np.mean(seconds.get(part.name, [average])) for part in parts)
+    took: dict[str, list[float]] = {}
+    for line in done:
+        took.setdefault(line["name"], []).append(line["seconds"])
+    average = [line["seconds"] for line in done]
+    return sum(float(np.mean(took.get(part.name, average))) for part in left)
 
 
 def main() -> None:
@@ -117,39 +149,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", required=True, type=Path, help="folder for everything")
     options = parser.parse_args()
-    parts = chain(
-        options.data, options.settings, options.labels.split(","), options.seeds, options.out
-    )
-    noted = options.out / "done.jsonl"
-    done = [json.loads(line) for line in noted.read_text().splitlines()] if noted.exists() else []
-    known = [part.words for part in parts]
-    if any(line["words"] not in known for line in done):
-        sys.exit(f"reproduce: {options.out} holds a chain of other settings: give another --out")
-    finished = [line["words"] for line in done]
-    left = [part for part in parts if part.words not in finished]
-    seconds: dict[str, list[float]] = {}
-    for line in done:
-        seconds.setdefault(line["name"], []).append(line["seconds"])
-    options.out.mkdir(parents=True, exist_ok=True)
+    out, labels = options.out, options.labels.split(",")
+    parts = chain(options.data, options.settings, labels, options.seeds, out)
     # Ctrl-C is for the command under way, which saves and ends; so does the chain then.
     signal.signal(signal.SIGINT, lambda *_: None)
-    for number, part in enumerate(left):
-        eta = f"  ETA {duration(seconds_left(left[number:], seconds))}" if seconds else ""
-        print(f"\n[{len(done) + 1}/{len(parts)}] {part.name}{eta}", end="", flush=True)
-        began = time.monotonic()
-        call("vie_tf", *part.words)
-        took = time.monotonic() - began
-        seconds.setdefault(part.name, []).append(took)
-        done.append({"name": part.name, "seconds": round(took, 1), "words": part.words})
-        workdir.write(noted, "".join(json.dumps(line) + "\n" for line in done))
-    call(
-        "vie_tf",
-        "--mode=report",
-        f"--workdirs={options.out / 'runs'}",
-        f"--out={options.out / 'report'}",
-    )
-    minutes = sum(sum(values) for values in seconds.values()) / 60
-    print(f"{len(parts)} commands in {minutes:.0f} minutes; {options.out / 'report' / 'report.md'}")
+    minutes = run(parts, out)
+    call("vie_tf", "--mode=report", f"--workdirs={out / 'runs'}", f"--out={out / 'report'}")
+    print(f"{len(parts)} commands in {minutes:.0f} minutes: {out / 'report' / 'report.md'}")
 
 
 if __name__ == "__main__":

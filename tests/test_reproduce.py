@@ -64,16 +64,16 @@ def test_stops_and_goes_on(digits, tmp_path, monkeypatch, capsys):
         ran.append(words)
         vie_tf(*words)
 
-    def run(*more):
+    def chain(*more):
         words = [f"--data={digits}", f"--settings={settings}", "--labels=motion", *more]
         monkeypatch.setattr(sys, "argv", ["reproduce", *words, f"--out={out}", "--seeds=1"])
         reproduce.main()
 
     monkeypatch.setattr(reproduce, "call", call)
     with pytest.raises(SystemExit) as end:
-        run()
+        chain()
     assert end.value.code == 130 and not (out / "report").exists()
-    run()
+    chain()
     assert "ETA" in capsys.readouterr().out
     modes = [words[0] for words in ran if words]
     assert len(modes) == len(set(ran) - {None}) == 12  # none twice
@@ -85,15 +85,17 @@ def test_stops_and_goes_on(digits, tmp_path, monkeypatch, capsys):
     assert kinds == {"k-NN", "Retrieval", "Linear read-out", "Fine-tuning"}
     rows = {line["row"] for line in lines if line["table"].startswith("Fine-tuning")}
     assert len(rows) == 4 and sum("Scratch" in row for row in rows) == 2
-    result = out / "runs" / "vie_single motion multi_scale vie 0" / "results.jsonl"
-    assert json.loads(result.read_text())["classes"] == 6
+    tuned = out / "runs" / "vie_single motion multi_scale vie 0"
+    assert json.loads((tuned / "results.jsonl").read_text())["classes"] == 6
+    assert not (tuned / "checkpoints").exists()
+    assert (out / "runs" / "vie_single 0" / "checkpoints").exists()
     before = len(ran)
-    run()  # only reports
+    chain()  # only reports
     assert len(ran) == before + 1
     with (settings / "scratch.flags").open("a") as file:
         file.write("--weight_decay=0\n")
     with pytest.raises(SystemExit, match="other settings"):
-        run()
+        chain()
     shutil.rmtree(settings)
     with pytest.raises(SystemExit, match="no vie_"):
-        run()
+        chain()
