@@ -10,6 +10,7 @@ import numpy as np
 
 from vie_tf import workdir
 from vie_tf.config import FLAGS, RUN
+from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.report import paper
 from vie_tf.report.findings import Finding, measures, settings
 
@@ -112,6 +113,9 @@ def _experiment(found: Finding) -> dict[str, str]:
     # A run from before there was a flag had what is its default now.
     run = {name: workdir.text(FLAGS[name].default) for name in RUN} | found.run
     run = {name: value for name, value in run.items() if name not in _SAME}
+    usual = AUGMENTATIONS[run["augmentation"]].colour.strengths
+    if run["colour_noise"] == workdir.text(usual):  # which the augmentation tells
+        run["colour_noise"] = ""
     trained_on = {"trained on": str(found.data.get("fingerprint"))}
     own = ("k", "start", "label_column")
     how = {name: value for name, value in settings(found).items() if name not in own}
