@@ -1,4 +1,4 @@
-# make demo, make test: each sets up .venv first, once. Choices: PYTHON=python3.10, TF=cpu or gpu.
+# make demo, make reproduce, make test: each sets up .venv first, once. Choices: PYTHON=python3.10, TF=cpu or gpu.
 
 PYTHON ?= python3.11 python3.10 python3.9 python3 python
 TF ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -6,11 +6,16 @@ PY = .venv/bin/python
 READY = .venv/.installed-$(TF)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint bench bazel clean
+.PHONY: demo reproduce test lint bench bazel clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
 	@$(PY) -m vie_tf.demo
+
+reproduce: $(READY)
+	@$(PY) -m data_prep.moving_digits --out=reproduce/digits/videos
+	@$(PY) -m data_prep.videos --source=reproduce/digits/videos/videos.csv --out=reproduce/digits/prepared --short_side=64
+	@$(PY) -m benchmarks.reproduce --data=reproduce/digits/prepared --settings=flags/digits --labels=label,motion --out=reproduce/digits
 
 test: $(READY)
 	@$(PY) -m ruff check .
@@ -27,7 +32,7 @@ bazel:
 	bazel build --nobuild //...
 
 clean:
-	rm -rf .venv build demo *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build demo reproduce *.egg-info .pytest_cache .ruff_cache
 
 $(READY): setup.py
 	@.ci/setup $(TF) $(PYTHON)

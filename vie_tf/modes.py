@@ -70,7 +70,7 @@ def knn(flags) -> None:
         network, sampling, image_size, crops, said = load_run(flags)
         source = flags.data
         videos = open_videos(source, flags.decoder, flags.label_column, flags.split_column)
-        said |= {"data": source, "fingerprint": videos.fingerprint, "clips": flags.clips}
+        said |= said_of_videos(flags, videos)
         parts = [videos.subset(videos.splits == split) for split in ("train", "test")]
         train, test = (searched.Searched(part.names) for part in parts)
         if flags.bank:
@@ -101,7 +101,7 @@ def embed(flags) -> None:
     out = writable(flags.out)
     network, sampling, image_size, crops, said = load_run(flags)
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
-    said |= {"data": flags.data, "fingerprint": videos.fingerprint, "clips": flags.clips}
+    said |= said_of_videos(flags, videos)
     needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
     if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
         raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
@@ -202,6 +202,16 @@ def export(flags) -> None:
     except tf.errors.OpError as error:
         raise InputError(f"cannot write --out={out}: {reason(error)}; give another") from error
     print(f"SavedModel: {out}")
+
+
+def said_of_videos(flags, videos: VideoSet) -> dict[str, object]:
+    """What results say of the videos that were embedded, and of how many clips each."""
+    return {
+        "data": flags.data,
+        "fingerprint": videos.fingerprint,
+        "label_column": flags.label_column,
+        "clips": flags.clips,
+    }
 
 
 def writable(out: str, marker: str = "") -> Path:

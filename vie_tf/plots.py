@@ -172,7 +172,9 @@ def accuracy_curves(metrics_jsonl_path: str) -> dict[str, dict[int, float]]:
 
 
 def _panels(panels: dict, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a place for each panel, two a row."""
+    """A figure with a place for each panel, two a row, as wide as its titles and legends need."""
+    texts = [text for title, networks in panels.items() for text in (title, *networks)]
+    width = max(width, 1.2 + 0.075 * max(map(len, texts)))  # inches
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     size = (width * columns, height * rows)

@@ -62,7 +62,9 @@ def gather(places: Sequence[str]) -> list[Finding]:
         for file in sorted(Path(place).rglob(results.FILE)):
             folder = file.parent
             run, data = workdir.read_flags(folder), workdir.read_data(folder)
-            found += [Finding(folder, run, data, v["kind"], v) for v in results.read(folder)]
+            for values in results.read(folder):
+                values = {"label_column": "label", **values}  # older lines do not say
+                found.append(Finding(folder, run, data, values["kind"], values))
     if not found:
         raise InputError(
             f"--workdirs={','.join(places)}: no {results.FILE} in there; evaluate runs first, such "

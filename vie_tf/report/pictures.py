@@ -36,10 +36,14 @@ def pictures(
     for found in {found.folder.resolve(): found for found in findings}.values():
         if not (found.folder / "metrics.jsonl").exists():  # an imported run
             continue
-        data = "/".join(Path(found.data["data"]).parts[-2:])
+        what = ["/".join(Path(found.data["data"]).parts[-2:])]
+        if (labels := found.run.get("label_column", "label")) != "label":
+            what.append(labels)
+        if found.run.get("mode") == "finetune":
+            what.append(found.run["augmentation"])
         for title, points in plots.accuracy_curves(str(found.folder / "metrics.jsonl")).items():
             if len(points) > 1:
-                panel = steps.setdefault(f"{title} while training: {data}", {})
+                panel = steps.setdefault(f"{title} while training: {', '.join(what)}", {})
                 panel.setdefault(paper.model(found), []).append(points)
     drawn = []
     for draw, panels in (

@@ -10,11 +10,12 @@ import numpy as np
 
 from vie_tf import workdir
 from vie_tf.config import FLAGS, RUN
+from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.report import paper
 from vie_tf.report.findings import Finding, measures, settings
 
 # Flags that do not tell two runs apart as experiments, or are told otherwise.
-_SAME = {*workdir.FREE, "seed", "start_from", "second_workdir"} - {"steps"}
+_SAME = {*workdir.FREE, "seed", "start_from", "second_workdir", "label_column"} - {"steps"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,18 +75,19 @@ def in_the_paper(findings: Iterable[Finding]) -> tuple[dict[str, Table], list[Fi
 def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
     """What is in no table of the paper: (data, kind) -> row -> column -> cell.
 
-    A row is a network; runs that differ in no more than their seed share one, others are told apart
-    by what they differ in.
+    Labels of another column than `label` are told in the name of the data. A row is a network; runs
+    that differ in no more than their seed share one, others are told apart by what they differ in.
     """
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
     names: dict[str, str] = {}
     for found in findings:
         fingerprint = str(found.values.get("fingerprint"))
         data = f"{'/'.join(Path(found.values['data']).parts[-2:])} ({fingerprint})"
         names[fingerprint] = data  # of one set that was moved, the last place
-        groups.setdefault((fingerprint, found.kind), []).append(found)
+        labels = found.values["label_column"]
+        groups.setdefault((fingerprint, labels, found.kind), []).append(found)
     tables = {}
-    for (fingerprint, kind), group in groups.items():
+    for (fingerprint, labels, kind), group in groups.items():
         keys = [_experiment(found) for found in group]
         rows: dict[str, list[Finding]] = {}
         for found, key in zip(group, keys):
@@ -101,7 +103,8 @@ def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
             for column in dict.fromkeys(name for _, values in shown for name in values):
                 there = [(found, values[column]) for found, values in shown if column in values]
                 table.setdefault(row, {})[column] = cell(there)
-        tables[names[fingerprint], kind] = table
+        which = "" if labels == "label" else f", {labels}"
+        tables[names[fingerprint] + which, kind] = table
     return tables
 
 
@@ -110,6 +113,10 @@ def _experiment(found: Finding) -> dict[str, str]:
     # A run from before there was a flag had what is its default now.
     run = {name: workdir.text(FLAGS[name].default) for name in RUN} | found.run
     run = {name: value for name, value in run.items() if name not in _SAME}
+    usual = AUGMENTATIONS[run["augmentation"]].colour.strengths
+    if run["colour_noise"] == workdir.text(usual):  # which the augmentation tells
+        run["colour_noise"] = ""
     trained_on = {"trained on": str(found.data.get("fingerprint"))}
-    how = {name: value for name, value in settings(found).items() if name not in ("k", "start")}
+    own = ("k", "start", "label_column")
+    how = {name: value for name, value in settings(found).items() if name not in own}
     return {"name": paper.model(found), **run, **trained_on, **how}

@@ -60,6 +60,7 @@ def report(
         "fingerprint": identity["fingerprint"],
         "label_column": flags.label_column,
         "split_column": flags.split_column,
+        "classes": len(identity["label_names"]),
         "family": flags.family,
         "loss": flags.loss,
         "start": identity["start"],
