@@ -3,12 +3,13 @@
     pip install opencv-python-headless decord
     python -m benchmarks.input_pipeline --out=benchmarks/results/input_pipeline.txt
 
-Makes real videos (H.264, 10 s, 568x320; --source takes others), prepares them, writes the same
-frames as JPEG files for the reference's way, and lets every reader (readers.py) read training clips
-of four samplers. Each reader is a process; they take turns, one step at a time with the others
-idle. The figures are medians: clips a CPU second (of all threads), clips a second, and how many
-times as fast as the reference's way and as the bare decode of the same JPEG frames ours is, by CPU
-seconds and by seconds.
+Makes real videos (H.264, 10 s; --source takes others), prepares them, writes the same frames as
+JPEG files for the reference's way, and lets every reader (readers.py) read training clips of four
+samplers. Each reader is a process; they take turns, one step at a time with the others stopped. The
+figures are medians: clips a CPU second (of all threads), clips a second, and how many times as fast
+as the reference's way, as the bare decode of the same JPEG frames and as the fastest other reader
+of video a reader is, by CPU seconds and by seconds. `other` is the number of cores that everything
+else kept busy meanwhile.
 """
 
 from __future__ import annotations
@@ -28,29 +29,36 @@ from benchmarks.printing import printer
 from benchmarks.readers import SIZES
 from benchmarks.training_step import Worker, take_turns
 
-HEIGHT, WIDTH, FRAMES = 320, 568, 250
+FRAMES, SIZE = 250, "568x320"
 PACKAGES = {"opencv": "cv2", "bare": "cv2", "pyav": "cv2", "decord": "decord"}
 SYSTEMS = (
     *("prepared", "prepared_plain", "video_pyav", "video_tfio"),
     *("reference", "bare", "pyav", "opencv", "decord"),
 )
+# What the others are held against: the fastest of each of these, by CPU seconds and by seconds.
+PEERS = {
+    "reference": ("reference",),
+    "bare decode": ("bare",),
+    "video": ("pyav", "opencv", "decord"),
+}
 
 
-def make_videos(folder: Path, count: int) -> None:
+def make_videos(folder: Path, count: int, size: str = SIZE) -> None:
     """Drifting smooth patterns with grain, about as costly to code as camera pictures."""
     import av
     import tensorflow as tf
 
+    width, height = map(int, size.split("x"))
     for number in range(count):
         rng = np.random.default_rng(number)
         coarse = rng.integers(0, 256, (24, 40, 3)).astype(np.float32)
-        scene = tf.image.resize(coarse, (HEIGHT + FRAMES, WIDTH + FRAMES), "bicubic").numpy()
+        scene = tf.image.resize(coarse, (height + FRAMES, width + FRAMES), "bicubic").numpy()
         with av.open(str(folder / f"{number:03}.mp4"), "w") as file:
             stream = file.add_stream("libx264", rate=25)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.options = {"crf": "23"}
             for t in range(FRAMES):
-                image = scene[t : t + HEIGHT, t : t + WIDTH] + rng.normal(0, 3, (HEIGHT, WIDTH, 1))
+                image = scene[t : t + height, t : t + width] + rng.normal(0, 3, (height, width, 1))
                 frame = av.VideoFrame.from_ndarray(np.clip(image, 0, 255).astype(np.uint8))
                 file.mux(stream.encode(frame))
             file.mux(stream.encode())
@@ -91,6 +99,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--source", help="folder of videos; default: 8 are made")
+    parser.add_argument("--size", default=SIZE, help="of those, in pixels")
     parser.add_argument("--samplers", default=",".join(SIZES))
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--rounds", type=int, default=5)
@@ -107,7 +116,7 @@ def main() -> None:
             (folder / "videos").symlink_to(Path(options.source).resolve())
         else:
             (folder / "videos").mkdir()
-            make_videos(folder / "videos", 8)
+            make_videos(folder / "videos", 8, options.size)
         words = (f"--source={folder / 'videos'}", f"--out={folder / 'prepared'}")
         prepare = (sys.executable, "-m", "data_prep.videos", *words)
         subprocess.run(prepare, check=True, capture_output=True)
@@ -115,10 +124,8 @@ def main() -> None:
         say(f"{options.threads} threads, {options.rounds} rounds; JPEG frames of {size} bytes")
         for sampler in options.samplers.split(","):
             say(f"{sampler}, {SIZES[sampler]} pixels")
-            say(
-                f"  {'':16}{'clips / CPU s':>14}{'clips / s':>11}"
-                f"{'x reference':>18}{'x bare decode':>18}"
-            )
+            heading = "".join(f"{f'x {peer}':>15}" for peer in PEERS)
+            say(f"  {'':16}{'clips / CPU s':>14}{'clips / s':>11}{heading}")
             workers = {
                 name: Worker(sys.executable, "readers", name, sampler, folder, options.threads)
                 for name in systems
@@ -129,17 +136,22 @@ def main() -> None:
                 name: [(s[0] / worker.result, s[1] / worker.result) for s in steps[name]]
                 for name, worker in workers.items()
             }
+            medians = {
+                name: [statistics.median(column) for column in zip(*cost[name])] for name in systems
+            }
             for name in systems:
-                wall, cpu = (statistics.median(c[i] for c in cost[name]) for i in (0, 1))
+                wall, cpu = medians[name]
                 row = f"  {name:16}{1 / cpu:14.1f}{1 / wall:11.1f}"
-                for peer in ("reference", "bare"):
-                    if peer in cost:
-                        ratios = [
-                            statistics.median(b[i] / a[i] for a, b in zip(cost[name], cost[peer]))
-                            for i in (1, 0)
-                        ]
-                        row += f"{ratios[0]:10.2f}, {ratios[1]:.2f}"
+                for peers in PEERS.values():
+                    there, ratios = [peer for peer in peers if peer in medians], []
+                    for i in (1, 0) if there else ():
+                        peer = min(there, key=lambda name: medians[name][i])
+                        pairs = zip(cost[name], cost[peer])
+                        ratios.append(f"{statistics.median(b[i] / a[i] for a, b in pairs):.2f}")
+                    row += f"{', '.join(ratios):>15}"
                 say(row)
+            other = statistics.median(s[2] for name in systems for s in steps[name])
+            say(f"  other {other:.2f}")
             for worker in workers.values():
                 worker.close()
 

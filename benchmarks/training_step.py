@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -52,7 +53,7 @@ TOLERANCE, GAIN = 1.05, 1.5
 
 
 class Worker:
-    """A system in its process, idle except in `step`.
+    """A system in its process, which is stopped except in `step`: what it reads ahead counts.
 
     Attributes:
         size: of what it works on: parameters that it trains, or rows that it searches.
@@ -76,6 +77,7 @@ class Worker:
             text=True,
         )
         size, before = self.read()[1:]
+        self.process.send_signal(signal.SIGSTOP)
         self.size, self.before, self.steps, self.lost = int(size), float(before), 0, 0
 
     def read(self) -> list[str]:
@@ -87,8 +89,10 @@ class Worker:
     def step(self) -> tuple[float, float, float]:
         """Seconds, CPU seconds, and how many cores were busy with something else meanwhile."""
         start, busy = time.perf_counter(), busy_seconds()
+        self.process.send_signal(signal.SIGCONT)
         print("go", file=self.process.stdin, flush=True)
         seconds, own, self.result, self.peak = map(float, self.read())
+        self.process.send_signal(signal.SIGSTOP)
         self.steps += 1
         if not math.isfinite(self.result) and not self.lost:
             self.lost = self.steps
@@ -96,8 +100,8 @@ class Worker:
         return seconds, own, max(0.0, other / (time.perf_counter() - start))
 
     def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.kill()
+        self.process.communicate()
 
 
 def busy_seconds() -> float:
