@@ -136,7 +136,7 @@ def speed(videos: VideoSet, image_size: int = 224) -> list[str]:
         A line for each kind of clip, and one about the machine.
 
     Raises:
-        InputError: a video cannot be read.
+        InputError: none of a batch's videos can be read.
     """
     import tensorflow as tf  # takes seconds
 
@@ -151,14 +151,17 @@ def speed(videos: VideoSet, image_size: int = 224) -> list[str]:
         try:
             batches = iter(endless)
             next(batches)  # starts the threads
-            batches_read, start = 0, time.perf_counter()
+            batches_read, unreadable, start = 0, 0, time.perf_counter()
             while time.perf_counter() < start + _SECONDS:
-                next(batches)
+                unreadable += int((next(batches)["unreadable"].numpy() >= 0).sum())
                 batches_read += 1
         except tf.errors.OpError as error:
             raise damage(error) or error from error
         clips = batches_read * _BATCH / (time.perf_counter() - start)
         lines.append(f"{clips:8,.1f}  clips/s of {frames} frame{'s'[: frames - 1]}")
+        if unreadable:
+            share = unreadable / (batches_read * _BATCH)
+            lines.append(f"{share:8.1%}  of them could not be read; training leaves them out")
     cores = len(os.sched_getaffinity(0))
     return _section("reading", [*lines, f"{image_size} x {image_size} pixels, {cores} cores"])
 

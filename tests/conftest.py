@@ -1,5 +1,8 @@
 """What every test starts with: two logical processors, and float32; and a small trained run."""
 
+import subprocess
+import sys
+
 import pytest
 import tensorflow as tf
 from words import TRAIN, vie_tf
@@ -36,6 +39,15 @@ def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     moving_digits.make(str(folder), seed=0, limit=40)
     return folder / "videos.csv"
+
+
+@pytest.fixture(scope="session")
+def prepared(digits, tmp_path_factory):
+    """The same videos, prepared. Leave them as they are."""
+    out = tmp_path_factory.mktemp("prepared") / "set"
+    words = ("-m", "data_prep.videos", f"--source={digits}", f"--out={out}", "--short_side=48")
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    return out
 
 
 @pytest.fixture(scope="session")

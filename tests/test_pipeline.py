@@ -1,19 +1,20 @@
 """From videos to batches: order, seeds, frames, crops, bins and subsets."""
 
 import dataclasses
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from vie_tf.data import pipeline
+from vie_tf.data import decoding, files, pipeline
 from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION, colour_noise
 from vie_tf.data.crops import TEN
 from vie_tf.data.frames import Frames
 from vie_tf.data.sampling import binned
 from vie_tf.data.splits import subset_rows
-from vie_tf.data.videos import VideoSet
+from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
 from vie_tf.models import families
@@ -70,13 +71,26 @@ def test_clips_do_not_depend_on_where_the_run_started():
     assert whole[0]["clip"].dtype == tf.uint8 and whole[0]["seed"].shape == (4, 2)
 
 
-@pytest.mark.parametrize("family", ["single", "slowfast"])
-def test_any_number_of_threads_makes_the_same_batches(family):
+@pytest.mark.parametrize("source", ["memory", "prepared", "digits"])
+def test_any_number_of_threads_makes_the_same_batches(source, request, monkeypatch):
+    """And any time that reading takes."""
+    videos = noise_videos()
+    if source != "memory":
+        videos = open_videos(str(request.getfixturevalue(source)), "pyav")
+    read_frames, read_ranges = decoding.read_frames, files.read_ranges
+    waits = iter(np.random.default_rng(0).exponential(0.003, 10_000).tolist())
+
+    def slowly(read):
+        return lambda *words: (time.sleep(next(waits)), read(*words))[1]
+
+    monkeypatch.setattr(decoding, "read_frames", slowly(read_frames))
+    monkeypatch.setattr(files, "read_ranges", slowly(read_ranges))
+
     def batches(threads):
         options = tf.data.Options()
         options.threading.private_threadpool_size = threads
         options.autotune.enabled = threads > 1
-        stream = pipeline.training_batches(noise_videos(), SAMPLING[family], 4, SIZE, 7, 0, 12)
+        stream = pipeline.training_batches(videos, SAMPLING["slow"], 4, SIZE, 7, 0, 12)
         return list(stream.with_options(options).as_numpy_iterator())
 
     for one, many in zip(batches(1), batches(16)):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from words import vie_tf
 
 from data_prep import moving_digits
 from vie_tf.data import decoding, pipeline
-from vie_tf.data.videos import damage, open_videos
+from vie_tf.data.videos import damage, open_videos, why_unreadable
 from vie_tf.errors import InputError
 from vie_tf.models.families import sampling_of
 
@@ -68,6 +69,24 @@ def test_all_else_is_as_it_was(prepared, tmp_path):
             assert now["index"][place] != 13
             for name in ("clip", "index", "label", "seed"):
                 np.testing.assert_array_equal(now[name][place], before[name][same])
+
+
+def test_a_shard_cut_off_while_it_is_read(prepared, tmp_path):
+    whole = batches(prepared, 8)
+    shutil.copytree(prepared, tmp_path / "set")
+    videos = open_videos(str(tmp_path / "set"))
+    shard = tmp_path / "set" / "frames-00000.tfrecord"
+    os.truncate(shard, shard.stat().st_size // 2)
+    ends = np.load(tmp_path / "set" / "index.npz")["start"][1:]
+    gone = 1 + int((ends < shard.stat().st_size).sum())  # of the one before it, a part
+    stream = pipeline.training_batches(videos, sampling_of("slow"), 5, 32, 7, 0, 8)
+    for before, now in zip(whole, stream.as_numpy_iterator()):
+        lost = now["unreadable"] >= 0
+        assert (before["index"][lost] == now["unreadable"][lost]).all()
+        assert (lost >= (before["index"] >= gone)).all()
+        assert (lost <= (before["index"] >= gone - 1)).all()
+        np.testing.assert_array_equal(now["clip"][~lost], before["clip"][~lost])
+    assert "damaged frame" in why_unreadable(videos, gone)
 
 
 def test_training_leaves_a_broken_video_out(prepared, tmp_path, capsys):

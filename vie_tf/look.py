@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
 import warnings
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from vie_tf.data import pipeline
 from vie_tf.data.augmentation import Augmentation, colour_noise
 from vie_tf.data.frames import Frames
 from vie_tf.data.sampling import Sampling
-from vie_tf.data.videos import VideoSet
+from vie_tf.data.videos import VideoSet, why_unreadable
 from vie_tf.evaluation.retrieval import short
 
 ROWS = 4  # of videos
@@ -72,6 +73,7 @@ def first_looks(
 
     Returns:
         As many videos as fill a picture, or as there are, in the order in which they are trained.
+        In the place of one that cannot be read stands another, and a warning says so.
     """
     count = min(ROWS * max(1, _ACROSS // sampling.frames), len(train))
 
@@ -83,6 +85,9 @@ def first_looks(
 
     batch = trained(train)
     rows = batch["index"].numpy()
+    for row in batch["unreadable"].numpy():
+        if row >= 0:
+            logging.getLogger(__name__).warning("left out %s", why_unreadable(train, row))
     noisy = colour_noise(batch["clip"], batch["seed"], augmentation.colour).numpy()
     noisy = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     augmented = map(Clip, noisy, _numbers(trained(_numbered(train))["clip"]))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import threading
+from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
 import tensorflow as tf
 
 from vie_tf.data.crops import Crop
 from vie_tf.errors import InputError
+
+_thread = threading.local()
 
 
 class Frames(NamedTuple):
@@ -44,6 +49,23 @@ def raise_problem(value: tf.Tensor, problem: tf.Tensor) -> tf.Tensor:
 
 def _refuse(problem: bytes) -> None:
     raise InputError(problem.decode("utf-8", "surrogateescape"))
+
+
+def in_python(
+    function: Callable, inputs: Sequence[tf.Tensor], dtypes: Sequence[tf.DType]
+) -> list[tf.Tensor]:
+    """`tf.numpy_function` without side effects, made for a call at every clip.
+
+    Python's state of a thread of TensorFlow's is made for a call and deleted after it. That maps
+    and unmaps memory on all cores, which takes longer than reading a frame; so it is kept.
+    """
+
+    def call(*values):
+        if not hasattr(_thread, "state"):
+            _thread.state = ctypes.pythonapi.PyGILState_Ensure()
+        return function(*values)
+
+    return tf.numpy_function(call, inputs, dtypes, stateful=False)
 
 
 def cut(read: Callable, crop: Crop, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from vie_tf.data import files
-from vie_tf.data.frames import Frames
+from vie_tf.data.frames import Frames, in_python
 from vie_tf.data.prepared import record, shard_name
 from vie_tf.errors import reason
 
@@ -78,9 +78,8 @@ def frame_reader(
         if portable:
             jpegs, problem = _read_in_graph(paths, index, ids, number, frames)
         else:
-            jpegs, problem = tf.numpy_function(
-                read_jpegs, [number, frames], [tf.string, tf.string], stateful=False
-            )
+            dtypes = [tf.string, tf.string]
+            jpegs, problem = in_python(read_jpegs, [number, frames], dtypes)
             jpegs.set_shape(frames.shape)
             problem.set_shape([])
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vie_tf.data.frames import Frames
 
 MAX_CLASSES = 1_000_000
+_AT_ONCE = 32  # frames, in search of a bad one
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ def _raw_reader(
     """`VideoSet.read` for files: decodes in Python, outside the graph."""
     import tensorflow as tf
 
-    from vie_tf.data.frames import Frames
+    from vie_tf.data.frames import Frames, in_python
 
     def decode(number: np.ndarray, frames: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, bytes]:
         video, info = videos[int(number)]
@@ -308,9 +309,7 @@ def _raw_reader(
     def read(
         number: tf.Tensor, frames: tf.Tensor, box: tf.Tensor, portable: bool = False
     ) -> Frames:
-        clip, problem = tf.numpy_function(
-            decode, [number, frames, box], [tf.uint8, tf.string], stateful=False
-        )
+        clip, problem = in_python(decode, [number, frames, box], [tf.uint8, tf.string])
         clip.set_shape([frames.shape[0], None, None, 3])
         problem.set_shape([])
         return Frames(clip, lambda frame: frame, problem)
@@ -324,8 +323,10 @@ def why_unreadable(videos: VideoSet, row: int) -> str:
 
     box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
     number = tf.constant(videos.numbers[row], tf.int64)
-    for frame in range(videos.frames[row]):
-        problem = videos.read(number, tf.constant([frame], tf.int64), box).problem.numpy()
+    length = videos.frames[row]
+    for start in range(0, length, _AT_ONCE):
+        frames = tf.range(start, min(start + _AT_ONCE, length), dtype=tf.int64)
+        problem = videos.read(number, frames, box).problem.numpy()
         if problem:
             return problem.decode("utf-8", "surrogateescape")
     return f"{videos.ids[row]}: could not be read a moment ago, and can now"

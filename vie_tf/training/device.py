@@ -10,8 +10,8 @@ from tensorflow import keras
 
 
 def strategy() -> tf.distribute.Strategy:
-    """One replica for each GPU."""
-    if len(tf.config.list_logical_devices("GPU")) > 1:
+    """One replica for each GPU, to which batches are sent ahead."""
+    if tf.config.list_logical_devices("GPU"):
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
