@@ -2,7 +2,7 @@
 
     python -m benchmarks.endurance --data=demo/prepared
 
-Reads VIE-Single's training clips and prints the process's memory and clips a second ten times on
+Reads a family's training clips and prints the process's memory and clips a second ten times on
 the way. Exit status 1 where the memory after all is more than 5 % above that after a tenth.
 """
 
@@ -27,10 +27,17 @@ def main() -> int:
     parser.add_argument("--data", required=True)
     parser.add_argument("--clips", type=int, default=100_000)
     parser.add_argument("--image_size", type=int, default=64)
+    parser.add_argument("--family", default="single")
     options = parser.parse_args()
     steps = options.clips // BATCH
     batches = pipeline.training_batches(
-        open_videos(options.data), sampling_of("single"), BATCH, options.image_size, 0, 0, steps
+        open_videos(options.data),
+        sampling_of(options.family),
+        BATCH,
+        options.image_size,
+        0,
+        0,
+        steps,
     )
     used, start = [], time.perf_counter()
     for step, _ in enumerate(batches, 1):

@@ -5,9 +5,9 @@
 
 Against faiss (`pip install faiss-cpu`; left out where it is missing), scikit-learn, and
 TensorFlow's matrix product and top_k. Each system is a process, and they take turns, one step at a
-time with the others idle; figures are medians, `x` is the median of the rounds' ratios of seconds
-of the other system to ours, above 1 where ours is faster. Memory is that of the process before the
-first step (interpreter, libraries, rows), and what the steps took on top at most.
+time with the others stopped; figures are medians, `x` is the median of the rounds' ratios of
+seconds of the other system to ours, above 1 where ours is faster. Memory is that of the process
+before the first step (interpreter, libraries, rows), and what the steps took on top at most.
 """
 
 from __future__ import annotations

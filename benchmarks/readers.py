@@ -204,7 +204,7 @@ def _pyav(folder: Path) -> Callable:
             wanted, images = set(frames.tolist()), []
             for frame in container.decode(stream):
                 if frame.pts // stamp in wanted:
-                    images.append(frame.to_ndarray(format="rgb24"))
+                    images.append(frame.to_ndarray(format="rgb24", threads=1))
                 if frame.pts // stamp >= frames[-1]:
                     break
         return _coloured(images, size, rng)

@@ -12,7 +12,7 @@ head, momentum, weight decay. Ours (vie_step.py) does all of VIE on top: colour 
 samples, bank, L2. As colour noise is in our step, but in most people's data loader, ours is
 there twice: whole (`vie_tf`), and on clips as they are (`plain`), as the twins take them.
 
-Each system is a process; they take turns, one step at a time with the others idle, and the figure
+Each system is a process; they take turns, one step at a time with the others stopped; the figure
 is the median of the rounds' ratios of seconds, below 1 where ours is faster. Seconds mean something
 only on a machine that does nothing else: `other` is the number of cores that everything else kept
 busy meanwhile. Ratios of CPU seconds of all threads bear more.
@@ -23,6 +23,7 @@ busy meanwhile. Ratios of CPU seconds of all threads bear more.
 from __future__ import annotations
 
 import argparse
+import atexit
 import math
 import os
 import signal
@@ -76,6 +77,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
+        atexit.register(self.close)  # stopped, it would not see that this process ends
         size, before = self.read()[1:]
         self.process.send_signal(signal.SIGSTOP)
         self.size, self.before, self.steps, self.lost = int(size), float(before), 0, 0

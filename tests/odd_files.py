@@ -95,6 +95,8 @@ def _read(path: str, decoder: str) -> str:
         videos = open_video(path, decoder)
         for batch in pipeline.test_batches(videos, Window(16), 32, clips=3):
             assert batch["clip"].shape == (3, 16, 32, 32, 3)
+        for batch in pipeline.training_batches(videos, Window(16), 2, 32, 0, 0, 2):
+            assert batch["clip"].shape == (2, 16, 32, 32, 3)
     except InputError as error:
         found = re.search(r"files is usable \(.*?: (.*)\); give", str(error))
         return found.group(1) if found else str(error)

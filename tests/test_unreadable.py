@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import tensorflow as tf
 from words import vie_tf
 
 from data_prep import moving_digits
-from vie_tf.data import decoding, pipeline
+from vie_tf.data import decoding, files, pipeline
+from vie_tf.data.augmentation import VIE_AUGMENTATION
 from vie_tf.data.videos import damage, open_videos, why_unreadable
 from vie_tf.errors import InputError
+from vie_tf.look import first_looks
 from vie_tf.models.families import sampling_of
 
 TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32", "--held_out=0.2")
@@ -87,6 +90,50 @@ def test_a_shard_cut_off_while_it_is_read(prepared, tmp_path):
         assert (lost <= (before["index"] >= gone - 1)).all()
         np.testing.assert_array_equal(now["clip"][~lost], before["clip"][~lost])
     assert "damaged frame" in why_unreadable(videos, gone)
+
+
+def test_a_file_that_vanishes_while_it_is_read(digits, tmp_path):
+    shutil.copytree(digits, tmp_path / "videos")
+    whole = batches(tmp_path / "videos", 8)
+    videos = open_videos(str(tmp_path / "videos"))
+    (tmp_path / "videos" / videos.ids[3]).unlink()
+    stream = pipeline.training_batches(videos, sampling_of("slow"), 5, 32, 7, 0, 8)
+    for before, now in zip(whole, stream.as_numpy_iterator()):
+        lost = now["unreadable"] >= 0
+        assert (lost == (before["index"] == 3)).all()
+        np.testing.assert_array_equal(now["clip"][~lost], before["clip"][~lost])
+    assert videos.ids[3] in why_unreadable(videos, 3)
+
+
+def test_a_look_leaves_it_out(prepared, tmp_path, caplog):
+    videos = open_videos(str(broken(prepared, tmp_path / "set", 13)))
+    looks = first_looks(videos, sampling_of("single"), 32, 3, VIE_AUGMENTATION)
+    whole = first_looks(open_videos(str(prepared)), sampling_of("single"), 32, 3, VIE_AUGMENTATION)
+    assert len(whole) == len(videos)
+    kept = [look for look in whole if look.id != videos.ids[13]]
+    assert [look.id for look in looks] == [look.id for look in kept]
+    for look, other in zip(looks, kept):
+        np.testing.assert_array_equal(look.augmented.pixels, other.augmented.pixels)
+        np.testing.assert_array_equal(look.augmented.frames, other.augmented.frames)
+    assert videos.ids[13] in caplog.text
+
+
+def test_a_repeatable_evaluation_reads_side_by_side(prepared, monkeypatch):
+    """Determinism makes TensorFlow serial where it takes a step for one with side effects."""
+    read, under_way, most = files.read_ranges, [], [0]
+
+    def slowly(*words):
+        under_way.append(words)
+        most[0] = max(most[0], len(under_way))
+        time.sleep(0.01)
+        under_way.pop()
+        return read(*words)
+
+    monkeypatch.setattr(files, "read_ranges", slowly)
+    tf.config.experimental.enable_op_determinism()
+    stream = pipeline.test_batches(open_videos(str(prepared)), sampling_of("slow"), 32)
+    assert sum(len(batch["index"]) for batch in stream) == 5 * 20
+    assert most[0] > 1
 
 
 def test_training_leaves_a_broken_video_out(prepared, tmp_path, capsys):

@@ -73,7 +73,7 @@ def first_looks(
 
     Returns:
         As many videos as fill a picture, or as there are, in the order in which they are trained.
-        In the place of one that cannot be read stands another, and a warning says so.
+        One that cannot be read is left out, and a warning says so.
     """
     count = min(ROWS * max(1, _ACROSS // sampling.frames), len(train))
 
@@ -84,13 +84,13 @@ def first_looks(
         return next(iter(batches))
 
     batch = trained(train)
-    rows = batch["index"].numpy()
-    for row in batch["unreadable"].numpy():
-        if row >= 0:
-            logging.getLogger(__name__).warning("left out %s", why_unreadable(train, row))
+    read = batch["unreadable"].numpy() < 0
+    for row in batch["unreadable"].numpy()[~read]:
+        logging.getLogger(__name__).warning("left out %s", why_unreadable(train, row))
+    rows = batch["index"].numpy()[read]
     noisy = colour_noise(batch["clip"], batch["seed"], augmentation.colour).numpy()
     noisy = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-    augmented = map(Clip, noisy, _numbers(trained(_numbered(train))["clip"]))
+    augmented = map(Clip, noisy[read], _numbers(trained(_numbered(train))["clip"])[read])
 
     def tested(videos: VideoSet) -> tf.Tensor:
         batches = pipeline.test_batches(videos, sampling, image_size, clips=1, batch_size=count)

@@ -40,7 +40,8 @@ def raise_problem(value: tf.Tensor, problem: tf.Tensor) -> tf.Tensor:
     """The value as it is; where there is a problem, an InputError of it."""
 
     def refuse() -> tf.Tensor:
-        return tf.numpy_function(_refuse, [problem], value.dtype)
+        # Were it said to have side effects, a repeatable run would read clip after clip.
+        return tf.numpy_function(_refuse, [problem], value.dtype, stateful=False)
 
     checked = tf.cond(problem == "", lambda: value, refuse)
     checked.set_shape(value.shape)
@@ -57,7 +58,8 @@ def in_python(
     """`tf.numpy_function` without side effects, made for a call at every clip.
 
     Python's state of a thread of TensorFlow's is made for a call and deleted after it. That maps
-    and unmaps memory on all cores, which takes longer than reading a frame; so it is kept.
+    and unmaps memory on all cores, which takes longer than reading a frame; so it is kept, 16 KB a
+    thread.
     """
 
     def call(*values):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vie_tf.data.frames import Frames
 
 MAX_CLASSES = 1_000_000
-_AT_ONCE = 32  # frames, in search of a bad one
+_BYTES_AT_ONCE = 64 << 20  # of pixels, in search of a bad frame
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,7 @@ def _raw_reader(
         top, left, height, width = box.tolist()
         try:
             clip = decoding.read_frames(video.path, info, positions[int(number)][frames], decoder)
-        except decoding.DecodingError as error:
+        except (decoding.DecodingError, OSError) as error:
             problem = f"{video.path}: {error}; restore the file, then the same command goes on"
             return np.zeros((len(frames), 1, 1, 3), np.uint8), os.fsencode(problem)
         return np.ascontiguousarray(clip[:, top : top + height, left : left + width]), b""
@@ -324,8 +324,9 @@ def why_unreadable(videos: VideoSet, row: int) -> str:
     box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
     number = tf.constant(videos.numbers[row], tf.int64)
     length = videos.frames[row]
-    for start in range(0, length, _AT_ONCE):
-        frames = tf.range(start, min(start + _AT_ONCE, length), dtype=tf.int64)
+    at_once = max(1, _BYTES_AT_ONCE // (3 * int(np.prod(videos.sizes[row]))))
+    for start in range(0, length, at_once):
+        frames = tf.range(start, min(start + at_once, length), dtype=tf.int64)
         problem = videos.read(number, frames, box).problem.numpy()
         if problem:
             return problem.decode("utf-8", "surrogateescape")
