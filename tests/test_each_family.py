@@ -76,6 +76,7 @@ def test_trains_goes_on_and_exports(data, tmp_path, family):
     assert {"encode_1", "encode_10"} <= set(found)
 
 
+@pytest.mark.slow
 def test_two_streams_and_input_single(data, tmp_path):
     for family in ("single", "slow"):
         train(data, tmp_path / family, family=family, steps=0)
@@ -110,6 +111,7 @@ def test_two_streams_and_input_single(data, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_supervised_twin(data, digits, tmp_path, capsys):
     if not os.environ.get("VIE_TEST_DATA"):
         data = digits  # of all classes, so that each is trained on

@@ -117,6 +117,7 @@ def slow(data, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_streams_from_two_runs(data, run, slow, tmp_path, capsys):
     words = (f"--start_from={run}", f"--second_workdir={slow}")
     found = finetune(data, tmp_path / "both", *words, "--steps=1")

@@ -45,6 +45,7 @@ def digits(tmp_path_factory):
     return folder / "digits" / "videos.csv"
 
 
+@pytest.mark.slow
 def test_stops_and_goes_on(digits, tmp_path, monkeypatch, capsys):
     settings = tmp_path / "settings"
     settings.mkdir()
