@@ -1,10 +1,8 @@
 """What every test starts with: two logical processors, and float32; and a small trained run."""
 
-import subprocess
-import sys
-
 import pytest
 import tensorflow as tf
+from preparing import prepare
 from words import TRAIN, vie_tf
 
 from data_prep import moving_digits
@@ -44,10 +42,7 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="session")
 def prepared(digits, tmp_path_factory):
     """The same videos, prepared. Leave them as they are."""
-    out = tmp_path_factory.mktemp("prepared") / "set"
-    words = ("-m", "data_prep.videos", f"--source={digits}", f"--out={out}", "--short_side=48")
-    subprocess.run([sys.executable, *words], check=True, capture_output=True)
-    return out
+    return prepare(digits, tmp_path_factory.mktemp("prepared") / "set")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,13 @@ def some_videos(folder):
     write_video(folder / "short.mp4", frames=2)
     (folder / "bad.mp4").write_bytes(b"x" * 1000)
     return folder
+
+
+def prepare(source, out):
+    """Prepares videos with a short side of 48 pixels; returns the folder."""
+    words = ("-m", "data_prep.videos", f"--source={source}", f"--out={out}", "--short_side=48")
+    subprocess.run([sys.executable, *words], check=True, capture_output=True, cwd=ROOT)
+    return out
 
 
 def outcome(words):

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from preparing import prepare
 from words import vie_tf
 
 from data_prep import moving_digits
@@ -34,10 +35,7 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(digits, tmp_path_factory):
-    out = tmp_path_factory.mktemp("prepared") / "set"
-    words = ("-m", "data_prep.videos", f"--source={digits}", f"--out={out}", "--short_side=48")
-    subprocess.run([sys.executable, *words], check=True, capture_output=True)
-    return out
+    return prepare(digits, tmp_path_factory.mktemp("prepared") / "set")
 
 
 def broken(prepared, folder, row):
