@@ -106,13 +106,14 @@ def displayed_size(frame: av.VideoFrame) -> tuple[int, int]:
 class Pixels:
     """RGB of decoded frames, at their own or another size, on the thread that asks.
 
-    Sizes are changed by libswscale's bilinear filter, which antialiases as Pillow's does, on the
-    planes of RGB; on those of a video's YCbCr colours would move. What it sets up for one frame is
+    Sizes are changed by libswscale's bilinear filter, which antialiases as Pillow's does. Its
+    result has to be planar: packed RGB would have half the colours' resolution, and planar RGB of
+    the frame's own size lacks the last columns of some widths. What it sets up for one frame is
     kept for the next.
     """
 
     def __init__(self) -> None:
-        self._steps = [VideoReformatter() for _ in range(3)]
+        self._scaled, self._packed = VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
         """Pixels with the rotation applied: uint8 [height, width, 3].
@@ -121,13 +122,11 @@ class Pixels:
             DecodingError: libswscale cannot do it.
         """
         turns = quarter_turns(frame)
-        planar, scaled, packed = self._steps
         try:
             if displayed_size(frame) != (height, width):
                 size = (height, width) if turns % 2 else (width, height)
-                frame = planar.reformat(frame, format="gbrp", **_ONE_THREAD)
-                frame = scaled.reformat(frame, *size, **_ONE_THREAD)
-            image = packed.reformat(frame, format="rgb24", **_ONE_THREAD).to_ndarray()
+                frame = self._scaled.reformat(frame, *size, "gbrp", **_ONE_THREAD)
+            image = self._packed.reformat(frame, format="rgb24", **_ONE_THREAD).to_ndarray()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise DecodingError(f"its pixels cannot become RGB ({error})") from error
         return np.ascontiguousarray(np.rot90(image, turns))
