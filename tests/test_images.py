@@ -19,6 +19,7 @@ from words import vie_tf
 from vie_tf.data.decoding import DecodingError
 from vie_tf.data.image_file import read_image
 from vie_tf.data.videos import open_videos
+from vie_tf.errors import InputError
 from vie_tf.models import families
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -140,8 +141,15 @@ def test_a_family_of_clips_sees_an_image_again_and_again(sources, tmp_path, caps
     run = ("--image_size=32", "--batch_size=4", "--precision=float32", "--family=slow")
     data, out = f"--data={sources[1]}", tmp_path / "e.npz"
     work = f"--workdir={tmp_path / 'run'}"
-    vie_tf("--mode=pretrain", data, work, "--steps=0", "--k=2", *run)
+    with pytest.raises(InputError, match="=pretrain: .* 10 of 11 videos are still images"):
+        vie_tf("--mode=pretrain", data, work, "--steps=0", "--k=2", *run)
+    images = sources[0].with_name("images.csv")
+    listed = sources[0].read_text().splitlines()
+    images.write_text("\n".join(row for row in listed if "video.mp4" not in row))
+    vie_tf("--mode=pretrain", f"--data={images}", work, "--steps=0", "--k=2", *run)
+    assert "10 of 10 videos are still images" in capsys.readouterr().err
     vie_tf("--mode=embed", data, work, f"--out={out}")
+    assert "10 of 11 videos are still images: their clips are one" in capsys.readouterr().err
     saved = np.load(out)
     assert len(saved["ids"]) == 11 and np.isfinite(saved["embeddings"]).all()
     np.testing.assert_allclose(np.linalg.norm(saved["embeddings"], axis=1), 1, rtol=1e-5)

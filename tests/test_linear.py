@@ -46,6 +46,17 @@ def test_classes_need_not_be_numbered_without_gaps():
     assert accuracy(features, labels, features, labels, classes=9) == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("labels", [[0, 1], [0, 0, 1], [0, 1, 2]])
+def test_one_video_of_a_class_is_enough(labels, seed):
+    """Where none can be held out there is no penalty to choose, and still a classifier."""
+    labels = np.array(labels)
+    features = clips(labels, 0.1, 1)
+    found = linear.linear_probabilities(*features, labels, *features, len(set(labels)), seed)
+    for name in set(labels.tolist()):
+        assert found[labels == name, name].min() > found[labels != name, name].max()
+
+
 @pytest.mark.parametrize("seed", range(9))
 def test_two_videos_of_a_class_are_enough(seed):
     labels = np.array([0, 1, 0, 1, 1, 1])

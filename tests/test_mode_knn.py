@@ -1,5 +1,6 @@
 """--mode=knn: of fresh embeddings, of a file of them, and of the bank."""
 
+import csv
 import json
 import shutil
 
@@ -32,6 +33,25 @@ def test_knn_ends_with_json_and_keeps_it(trained, digits, capsys, tmp_path):
         assert line["videos"] == (videos.splits == "test").sum()
         assert all(result[name] == line[name] for name in line if name in result)
     assert kept["retrieval"]["class_recall_at_20"] >= kept["retrieval"]["class_recall_at_1"]
+
+
+def test_a_video_of_both_splits_is_told(trained, digits, capsys, tmp_path):
+    with open(digits, newline="") as file:
+        rows = list(csv.DictReader(file))
+    train, test = ([row for row in rows if row["split"] == split] for split in ("train", "test"))
+    shutil.copy(digits.parent / train[0]["path"], tmp_path / "copy.mp4")
+    copy = {**train[0], "path": str(tmp_path / "copy.mp4"), "split": "test"}
+    with open(tmp_path / "videos.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        for row in train + test:
+            table.writerow({**row, "path": str(digits.parent / row["path"])})
+        table.writerow(copy)
+    shutil.copytree(trained, tmp_path / "run")
+    words = (f"--data={tmp_path / 'videos.csv'}", f"--workdir={tmp_path / 'run'}", "--clips=1")
+    vie_tf("--mode=knn", "--k=5", *words)
+    said = f"1 of {len(test) + 1} test videos are in the training set under another name"
+    assert said in capsys.readouterr().err
 
 
 def test_knn_from_an_embeddings_file(trained, digits, capsys, tmp_path):

@@ -124,6 +124,8 @@ def test_run(data, tmp_path, capsys, loss, family):  # noqa: F811
             np.testing.assert_array_equal(one, other, err_msg=name)
     vie_tf("--mode=knn", f"--data={data}", f"--workdir={tmp_path / 'run'}", "--k=3", "--clips=1")
     assert "top1" in capsys.readouterr().out.splitlines()[-1]
+    with pytest.raises(InputError, match=f"with --loss={loss}, and has no bank"):
+        vie_tf("--mode=knn", "--bank", f"--data={data}", f"--workdir={tmp_path / 'run'}", "--k=3")
     vie_tf("--mode=export", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'model'}")
     served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     out, shared = tmp_path / "e.npz", (f"--data={data}", f"--workdir={tmp_path / 'run'}")

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from tensorflow import keras
 from vie_tf import export as saved_model
 from vie_tf import workdir
 from vie_tf.config import LEARNING, RUN
+from vie_tf.data import stills
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN, TestCrops
 from vie_tf.data.frames import pixels
@@ -27,6 +29,7 @@ from vie_tf.errors import InputError, reason, writing_to
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import results, retrieval, searched
 from vie_tf.evaluation.knn import TEMPERATURE, nearest
+from vie_tf.evaluation.labelled import overlap, same_videos
 from vie_tf.import_checkpoint import import_checkpoint  # noqa: F401 (as pretrain)
 from vie_tf.look import contact_sheet, first_looks
 from vie_tf.models import families
@@ -69,9 +72,11 @@ def knn(flags) -> None:
     else:
         network, sampling, image_size, crops, said = load_run(flags)
         source = flags.data
-        videos = open_videos(source, flags.decoder, flags.label_column, flags.split_column)
+        videos = opened(flags, sampling)
         said |= said_of_videos(flags, videos)
         parts = [videos.subset(videos.splits == split) for split in ("train", "test")]
+        if same := overlap(*parts):
+            print(f"note: {same_videos(same, parts[1])}", file=sys.stderr)
         train, test = (searched.Searched(part.names) for part in parts)
         if flags.bank:
             train = searched.read_bank(flags.workdir)
@@ -100,7 +105,7 @@ def embed(flags) -> None:
     """Writes the embedding of every video to an .npz file."""
     out = writable(flags.out)
     network, sampling, image_size, crops, said = load_run(flags)
-    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
+    videos = opened(flags, sampling)
     said |= said_of_videos(flags, videos)
     needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
     if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
@@ -126,7 +131,7 @@ def retrieve(flags) -> None:
     """Finds the nearest videos of one or of all, as text and as a picture."""
     out = writable(flags.out)
     network, sampling, image_size, crops, _ = load_run(flags)
-    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
+    videos = opened(flags, sampling)
     compute = embedding.embedder(network)
 
     def embedded(part: VideoSet, what: str = "") -> np.ndarray:
@@ -202,6 +207,13 @@ def export(flags) -> None:
     except tf.errors.OpError as error:
         raise InputError(f"cannot write --out={out}: {reason(error)}; give another") from error
     print(f"SavedModel: {out}")
+
+
+def opened(flags, sampling: Sampling) -> VideoSet:
+    """The videos of --data that are to be embedded."""
+    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
+    stills.tell((videos,), sampling, f"--mode={flags.mode}: {flags.data}")
+    return videos
 
 
 def said_of_videos(flags, videos: VideoSet) -> dict[str, object]:

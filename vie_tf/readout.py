@@ -20,6 +20,7 @@ from vie_tf.data.files import is_remote
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.service import check_service
 from vie_tf.data.splits import WATCHED, training_split
+from vie_tf.data.stills import all_still
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation import results
@@ -73,10 +74,11 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
     run = workdir.read_flags(folder)
     taps = find_taps(network, flags.taps, int(run["depth"]))
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
-    train, test, notes = labelled_splits(videos, f"--mode=readout: {flags.data}")
+    where = f"--mode=readout: {flags.data}"
+    train, test, notes = labelled_splits(videos, where)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    stills = check_stills(train, test, sampling, flags.data)
+    stills = all_still((train, test), sampling, where)
     settle(flags, run, image_size, stills)
     print(
         f"{len(train)} {'still images' if stills else 'videos'} to train on, {len(test)} to test "
@@ -124,21 +126,6 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
     }
     with writing_to(folder / "results.jsonl"):
         results.append(folder, "readout", values)
-
-
-def check_stills(train: VideoSet, test: VideoSet, sampling: Sampling, data: str) -> bool:
-    """Whether all are still images, each a clip of one frame again and again.
-
-    Raises:
-        InputError: some are, among videos, and a clip has several frames.
-    """
-    stills = np.concatenate([train.frames, test.frames]) == 1
-    if stills.any() and not stills.all() and sampling.frames > 1:
-        raise InputError(
-            f"--mode=readout: {stills.sum()} of {len(stills)} videos of {data} are still images, "
-            f"and clips have {sampling.frames} frames: give images only, or videos only"
-        )
-    return bool(stills.all())
 
 
 def settle(flags, run: dict[str, str], image_size: int, stills: bool) -> None:

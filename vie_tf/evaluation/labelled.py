@@ -64,11 +64,16 @@ def labelled_split(train: VideoSet, test: VideoSet, where: str) -> tuple[VideoSe
     if (videos == 1).any():
         said.append(f"only one training video of {_named(train, learned[videos == 1])}")
     if count := overlap(train, labelled):
-        said.append(
-            f"{count} of {len(labelled)} test videos are in the training set under another name: "
-            "the accuracy will be too high"
-        )
+        said.append(same_videos(count, labelled))
     return labelled, said
+
+
+def same_videos(count: int, test: VideoSet) -> str:
+    """What is to be known of an `overlap`."""
+    return (
+        f"{count} of {len(test)} test videos are in the training set under another name: what is "
+        "measured with them will be too high"
+    )
 
 
 def overlap(train: VideoSet, test: VideoSet) -> int:

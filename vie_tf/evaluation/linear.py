@@ -27,8 +27,9 @@ def linear_probabilities(
     """What a softmax classifier that is fitted to the training videos' clips says of test videos.
 
     The penalty is the one that is best on the middle clips of a fifth of the training videos that
-    was kept apart. A test video's probabilities are the mean over its clips (paper's five-clip
-    test). Values have mean 0 and variance 1 over the training clips.
+    was kept apart. Where that leaves none, as one of each class stays, it is a middle one. A test
+    video's probabilities are the mean over its clips (paper's five-clip test). Values have mean 0
+    and variance 1 over the training clips.
 
     The weights of such a classifier lie in the span of the training clips, so where a clip has more
     than `LANDMARKS` values but there are no more clips than that, their coordinates in the span
@@ -38,7 +39,7 @@ def linear_probabilities(
     Args:
         train: float32 [K, D], features of the training clips; may lie on disk (`np.memmap`).
         train_videos: int64 [K], row of each clip's video, ascending.
-        labels: int64 [N], of the training videos; two classes or more, of each two videos or more.
+        labels: int64 [N], of the training videos; two classes or more.
         test: float32 [L, D].
         test_videos: int64 [L], as `train_videos`, each of 0..M-1.
         classes: C; labels are below it.
@@ -59,7 +60,8 @@ def linear_probabilities(
         fitted = _fit(train[middle[~kept]], labels[~kept], penalised)
         return fitted.score(train[middle[kept]], labels[kept])
 
-    chosen = max((strength / values for strength in STRENGTHS), key=right)
+    strengths = [strength / values for strength in STRENGTHS]
+    chosen = max(strengths, key=right) if kept.any() else strengths[len(strengths) // 2]
     fitted = _fit(train, labels[train_videos], chosen)
     of_clips = fitted.predict_proba(test)
     found = np.zeros((test_videos[-1] + 1, classes), np.float32)

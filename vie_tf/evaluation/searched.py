@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from vie_tf import workdir
+from vie_tf.config import WITH_BANK
 from vie_tf.errors import InputError
 from vie_tf.evaluation.class_recall import AT, class_recall
 from vie_tf.evaluation.embed import video_embeddings
@@ -79,8 +80,8 @@ def read_bank(folder: str) -> Searched:
         InputError: the run has no bank, or no checkpoint that can be read.
     """
     run, names = workdir.read_flags(Path(folder)), workdir.read_data(Path(folder))
-    if run["loss"] == "supervised":
-        raise InputError(f"--bank: {folder} was trained with its labels, and has no bank")
+    if run["loss"] not in WITH_BANK:
+        raise InputError(f"--bank: {folder} was trained with --loss={run['loss']}, and has no bank")
     legacy = run["legacy"] == "True"
 
     def load(path: str) -> Searched:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vie_tf import plots, workdir
 from vie_tf.config import RUN, WITH_BANK
-from vie_tf.data import splits
+from vie_tf.data import splits, stills
 from vie_tf.data.augmentation import Augmentation
 from vie_tf.data.files import is_remote
 from vie_tf.data.sampling import Sampling, binned
@@ -139,6 +139,9 @@ def training_videos(flags, videos: VideoSet, sampling: Sampling) -> tuple[VideoS
         raise InputError(f"{flags.data}: training tells videos apart; give two or more to train on")
     if flags.subset < 1:
         said += f"; {len(set(train.ids))} videos drawn to train on"
+    where = f"--mode={flags.mode}: {flags.data}"
+    if stills.all_still((train, held_out), sampling, where):
+        stills.tell((train, held_out), sampling, where)
     if flags.loss == "order":  # a video that goes round has none
         spanned, watched = (part.frames >= sampling.shortest for part in (train, held_out))
         if not spanned.any():

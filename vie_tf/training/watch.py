@@ -170,6 +170,8 @@ class Watch(keras.callbacks.Callback):
     def evaluate_now(self) -> dict[str, float]:
         """Evaluates, writes what came out, and keeps the network if it is the best so far."""
         metrics = self.evaluated()
+        if not metrics:  # nothing is held out
+            return metrics
         if self.best and metrics.get("top1", -1.0) > self._highest:
             self._highest = metrics["top1"]
             self.best.save()
@@ -178,8 +180,9 @@ class Watch(keras.callbacks.Callback):
 
     def evaluated(self) -> dict[str, float]:
         metrics = self.evaluate()
-        said = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-        self.line.say(f"step {self.step}: {said}")
+        if metrics:
+            said = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+            self.line.say(f"step {self.step}: {said}")
         return metrics
 
     def record(
