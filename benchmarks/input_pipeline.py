@@ -3,10 +3,10 @@
     pip install opencv-python-headless decord
     python -m benchmarks.input_pipeline --out=benchmarks/results/input_pipeline.txt
 
-Makes real videos (H.264, 10 s; --source takes others), prepares them, writes the same frames as
-JPEG files for the reference's way, and lets every reader (readers.py) read training clips of four
-samplers. Each reader is a process; they take turns, one step at a time with the others stopped. The
-figures are medians: clips a CPU second (of all threads), clips a second, and how many times as fast
+Makes videos (H.264, 10 s, of drawn patterns; --source takes a folder of others), prepares them,
+writes the same frames as JPEG files for the reference's way, and lets every reader (readers.py)
+read training clips of four samplers. Each reader is a process; they take turns, one step at a time
+with the others stopped. The figures are medians: clips a CPU second (of all threads), clips a second, and how many times as fast
 as the reference's way, as the bare decode of the same JPEG frames and as the fastest other reader
 of video a reader is, by CPU seconds and by seconds. `other` is the number of cores that everything
 else kept busy meanwhile.
@@ -69,13 +69,14 @@ def write_jpegs(prepared: Path, folder: Path) -> int:
     import tensorflow as tf
 
     with np.load(prepared / "index.npz") as index:
-        lengths = np.diff(index["first"])
+        videos = np.split(index["offset"], index["first"][1:-1])
     frames = iter(tf.data.TFRecordDataset(sorted(map(str, prepared.glob("*.tfrecord")))))
     sizes = []
-    for video, length in enumerate(lengths):
+    for video, offsets in enumerate(videos):
         (folder / f"{video:03}").mkdir(parents=True)
-        for frame in range(length):
-            jpeg = next(frames).numpy()
+        for frame, offset in enumerate(offsets):
+            if not frame or offset != offsets[frame - 1]:  # else shown again, of a slower video
+                jpeg = next(frames).numpy()
             (folder / f"{video:03}" / f"{frame:06}.jpg").write_bytes(jpeg)
             sizes.append(len(jpeg))
     return round(statistics.mean(sizes))

@@ -20,7 +20,7 @@ from vie_tf.errors import InputError
 from vie_tf.models import families
 
 # The others share its code; `pytest -m slow` runs them too.
-USUAL = ("slowfast",)
+USUAL = ("slow",)
 NAMES = [
     pytest.param(name, marks=() if name in USUAL else pytest.mark.slow)
     for name in families.FAMILIES

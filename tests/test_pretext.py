@@ -99,8 +99,8 @@ def test_answers_on_rotations_stand_by_their_clips():
 @pytest.mark.parametrize(
     "loss, family",
     [
-        ("order", "opn"),
-        pytest.param("rotation", "single", marks=pytest.mark.slow),
+        pytest.param("order", "opn", marks=pytest.mark.slow),
+        ("rotation", "single"),
         pytest.param("rotation", "rotnet3d", marks=pytest.mark.slow),
     ],
 )

@@ -240,7 +240,9 @@ def test_cached_features_are_computed_once(data, work, monkeypatch, capsys):
     ]
 
 
-@pytest.mark.parametrize("way", [["--cached"], ["--steps=2", "--batch_size=8"]])
+@pytest.mark.parametrize(
+    "way", [["--cached"], pytest.param(["--steps=2", "--batch_size=8"], marks=pytest.mark.slow)]
+)
 def test_two_streams_and_input_single(data, work, slow, way):
     words = ("--mode=readout", f"--data={data}", f"--workdir={work}", "--taps=conv5", *way)
     vie_tf(*words, f"--second_workdir={slow}", "--clips=2")
