@@ -4,10 +4,10 @@
         [-- Beam's options, such as --runner=FlinkRunner]
 
 Makes the same bytes as `data_prep.videos`, from the same code. Every worker must see the source's
-files, and --out, under the same paths. A video is standardised into --out/spool, next to a small
-file that says what came of it; the sizes, in the source's order, decide the shards; each shard is
-then joined by one worker. Whatever is there already is not made again, so the same command goes
-on, and Beam may repeat what failed.
+files, and --out, under the same paths; both may be remote. A video is standardised into
+--out/spool, next to a small file that says what came of it; the sizes, in the source's order,
+decide the shards; each shard is then joined by one worker. Whatever is there already is not made
+again, so the same command goes on, and Beam may repeat what failed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 from absl import flags
 
 from data_prep import pool
+from data_prep.again import open_earlier
 from data_prep.finish import plan
 from data_prep.journal import hold, refuse_other_request
 from data_prep.standardise import Task, standardise
@@ -36,6 +37,7 @@ from data_prep.videos import PATIENCE, check_flags, outcome, prepare, task, work
 from vie_tf import command
 from vie_tf.data import decoding, files, prepared
 from vie_tf.data.source import SourceVideo
+from vie_tf.errors import InputError
 
 logging.disable(logging.WARNING)  # it complains of what only Google's cloud needs
 try:
@@ -46,7 +48,8 @@ except ImportError:
 logging.disable(logging.NOTSET)
 
 LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-COUNTERS = ("kept", "skipped", "frames", "bytes")
+COUNTERS = ("kept", "skipped", "frames", "bytes", "retried")
+ERRORS = "OS|Permission|NotFound|Storage|Decoding|Input"  # what a worker may raise of those below
 FLAGS = flags.FLAGS
 
 
@@ -56,35 +59,43 @@ class Standardise(beam.DoFn):
     Args:
         out: folder of the set.
         task: what every video is to become.
+        again: an earlier set, or ''.
     """
 
-    def __init__(self, out: str, task: Task) -> None:
-        self._spool, self._task = os.path.join(out, "spool"), task
+    def __init__(self, out: str, task: Task, again: str) -> None:
+        self._spool, self._task, self._again = os.path.join(out, "spool"), task, again
 
     def setup(self) -> None:
         decoding.choose_decoder(self._task.decoder)  # here too, since machines differ
         self._crew = pool.Crew(standardise, 1, PATIENCE)
+        self._earlier = open_earlier(self._again)
 
     def teardown(self) -> None:
         self._crew.stop()
 
     def process(self, video: tuple[int, str]) -> Iterator[tuple[int, int | None]]:
         row, path = video
-        name = os.path.join(self._spool, str(row))
+        name, before = os.path.join(self._spool, str(row)), self._crew.retried
         try:
             entry = json.loads(files.read(f"{name}.json"))
         except FileNotFoundError:
-            entry = self._make(path, name)
+            entry = self._make(row, path, name)
         kept = entry["status"] == "kept"
         counts = (1, 0, len(entry["offsets"]), entry["records"]) if kept else (0, 1, 0, 0)
-        for counter, more in zip(COUNTERS, counts):
+        for counter, more in zip(COUNTERS, (*counts, self._crew.retried - before)):
             beam.metrics.Metrics.counter("data_prep", counter).inc(more)
         yield row, entry["records"] if kept else None
 
-    def _make(self, path: str, name: str) -> dict[str, Any]:
+    def _make(self, row: int, path: str, name: str) -> dict[str, Any]:
         """Writes the records, then the file that makes them count."""
         with files.whole(name) as part:
-            (result,) = self._crew.in_order([replace(self._task, path=path, spool=part)])
+            if self._earlier and not self._earlier.lost(row):
+                result = self._earlier.copy(row, part)
+            else:
+                one = replace(self._task, path=path, spool=part)
+                (result,) = self._crew.in_order([one])
+                if one.local != path:
+                    files.remove(one.local)  # which a crash leaves behind
             entry = asdict(outcome(result))
             if entry["status"] != "kept":
                 files.remove(part)
@@ -115,6 +126,7 @@ def join(planned: tuple[int, int, int], out: str) -> None:
                 if entry["status"] == "kept":
                     entry.update(shard=shard, start=records.tell())
                     if files.copy_into(name, records) != entry["records"]:
+                        files.remove(f"{name}.json")  # so that it is made again
                         raise OSError(errno.EIO, "is not as long as it was", name)
                 lines.write(json.dumps(entry).encode() + b"\n")
     for name in names:
@@ -159,7 +171,7 @@ def write_videos(
             pipeline
             | beam.Create([(row, video.path) for row, video in enumerate(source)])
             | "Spread videos" >> beam.Reshuffle()
-            | beam.ParDo(Standardise(out, task(source[0], "", request["decoder"])))
+            | beam.ParDo(Standardise(out, task(source[0], "", request["decoder"]), FLAGS.again))
             | beam.combiners.ToList()
             | beam.FlatMap(plan)
             | "Spread shards" >> beam.Reshuffle()
@@ -169,10 +181,13 @@ def write_videos(
             result = pipeline.run()
             result.wait_until_finish()
         except Exception as error:  # what a worker raised arrives as text
-            said = re.findall(r"(?:OS|Permission|NotFound|Decoding|Input)Error: (.*)", str(error))
+            said = re.findall(rf"({ERRORS})Error: (?:\[Errno (\d+)\] )?(.*)", str(error))
             if not said:
                 raise
-            raise OSError(errno.EIO, said[-1]) from error
+            kind, number, text = said[-1]
+            if kind in ("Decoding", "Input"):
+                raise InputError(text) from error
+            raise OSError(int(number) if number else None, text) from error
         found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace("data_prep"))
         counts = {each.key.metric.name: each.result for each in found["counters"]}
         said = ", ".join(f"{name} {counts.get(name, 0)}" for name in COUNTERS)

@@ -1,4 +1,4 @@
-"""Worker processes that may crash or hang without taking the run with them."""
+"""Worker processes that may crash, hang or fail to read without taking the run with them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 _BEAT_SECONDS = 0.5
+TWICE = "; tried twice"  # ends the reason of a `Lost` that is final
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Takes the place of a result whose worker crashed or stood still."""
+    """Takes the place of a result, and says nothing of the task itself.
+
+    Its worker crashed or stood still; or `work` returned this, since storage failed.
+    """
 
     reason: str
 
@@ -93,12 +97,16 @@ class Crew:
         work: an importable function work(task, alive); it calls `alive()` as it goes on.
         size: number of processes.
         patience: seconds without a sign of life after which a process is killed.
+
+    Attributes:
+        retried: how many tasks were done once more, since their first result was `Lost`.
     """
 
     def __init__(self, work: Callable, size: int, patience: float) -> None:
         self._work, self._size, self._patience = work, size, patience
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
+        self.retried = 0
 
     def __enter__(self) -> Crew:
         return self
@@ -115,21 +123,37 @@ class Crew:
         """Runs `work` for all tasks, which can be pickled, and yields the results in their order.
 
         Yields:
-            The result of each task, or `Lost`.
+            The result of each task, or `Lost` where it was lost twice.
         """
         given, results, crew = 0, {}, self._workers
+        again, tried = [], set()  # rows to be done once more, and all that ever were
+
+        def settle(row: int, result: Any) -> None:
+            if not isinstance(result, Lost):
+                results[row] = result
+            elif row in tried:
+                results[row] = Lost(result.reason + TWICE)
+            else:
+                again.append(row)
+                tried.add(row)
+                self.retried += 1
+
         try:
             while len(crew) < min(self._size, len(tasks)):
                 crew.append(_Worker(self._context, self._work))
             for row in range(len(tasks)):
                 while row not in results:
-                    for worker in crew:
+                    for worker in [worker for worker in crew if worker.row is None]:
                         # A window bounds what waits on disk behind one long video.
-                        if worker.row is None and given < min(len(tasks), row + 8 * self._size):
-                            with suppress(OSError):  # a dead one is noticed below
-                                worker.pipe.send(tasks[given])
+                        if again:
+                            worker.row = again.pop(0)
+                        elif given < min(len(tasks), row + 8 * self._size):
                             worker.row, given = given, given + 1
-                            worker.heard = max(worker.heard, time.monotonic())
+                        else:
+                            break
+                        with suppress(OSError):  # a dead one is noticed below
+                            worker.pipe.send(tasks[worker.row])
+                        worker.heard = max(worker.heard, time.monotonic())
                     ready = wait([w.pipe for w in crew if w.row is not None], timeout=1.0)
                     for place, worker in enumerate(crew):
                         if worker.row is None:
@@ -140,14 +164,15 @@ class Crew:
                                 message = worker.pipe.recv()
                                 worker.heard = time.monotonic()
                                 if message is not None:
-                                    results[worker.row], worker.row = message[0], None
+                                    settle(worker.row, message[0])
+                                    worker.row = None
                             except (EOFError, OSError):
                                 worker.process.join()
                                 lost = f"the decoder crashed (exit code {worker.process.exitcode})"
                         elif time.monotonic() - worker.heard > self._patience:
                             lost = f"the decoder stood still for {self._patience:g} s"
                         if lost:
-                            results[worker.row] = Lost(lost)
+                            settle(worker.row, Lost(lost))
                             worker.stop()
                             crew[place] = _Worker(self._context, self._work)
                 yield results.pop(row)

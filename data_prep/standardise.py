@@ -5,20 +5,24 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 
-from vie_tf.data import decoding, prepared, resampling
+from data_prep.pool import Lost
+from vie_tf.data import decoding, files, prepared, resampling
+from vie_tf.errors import InputError
 
 _JPEG_LIMIT = 65500
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one video is to become: see the flags of data_prep.videos."""
+    """What one video is to become: see the flags of data_prep.videos. `path` may be remote."""
 
     path: str
     spool: str
@@ -26,6 +30,13 @@ class Task:
     short_side: int
     jpeg_quality: int
     decoder: str
+
+    @property
+    def local(self) -> str:
+        """The file, or where it is downloaded to, with its extension."""
+        if not files.is_remote(self.path):
+            return self.path
+        return self.spool + os.path.splitext(self.path.partition("?")[0])[1]
 
 
 @dataclass
@@ -52,7 +63,7 @@ def target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return max(1, height * short_side // width), short_side
 
 
-def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | str:
+def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | Lost | OSError | InputError:
     """Decodes, resamples, resizes and encodes one video into its spool file.
 
     Args:
@@ -60,25 +71,59 @@ def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | str:
         alive: called as the work goes on.
 
     Returns:
-        The outcome; or, where the disk failed us and not the video, one line about that.
+        The outcome; or `Lost`, where the source's storage failed us and not the video; or the
+        error, where it was the spool's disk, or nothing here reads such an address.
     """
     result = Standardised()
     try:
-        # Without a buffer, whose rest would fail once more on closing, as if by the video's fault.
-        with open(task.spool, "wb", buffering=0) as spool:
-            _write_frames(task, alive, result, spool)
-    except decoding.DecodingError as error:
-        result.reason = str(error)
-    except StorageError as error:
-        return f"{task.spool}: {error}"
+        if task.local != task.path:
+            _download(task, alive)
+        try:
+            # Without a buffer, whose rest would fail once more on closing.
+            with open(task.spool, "wb", buffering=0) as spool:
+                _write_frames(task, alive, result, spool)
+        except decoding.DecodingError as error:
+            result.reason = str(error)
+        if result.reason:
+            _read_through(task.local, alive)
+    except (StorageError, InputError) as error:
+        return error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
         if full or error.filename == task.spool:
-            return f"{task.spool}: {error.strerror}"
-        result.reason = f"cannot be read: {error.strerror or error}"
+            return StorageError(error.errno, error.strerror, task.spool)
+        return Lost(f"cannot be read: {error.strerror or error}")
     except MemoryError:
-        result.reason = "not enough memory"
+        return Lost("not enough memory")
+    finally:
+        if task.local != task.path:
+            files.remove(task.local)
     return result
+
+
+def _download(task: Task, alive: Callable) -> None:
+    """Brings a remote file here; one that is not there is left to the decoder, which says so."""
+    try:
+        with open(task.local, "wb") as file:
+            files.copy_into(task.path, file, alive)
+    except OSError as error:
+        if error.filename != task.path:  # it could not be written
+            raise StorageError(error.errno, error.strerror, task.local) from error
+        if not isinstance(error, FileNotFoundError):
+            raise
+        files.remove(task.local)
+
+
+def _read_through(path: str, alive: Callable) -> None:
+    """Raises OSError where it is storage, not what is in a file, that keeps it from being read.
+
+    FFmpeg does not tell the one from the other.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError):
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb", buffering=0) as file:
+                while file.read(1 << 20):
+                    alive()
 
 
 def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.FileIO):
@@ -110,13 +155,13 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.F
             raise StorageError(error.errno, error.strerror) from error
 
     count, seconds, size, show = 0, 0.0, (0, 0), None
-    for seconds, next_size, pixels in decoding.stream(task.path, task.decoder, damage, alive):
+    for seconds, next_size, pixels in decoding.stream(task.local, task.decoder, damage, alive):
         position = resampling.slot(seconds, task.fps)
         if show is not None:
             emit(position)
         size, show = next_size, pixels
         count += 1
-    least = decoding.least_frames(task.path)
+    least = decoding.least_frames(task.local)
     if count < least:
         reason = f"fewer than {least} frames ({count})"
         if not count:
@@ -127,7 +172,7 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.F
         raise decoding.DecodingError(
             f"fewer than {least} frames at {task.fps:g} fps ({len(result.offsets)})"
         )
-    result.source.update(frames=count, bytes=os.path.getsize(task.path))
+    result.source.update(frames=count, bytes=os.path.getsize(task.local))
     if count > 1:  # an image has no clock
         result.source.update(
             fps=round((count - 1) / seconds, 3), seconds=round(seconds * count / (count - 1), 3)

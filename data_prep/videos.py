@@ -16,11 +16,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 from absl import flags
 
 from data_prep import pool
+from data_prep.again import count_lost, open_earlier
 from data_prep.finish import NothingUsable, finish
 from data_prep.journal import Journal, refuse_other_request
 from data_prep.standardise import Standardised, Task, standardise
@@ -31,10 +33,18 @@ from vie_tf.errors import InputError
 from vie_tf.progress import track
 
 PATIENCE = 60.0
+FULL = (errno.ENOSPC, errno.EDQUOT)
+UNFIT = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EEXIST, errno.ENAMETOOLONG),
+)
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("source", None, "Folder of videos, or a CSV with a column path.")
+flags.DEFINE_string("source", None, "Folder of videos, or a CSV with a column path; may be remote.")
 flags.DEFINE_string("out", None, "Folder for the prepared videos.")
+flags.DEFINE_string(
+    "again", "", "Finished set: what it lost to storage or a crash is tried again, the rest copied."
+)
 flags.DEFINE_float("fps", 25.0, "Frames per second.", lower_bound=0.01, upper_bound=1000)
 flags.DEFINE_integer("short_side", 320, "Pixels of the shorter side.", lower_bound=8)
 flags.DEFINE_integer(
@@ -47,8 +57,9 @@ flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "What decodes the
 def _request(source: list[SourceVideo], decoder: str) -> dict[str, Any]:
     """What decides the bytes of a prepared set, apart from what is inside the files."""
     digest = hashlib.sha256()
-    for video in source:
-        size = os.path.getsize(video.path) if os.path.isfile(video.path) else -1
+    with ThreadPool(32) as threads:  # on a remote file system each one is a request
+        sizes = threads.map(_size, [video.path for video in source], chunksize=32)
+    for video, size in zip(source, sizes):
         row = (video.id, video.label, video.split, sorted(video.extra.items()), size)
         digest.update(repr(row).encode("utf-8", "surrogateescape"))
     return {
@@ -58,6 +69,19 @@ def _request(source: list[SourceVideo], decoder: str) -> dict[str, Any]:
         "decoder": decoder,
         "source": f"{len(source)} files, {digest.hexdigest()[:16]}",
     }
+
+
+def _size(path: str) -> int:
+    """Bytes of a file, -1 where there is none or we may not know."""
+    try:
+        size = files.size(path)
+    except OSError as error:
+        if not files.is_remote(path) or error.errno == errno.EACCES:
+            return -1
+        raise InputError(
+            f"{path}: {error.strerror}; run the same command again, or take it out of --source"
+        ) from error
+    return -1 if size is None else size
 
 
 def prepare(way: Callable[[list[SourceVideo], dict[str, Any]], Iterator[dict]]) -> str:
@@ -80,7 +104,14 @@ def prepare(way: Callable[[list[SourceVideo], dict[str, Any]], Iterator[dict]]) 
     try:
         if prepared.is_prepared(out):
             refuse_other_request(out, prepared.read_description(out)["request"], request)
-            return f"{out} is finished already; nothing to do"
+            lost = count_lost(out)
+            more = f" ({lost} lost to storage or a crash: --again={out} with another --out)"
+            return f"{out} is finished already; nothing to do{more if lost else ''}"
+        if FLAGS.again:
+            done = prepared.read_description(FLAGS.again)["request"]
+            refuse_other_request(FLAGS.again, done, request)
+            if not count_lost(FLAGS.again):
+                return f"{FLAGS.again} lost nothing to storage or a crash; nothing to do"
         try:
             description = finish(out, source, way(source, request), request)
         except NothingUsable as error:
@@ -88,9 +119,11 @@ def prepare(way: Callable[[list[SourceVideo], dict[str, Any]], Iterator[dict]]) 
             raise InputError(f"{FLAGS.source}: {error}") from error
         _clear(out)
     except OSError as error:
-        again = "give another --out"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            again = "make room, then run the same command again to go on"
+        again = "run the same command again to go on"
+        if error.errno in FULL:
+            again = f"make room, then {again}"
+        elif error.errno in UNFIT:
+            again = "give another --out"
         raise InputError(f"{out}: cannot be written: {error.strerror}; {again}") from error
     return (
         f"{description['videos']} videos prepared, {description['skipped']} skipped "
@@ -112,18 +145,22 @@ def task(video: SourceVideo, spool: str, decoder: str) -> Task:
 def _write_videos(source: list[SourceVideo], request: dict[str, Any]) -> Iterator[dict]:
     """The way of one machine: processes, and one writer."""
     journal = Journal(FLAGS.out, {"by": "data_prep.videos", **request})
-    spool, done = os.path.join(FLAGS.out, "spool"), journal.done
-    tasks = [
-        task(video, os.path.join(spool, str(row)), request["decoder"])
-        for row, video in enumerate(source)
-    ][done:]
+    spool, done, earlier = os.path.join(FLAGS.out, "spool"), journal.done, open_earlier(FLAGS.again)
+    tasks = {
+        row: task(source[row], os.path.join(spool, str(row)), request["decoder"])
+        for row in range(done, len(source))
+    }
+    anew = [tasks[row] for row in tasks if not earlier or earlier.lost(row)]
     if done and tasks:
         print(f"going on after {done} of {len(source)} videos", file=sys.stderr)
     with pool.Crew(standardise, workers(), PATIENCE) as crew:
-        results = track(crew.in_order(tasks), "videos", len(source), done)
-        for one, result in zip(tasks, results):
-            journal.add(outcome(result), one.spool)
+        results = crew.in_order(anew)
+        for row, one in track(tasks.items(), "videos", len(source), done):
+            new = not earlier or earlier.lost(row)
+            journal.add(outcome(next(results)) if new else earlier.copy(row, one.spool), one.spool)
     journal.close()
+    if crew.retried:
+        print(f"tried again: {crew.retried}", file=sys.stderr)
     return journal.entries()
 
 
@@ -132,10 +169,10 @@ def workers() -> int:
     return FLAGS.workers or len(os.sched_getaffinity(0))
 
 
-def outcome(result: Standardised | pool.Lost | str) -> Standardised:
-    """The result of a video, whatever became of it. Raises OSError where the disk failed us."""
-    if isinstance(result, str):
-        raise OSError(errno.ENOSPC, result)
+def outcome(result: Standardised | pool.Lost | Exception) -> Standardised:
+    """The result of a video, whatever became of it. Raises what says nothing of the video."""
+    if isinstance(result, Exception):
+        raise result
     return Standardised(reason=result.reason) if isinstance(result, pool.Lost) else result
 
 
@@ -145,6 +182,8 @@ def check_flags() -> None:
         raise InputError("needs --source=DIR_OR_CSV and --out=PREPARED")
     if os.path.realpath(FLAGS.source) == os.path.realpath(FLAGS.out):
         raise InputError(f"--out={FLAGS.out} is the source itself; give another folder")
+    if FLAGS.again and os.path.realpath(FLAGS.again) == os.path.realpath(FLAGS.out):
+        raise InputError(f"--again={FLAGS.again} is --out, too; give a new folder as --out")
 
 
 def main() -> None:

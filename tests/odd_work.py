@@ -20,7 +20,12 @@ def odd_work(task, alive):
 
 
 def odd_standardise(task, alive):
+    """A file crash.mp4 does that whenever it is read, a file crash_once.mp4 the first time only."""
     from data_prep.standardise import standardise
 
-    odd_work(os.path.basename(task.path).split(".")[0], alive)
+    what, _, once = os.path.basename(task.path).split(".")[0].partition("_")
+    if not once or not os.path.exists(f"{task.path}.log"):
+        if once:
+            open(f"{task.path}.log", "w").close()
+        odd_work(what, alive)
     return standardise(task, alive)

@@ -18,6 +18,8 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         path = self.translate_path(self.path)
         status = self.server.answers.get(os.path.basename(path))
+        if isinstance(status, list):
+            status = status.pop(0) if status else None
         if status:
             return self.send_error(status)
         if not asked or not self.server.ranges or not os.path.isfile(path):
@@ -42,7 +44,8 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
 @contextmanager
 def web(folder):
     """A server of a folder: its address, `asked` (method, path, range, status of each request),
-    `answers` (status for files that shall not be served) and `ranges` (whether it knows them)."""
+    `answers` (status for files that shall not be served; a list is for the first requests) and
+    `ranges` (whether it knows them)."""
 
     def handler(*args):
         Ranges(*args, directory=str(folder))

@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -53,7 +54,7 @@ def test_same_bytes_and_counters(source, plain, tmp_path):
     assert code == 0, error
     assert last.startswith("7 videos prepared, 3 skipped (see ")
     records = sum(len(plain[name]) for name in plain if name.startswith("frames"))
-    assert f"counted by Beam: kept 7, skipped 3, frames 160, bytes {records}\n" in error
+    assert f"counted by Beam: kept 7, skipped 3, frames 160, bytes {records}, retried 0\n" in error
     assert contents(tmp_path / "out") == plain
     code, last, _ = prepare("beam", source, tmp_path / "out")
     assert code == 0 and "finished already" in last
@@ -111,9 +112,29 @@ def test_storage_that_fails_says_nothing_of_a_video(source, plain, tmp_path):
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert "cannot be written" in last and "No space left on device" in last
+    assert last.endswith("; make room, then run the same command again to go on")
     code, _, error = prepare("beam", source, tmp_path / "out")
     assert code == 0, error
     assert contents(tmp_path / "out") == plain
+
+
+def test_store_that_does_not_answer(source):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        out = f"http://127.0.0.1:{free.getsockname()[1]}/out"
+        code, _, error = prepare("beam", source, out)
+    assert code == 1 and "refused" in error
+    assert error.endswith("; run the same command again to go on\n")
+
+
+def test_records_that_are_not_whole_are_made_again(tmp_path):
+    (spool := tmp_path / "spool").mkdir()
+    (spool / "0").write_bytes(b"half")
+    (spool / "0.json").write_text('{"status": "kept", "records": 8}')
+    join = f"from data_prep import beam; beam.join((0, 0, 1), {str(tmp_path)!r})"
+    code, _, error = outcome([sys.executable, "-c", join])
+    assert code == 1 and "is not as long as it was" in error
+    assert [path.name for path in tmp_path.rglob("*")] == ["spool", "0"]
 
 
 def test_workers_in_other_processes(source, plain, tmp_path):

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -25,6 +25,7 @@ from vie_tf.errors import InputError
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 4, 15
 _BUSY = (429, 500, 502, 503, 504)  # worth another try
+_WEB_CHUNK, _CHUNK = 1 << 16, 4 << 20  # bytes in memory while a file is copied
 
 
 def is_remote(path: str) -> bool:
@@ -105,15 +106,40 @@ def size(path: str) -> int | None:
         return None
 
 
-def copy_into(path: str, file: Any) -> int:
-    """Appends the content of a file to an open one; returns the number of bytes."""
-    before = file.tell()
-    if is_remote(path):
-        file.write(read(path))
+def copy_into(path: str, file: Any, alive: Callable[[], Any] = lambda: None) -> int:
+    """Appends the content of a file to an open one, in little memory; returns the number of bytes.
+
+    `alive` is called as the work goes on. Raises OSError as `read`; if a remote file is what
+    failed, with its path as `filename`.
+    """
+    copied = 0
+    for chunk in _chunks(path):
+        file.write(chunk)
+        copied += len(chunk)
+        alive()
+    return copied
+
+
+def _chunks(path: str) -> Iterator[bytes]:
+    """The content of a file, piece by piece."""
+    if is_web(path):
+        with _answer("GET", path) as answer:
+            got = 0
+            for chunk in answer.iter_content(_WEB_CHUNK):
+                yield chunk
+                got += len(chunk)
+            if got != int(answer.headers.get("Content-Length", got)):
+                raise OSError(errno.EIO, f"was cut off after {got} bytes", path)
+    elif is_remote(path):
+        length = size(path)
+        if length is None:
+            raise FileNotFoundError(errno.ENOENT, "no such file", path)
+        for start in range(0, length, _CHUNK):
+            yield _read_range(path, start, min(_CHUNK, length - start))
     else:
-        with open(path, "rb") as source:
-            shutil.copyfileobj(source, file, 1 << 20)
-    return file.tell() - before
+        with open(path, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
 
 
 @contextmanager
@@ -160,14 +186,23 @@ def _session() -> Any:
     from urllib3.util import Retry
 
     session = requests.Session()
-    again = Retry(3, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
+    # An answer is waited for for 45 s in all, and data_prep's patience with a worker is 60.
+    again = Retry(3, read=2, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=64, max_retries=again))
     return session
 
 
 def _request(method: str, address: str, expected: int = 200, **headers: str) -> Any:
-    """The answer of a web server, read whole if it is of the expected status."""
+    """The answer of a web server, read whole."""
+    with _answer(method, address, expected, **headers) as answer:
+        _ = answer.content
+    return answer
+
+
+@contextmanager
+def _answer(method: str, address: str, expected: int = 200, **headers: str) -> Iterator[Any]:
+    """The answer of a web server, which is of the expected status; its content is still to come."""
     import requests
 
     headers["Accept-Encoding"] = "identity"
@@ -182,8 +217,8 @@ def _request(method: str, address: str, expected: int = 200, **headers: str) -> 
         ) as answer:
             status = answer.status_code
             if status == expected:
-                _ = answer.content
-                return answer
+                yield answer
+                return
     except requests.RequestException as error:
         raise OSError(errno.EIO, f"cannot be reached ({_root(error)})", address) from error
     if status in (404, 410):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import posixpath
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from vie_tf.data import prepared
+from vie_tf.data import files, prepared
 from vie_tf.data.image_file import IMAGES
 from vie_tf.errors import InputError
 
@@ -38,7 +40,7 @@ def list_source(
     """The videos of a folder or CSV, without opening them.
 
     Args:
-        data: the folder or CSV.
+        data: the folder or CSV; a CSV may be remote, and name remote files.
         label_column: the CSV's column that is the label.
         split_column: the CSV's column that is the split.
         leave_out: a folder inside `data` that is not looked into.
@@ -51,9 +53,12 @@ def list_source(
             if column != flag:
                 raise InputError(f"--{flag}_column={column}: {data} is a folder; give a CSV")
         return _list_folder(data, leave_out)
-    if not os.path.exists(data):
+    if files.is_remote(data):
+        if not data.lower().endswith(".csv"):
+            raise InputError(f"{data}: folders are not listed there; give the address of a .csv")
+    elif not os.path.exists(data):
         raise InputError(f"{data}: no such folder or CSV; give a folder of videos or a CSV")
-    if not data.lower().endswith(".csv"):
+    elif not data.lower().endswith(".csv"):
         raise InputError(f"{data}: neither a folder nor a .csv; give a folder of videos or a CSV")
     return _list_csv(data, label_column, split_column)
 
@@ -61,7 +66,7 @@ def list_source(
 def files_in(folder: str, leave_out: str = "") -> Iterator[str]:
     """Paths below a folder, relative and with slashes; not hidden ones, nor prepared videos."""
     left_out, seen = os.path.realpath(leave_out or os.devnull), set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         ours = parent != folder and (prepared.is_prepared(parent) or prepared.is_begun(parent))
         if real in seen or real == left_out or ours:  # links can go in circles
@@ -69,7 +74,7 @@ def files_in(folder: str, leave_out: str = "") -> Iterator[str]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
+        for name in names:
             if not name.startswith("."):
                 yield os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/")
 
@@ -91,12 +96,12 @@ def _list_folder(folder: str, leave_out: str) -> list[SourceVideo]:
 
 def _list_csv(path: str, label_column: str, split_column: str) -> list[SourceVideo]:
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            table = csv.DictReader(file)
-            names = [(name or "").strip() for name in table.fieldnames or []]
-            columns = [name.lower() if name.lower() in _COLUMNS else name for name in names]
-            table.fieldnames = columns
-            rows = list(table)
+        text = files.read(path).decode("utf-8-sig", "surrogateescape")
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        names = [(name or "").strip() for name in table.fieldnames or []]
+        columns = [name.lower() if name.lower() in _COLUMNS else name for name in names]
+        table.fieldnames = columns
+        rows = list(table)
     except (OSError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error})") from error
     if "path" not in columns:
@@ -111,7 +116,9 @@ def _list_csv(path: str, label_column: str, split_column: str) -> list[SourceVid
             raise InputError(f'{path}: has no column "{column}" (found: {", ".join(columns)})')
     videos, lines = [], {}
     for line, row in enumerate(rows, start=2):
-        name = posixpath.normpath((row["path"] or "").strip().replace(os.sep, "/"))
+        name = (row["path"] or "").strip()
+        if not files.is_remote(name):
+            name = posixpath.normpath(name.replace(os.sep, "/"))
         split = (row.get(split_column) or "").strip()
         if name == ".":
             raise InputError(f"{path}: row {line} has no path; fill it in or delete the row")
@@ -126,8 +133,19 @@ def _list_csv(path: str, label_column: str, split_column: str) -> list[SourceVid
         lines[name] = line
         extra = {key: row[key] or "" for key in columns if key and key not in _COLUMNS}
         label = (row.get(label_column) or "").strip()
-        where = os.path.join(os.path.dirname(path), name)
-        videos.append(SourceVideo(name, where, label, split, extra))
+        videos.append(SourceVideo(name, _beside(path, name), label, split, extra))
     if not videos:
         raise InputError(f'{path}: has no rows; list videos in its column "path"')
     return videos
+
+
+def _beside(table: str, name: str) -> str:
+    """Where a file is that a CSV names: a relative name is in the CSV's folder."""
+    if files.is_remote(name):
+        return name
+    if os.path.isabs(name) or not files.is_remote(table):
+        return os.path.join(os.path.dirname(table), name)
+    scheme, _, rest = table.partition("://")
+    if files.is_web(table):  # there # and % would be no part of a name
+        name = urllib.parse.quote(name, errors="surrogateescape")
+    return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(rest), name))}"

@@ -243,6 +243,8 @@ def _open_raw(
         raise InputError(str(error)) from error
 
     def try_probe(video: SourceVideo) -> decoding.VideoInfo | str:
+        if files.is_remote(video.path):
+            return "lies on another machine: prepare it"
         try:
             info = decoding.probe(video.path)
             least = decoding.least_frames(video.path)
