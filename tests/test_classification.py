@@ -17,4 +17,6 @@ def test_accuracy_of_the_first_and_of_five():
     probabilities = np.eye(7)[[0, 1, 2, 3]] + 0.1 * np.arange(7)
     found = accuracy(probabilities, np.array([0, 1, 6, 0]))
     assert (found["top1"], found["top5"], found["videos"]) == (0.5, 0.75, 4)
+    for top, right in (("top1", [1, 1, 0, 0]), ("top5", [1, 1, 1, 0])):
+        assert (found[f"{top}_low"], found[f"{top}_high"]) == interval(right)
     assert accuracy(np.full((3, 4), 0.25), np.arange(3))["top1"] == 0

@@ -125,6 +125,7 @@ def test_accuracy_counts_labelled_videos_only():
     got = knn.knn_accuracy(queries, [0, 1, 0, -1], bank, [0, 1, 2, 3], 4, k=1)
     assert got["videos"] == 3 and got["top1"] == pytest.approx(2 / 3) and got["k"] == 1
     assert (got["top1_low"], got["top1_high"]) == knn.wilson_interval(2, 3)
+    assert (got["top5_low"], got["top5_high"]) == knn.wilson_interval(round(3 * got["top5"]), 3)
 
 
 def test_wilson_interval():

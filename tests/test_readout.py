@@ -156,9 +156,11 @@ def test_trained_read_outs_tell_bright_from_dark(images, work, capsys):
     (line,) = results(work)
     assert (line["kind"], line["videos"], line["clips"], line["classes"]) == ("readout", 8, 1, 2)
     assert (line["augmentation"], line["family"], line["step"]) == ("imagenet", "single", 0)
+    assert line["learning"]["learning_rate"] == "0.003" and "seed" not in line["learning"]
     assert list(line["taps"]) == ["conv2", "conv5"]
     for name, found in line["taps"].items():
         assert found["top1_low"] <= found["top1"] <= found["top1_high"] and found["top5"] == 1
+        assert found["top5_low"] == found["top5_high"] == 1
         assert f"{name} {found['top1']:.4f}" in said.out.replace("  ", " ")
     assert line["taps"]["conv2"]["top1"] == 1
     (folder,) = (work / "readout").iterdir()

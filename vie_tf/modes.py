@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -336,7 +337,7 @@ def load_run(
         if sampling.frames == 1:
             raise InputError(f"--second_workdir={second} holds a network of single frames too")
         network = two_stream(network, load_network(second, any_size))
-        said["second_family"] = other["family"]
+        said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
     # A run from before there was the flag is one of VIE's colour noise.
     augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
     return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test, said

@@ -104,6 +104,7 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
         for number, name in enumerate(taps.outputs)
     }
     print(table(found, len(test)))
+    learning = {name: workdir.text(flags[name].value) for name in LEARNING if name != "seed"}
     values = {
         "data": flags.data if is_remote(flags.data) else os.path.abspath(flags.data),
         "fingerprint": videos.fingerprint,
@@ -111,7 +112,7 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
         "split_column": flags.split_column,
         "family": run["family"],
         "frames_of": flags.frames_of,
-        "second_workdir": flags.second_workdir,
+        "second_workdir": second,
         "loss": run["loss"],
         "step": identity["step"][0],
         "seed": flags.seed,
@@ -120,6 +121,7 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
         "augmentation": flags.augmentation,
         "clips": task.clips,
         "ten_crop": flags.ten_crop,
+        "learning": {} if flags.cached else learning,
         "videos": len(test),
         "classes": len(videos.label_names),
         "taps": found,
@@ -235,10 +237,14 @@ def from_cache(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
 def table(found: dict[str, dict[str, float]], videos: int) -> str:
     """What was found for each tap, as text."""
     width = max(len("tap"), *map(len, found))
-    lines = [f"{'tap':{width}}  top-1  95 % interval     top-5  of {videos} test videos"]
+    head = f"{'tap':{width}}  top-1  95 % interval     top-5  95 % interval"
+    lines = [f"{head}     of {videos} test videos"]
     for name, x in found.items():
-        interval = f"{x['top1_low']:.4f} to {x['top1_high']:.4f}"
-        lines.append(f"{name:{width}} {x['top1']:.4f}  {interval}  {x['top5']:.4f}")
+        shares = "  ".join(
+            f"{x[top]:.4f}  {x[f'{top}_low']:.4f} to {x[f'{top}_high']:.4f}"
+            for top in ("top1", "top5")
+        )
+        lines.append(f"{name:{width}} {shares}")
     return "\n".join(lines)
 
 

@@ -36,16 +36,18 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float |
         labels: int64 [n], below C.
 
     Returns:
-        `top1` and `top5` (0 to 1), the first one's `interval` as `top1_low` and `top1_high`, and
-        the number of `videos`.
+        `top1` and `top5` (0 to 1), the `interval` of each as `top1_low`, `top1_high`, `top5_low`
+        and `top5_high`, and the number of `videos`.
     """
     own = np.take_along_axis(probabilities, np.asarray(labels)[:, None], axis=1)
     rank = (probabilities >= own).sum(axis=1) - 1
-    low, high = interval(rank == 0)
+    (low, high), (low5, high5) = interval(rank == 0), interval(rank < 5)
     return {
         "top1": float((rank == 0).mean()),
         "top5": float((rank < 5).mean()),
         "top1_low": low,
         "top1_high": high,
+        "top5_low": low5,
+        "top5_high": high5,
         "videos": len(rank),
     }

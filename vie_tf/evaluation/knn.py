@@ -160,8 +160,8 @@ def knn_accuracy(
         visited: as in `knn_scores`.
 
     Returns:
-        `top1` and `top5` (0 to 1), the 95 % interval `top1_low` and `top1_high` of the first
-        (`wilson_interval`), the number of `videos` counted, and `k`.
+        `top1` and `top5` (0 to 1), the 95 % interval of each (`wilson_interval`) as `top1_low`,
+        `top1_high`, `top5_low` and `top5_high`, the number of `videos` counted, and `k`.
 
     Raises:
         InputError: as `knn_scores`, or no query has a label.
@@ -183,13 +183,17 @@ def knn_accuracy(
     correct = int((scores.argmax(axis=1) == truth).sum())
     best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
     voted = np.take_along_axis(scores, best, 1) > 0  # a class without a vote is no guess
+    among = int(((best == truth[:, None]) & voted).any(axis=1).sum())
     videos = int(known.sum())
     low, high = wilson_interval(correct, videos)
+    low5, high5 = wilson_interval(among, videos)
     return {
         "top1": correct / videos,
-        "top5": float(((best == truth[:, None]) & voted).any(axis=1).mean()),
+        "top5": among / videos,
         "top1_low": low,
         "top1_high": high,
+        "top5_low": low5,
+        "top5_high": high5,
         "videos": videos,
         "k": k,
     }

@@ -17,6 +17,9 @@ _SETTINGS = (
 ).split()
 
 
+TOP_5 = " top 5"  # behind a column's name: how often the class was among five
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """A line of a run's results.jsonl.
@@ -27,6 +30,7 @@ class Finding:
         data: its data.json.
         kind: of evaluation.
         values: the line's.
+        when: when the run was last evaluated, and number of the line: the larger is the newer.
     """
 
     folder: Path
@@ -34,6 +38,7 @@ class Finding:
     data: dict
     kind: str
     values: dict
+    when: tuple[int, int] = (0, 0)
 
     @property
     def second(self) -> str:
@@ -62,9 +67,10 @@ def gather(places: Sequence[str]) -> list[Finding]:
         for file in sorted(Path(place).rglob(results.FILE)):
             folder = file.parent
             run, data = workdir.read_flags(folder), workdir.read_data(folder)
-            for values in results.read(folder):
+            changed = file.stat().st_mtime_ns
+            for line, values in enumerate(results.read(folder)):
                 values = {"label_column": "label", **values}  # older lines do not say
-                found.append(Finding(folder, run, data, values["kind"], values))
+                found.append(Finding(folder, run, data, values["kind"], values, (changed, line)))
     if not found:
         raise InputError(
             f"--workdirs={','.join(places)}: no {results.FILE} in there; evaluate runs first, such "
@@ -76,6 +82,7 @@ def gather(places: Sequence[str]) -> list[Finding]:
 def settings(found: Finding) -> dict[str, str]:
     """What the evaluation was made with, as text."""
     kept = {name: found.values[name] for name in _SETTINGS if name in found.values}
+    kept |= found.values.get("learning", {})
     return {name: str(value) for name, value in {**kept, "second": found.second}.items()}
 
 
@@ -87,7 +94,8 @@ def latest(findings: Iterable[Finding]) -> list[Finding]:
     kept: dict[tuple, Finding] = {}
     for found in findings:
         same = tuple(sorted(settings(found).items()))
-        key = (found.folder.resolve(), found.kind, found.values.get("fingerprint"), same)
+        of = (found.values.get("fingerprint"), found.values.get("second_workdir"))
+        key = (found.folder.resolve(), found.kind, *of, same)
         if key in kept and found.kind == "readout":
             before = kept[key].values
             if before.get("step") == found.values.get("step"):
@@ -101,16 +109,22 @@ def measures(found: Finding) -> dict[str, dict[str, float]]:
     """What is shown of an evaluation: column -> `top1` and its interval, 0 to 1."""
     values = found.values
     if found.kind == "readout":
-        return values["taps"]
+        taps = values["taps"]
+        return {**taps, **{tap + TOP_5: _top5(x) for tap, x in taps.items() if "top5" in x}}
     if found.kind == "retrieval":
         shown = {f"recall at {k}": {"top1": values[f"class_recall_at_{k}"]} for k in AT}
         for end in ("low", "high"):
             shown["recall at 1"][f"top1_{end}"] = values[f"class_recall_at_1_{end}"]
         return {**shown, "mean average precision": {"top1": values["map"]}}
     if found.kind == "knn":
-        return {f"{values['k']}-NN": values, f"{values['k']}-NN top 5": {"top1": values["top5"]}}
-    shown = {"top-1": values, "top-5": {"top1": values["top5"]}}
+        return {f"{values['k']}-NN": values, f"{values['k']}-NN{TOP_5}": _top5(values)}
+    shown = {"top-1": values, "top-5": _top5(values)}
     if "best_top1" in values:
         best = {f"top1{end}": values.get(f"best_top1{end}") for end in ("", "_low", "_high")}
         shown["top-1 at its best"] = best
     return shown
+
+
+def _top5(values: dict) -> dict[str, float | None]:
+    """The accuracy of five as another's `top1`; older results have no interval of it."""
+    return {f"top1{end}": values.get(f"top5{end}") for end in ("", "_low", "_high")}

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import csv
 import functools
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from vie_tf import workdir
 from vie_tf.errors import InputError
-from vie_tf.models.families import FAMILIES
 from vie_tf.report.findings import Finding
+from vie_tf.report.names import BASELINES, NETWORKS, data_set, model
 
 TITLES = {
     "1": "Linear read-outs",
@@ -24,19 +23,14 @@ TITLES = {
     "4": "VIE-Single on the frames of the others",
     "5": "Networks supervised on Kinetics, read out on ImageNet",
 }
-# As a folder's or file's name has it, and the number of classes.
-DATA = {
-    "Kinetics": ("kinetics|k400", 400),
-    "ImageNet": ("imagenet|ilsvrc", 1000),
-    "UCF101": ("ucf", 101),
-    "HMDB51": ("hmdb", 51),
-}
-_NAMES = {"single": "Single", "resnet3d": "3DResNet", "trn": "TRN", "slow": "Slow"}
-_NAMES["slowfast"] = "Slowfast"
-_STREAMS = {"slow": "S", "slowfast": "SF"}
-_BINS = {130: "2bin", 52: "5bin"}
-_STARTS = {"scratch": "Scratch", "vie": "VIE", "ir": "VIE (IR)", "supervised": "Supervised"}
 _AUGMENTATIONS = {"multi_scale": "Multi-scale", "colour_noise": "Color-noise"}
+# The paper quotes the baselines from elsewhere: of which row ours are put beside.
+QUOTED = {
+    "ResNet18, OPN": "AlexNet, OPN",
+    "3DResNet, 3DRotNet": "3DResNet, 3DRotNet (RGB)",
+}
+# A number that is garbled in the paper's text.
+UNREADABLE = ("SlowFast, Scratch", "Color-noise HMDB51")
 
 
 @functools.cache
@@ -50,58 +44,11 @@ def numbers() -> dict[str, dict[str, dict[str, str]]]:
     return tables
 
 
-def model(found: Finding) -> str:
-    """A network's name, the paper's where it has one; how it departs from the paper's is added."""
-    run, frames_of = found.run, found.values.get("frames_of")
-    family = run["family"].split("+")[0]
-    name = _NAMES.get(family, family)
-    stream = f"VIE-TwoStream-{_STREAMS.get(found.second, found.second)}"
-    fine_tuned = run.get("mode") == "finetune"
-    if fine_tuned:
-        name = {"Single": "ResNet18", "Slowfast": "SlowFast"}.get(name, name)
-        start = str(found.values.get("start"))
-        name = f"{stream if found.second else name}, {_STARTS.get(start, start)}"
-    elif run["loss"] == "supervised":
-        name = f"Supervised-{name}"
-    elif run.get("steps") == "0":
-        name = "Random" if family == "single" else f"Random-{name}"
-    elif found.second:
-        name = stream
-    elif frames_of:
-        name = f"{_NAMES.get(frames_of, frames_of).replace('Slowfast', 'Sf')}-Input-Single"
-    else:
-        name = f"VIE-{name}"
-    if (share := float(run.get("subset", 1))) < 1:
-        name = f"{100 * share:g}%-{name}"
-    if bins := int(run.get("bin_frames", 0)):
-        name = f"{_BINS.get(bins, f'{bins}-frame-bin')}-{name}"
-    if run["loss"] in ("ir", "la") and run.get("steps") != "0":
-        name += f" ({run['loss'].upper()})"
-    kind = FAMILIES.get(found.second or family)
-    usual = {"depth": "18", "image_size": str(kind.image_size) if kind else "", "flip": "True"}
-    if not fine_tuned:
-        usual["augmentation"] = "colour_noise"
-    if not frames_of:
-        usual["frame_interval"] = ""
-    for flag, value in usual.items():
-        if run.get(flag, value) not in (value, "None"):
-            name += f" --{flag}={run[flag]}"
-    return name
-
-
-def data_set(path: str, classes: int | None) -> str:
-    """Which of the paper's data sets this is by its name and number of classes; '' for none."""
-    for name, (pattern, number) in DATA.items():
-        if re.search(pattern, path.lower()) and classes in (None, number):
-            return name
-    return ""
-
-
-def cells(found: Finding) -> Iterator[tuple[str, str, str, dict[str, float]]]:
+def cells(found: Finding) -> Iterator[tuple[str, str, str, str]]:
     """The cells of the paper's tables that a result fills.
 
     Yields:
-        Table, row, column, and `top1` with its interval `top1_low` and `top1_high`, 0 to 1.
+        Table, row, column, and which of the result's measures (`findings.measures`) is put there.
     """
     values = found.values
     if found.kind in ("finetune", "supervised"):
@@ -110,48 +57,73 @@ def cells(found: Finding) -> Iterator[tuple[str, str, str, dict[str, float]]]:
     elif found.kind == "readout" and not values.get("cached"):
         data = data_set(values["data"], values.get("classes"))
         name = model(found)
-        if data in ("Kinetics", "ImageNet") and (name == "Random" or _of_kinetics(found.data)):
+        if data in ("Kinetics", "ImageNet") and (name == "Random" or _both_streams(found)):
             name = name.replace("Supervised-Slowfast", "Supervised-SlowFast")
             yield from _read_out(name, data, values["taps"])
 
 
-def _read_out(name: str, data: str, taps: dict) -> Iterator[tuple[str, str, str, dict]]:
-    for tap in ("conv3", "conv4", "conv5"):
+def _read_out(name: str, data: str, taps: dict) -> Iterator[tuple[str, str, str, str]]:
+    for layer in ("conv3", "conv4", "conv5"):
         for table, rows in numbers().items():
-            column = f"{data} {tap.capitalize()}"
-            # The authors average the last map of their supervised networks.
-            seen = taps.get("conv5-avg") if table == "5" and tap == "conv5" else None
-            seen = seen or taps.get(tap)
-            if seen and column in rows.get(name, {}):
-                yield table, name, column, seen
+            # The authors average the last map of their supervised networks, but of the TRN.
+            averaged = table == "5" and layer == "conv5" and name != "Supervised-TRN"
+            tap = f"{layer}-avg" if averaged else layer
+            column = f"{data} {layer.capitalize()}"
+            if tap in taps and column in rows.get(name, {}):
+                yield table, name, column, tap
 
 
-def _fine_tuned(found: Finding, data: str) -> Iterator[tuple[str, str, str, dict]]:
-    row = model(found)
-    column = f"{_AUGMENTATIONS.get(found.values.get('augmentation'))} {data}"
-    if found.values.get("start") != "scratch":
-        try:
-            if not _of_kinetics(workdir.read_data(Path(found.run.get("start_from", "")))):
+def _fine_tuned(found: Finding, data: str) -> Iterator[tuple[str, str, str, str]]:
+    row, start = model(found), found.values.get("start")
+    folders = (found.run.get("start_from"), found.run.get("second_workdir"))
+    if start != "scratch":
+        for family, folder in zip(found.run["family"].split("+"), folders):
+            if not _is(folder, _started(start, family)):
                 return
-        except InputError:  # it is gone, so nobody knows
-            return
+    if row in QUOTED:
+        row, column = QUOTED[row], data
+    else:
+        column = f"{_AUGMENTATIONS.get(found.values.get('augmentation'))} {data}"
     if column in numbers()["2"].get(row, {}) or (row, column) == UNREADABLE:
-        yield "2", row, column, found.values
+        yield "2", row, column, "top-1"
 
 
-# A number that is garbled in the paper's text.
-UNREADABLE = ("SlowFast, Scratch", "Color-noise HMDB51")
+def _started(start: str, family: str) -> str:
+    """What the paper's network is called that fine-tuning of a family starts from."""
+    if start in BASELINES:
+        return BASELINES[start][0]
+    return f"{'Supervised' if start == 'supervised' else 'VIE'}-{NETWORKS.get(family)}"
 
 
-def _twins(found: Finding, data: str) -> Iterator[tuple[str, str, str, dict]]:
+def _twins(found: Finding, data: str) -> Iterator[tuple[str, str, str, str]]:
     twin = model(found).removeprefix("Supervised-")
     for row in (f"VIE-{twin}", f"VIE-{twin} (IR)"):
-        if data == "Kinetics" and found.values.get("start", "scratch") == "scratch":
-            if "Super." in numbers()["1"].get(row, {}):
-                yield "1", row, "Super.", found.values
+        if data == "Kinetics" and "Super." in numbers()["1"].get(row, {}):
+            yield "1", row, "Super.", "top-1"
 
 
-def _of_kinetics(data: dict) -> bool:
-    """Whether a run was trained on Kinetics, by its data.json; an imported one was, by its code."""
-    where = str(data.get("data", ""))
-    return where.startswith("the imported checkpoint") or data_set(where, None) == "Kinetics"
+def _both_streams(found: Finding) -> bool:
+    """Whether the network that is read out, and the one beside it, were trained as the paper's."""
+    second = found.values.get("second_workdir")
+    beside = not second or _is(second, f"VIE-{NETWORKS.get(found.second)}")
+    return _as_the_papers(found.run, found.data) and beside
+
+
+def _is(folder: str | None, name: str) -> bool:
+    """Whether the run in a folder is the paper's of that name; one that is gone is not."""
+    place = Path(folder or "")
+    try:
+        run, data = workdir.read_flags(place), workdir.read_data(place)
+    except InputError:
+        return False
+    return model(Finding(place, run, data, "", {})) == name and _as_the_papers(run, data)
+
+
+def _as_the_papers(run: dict[str, str], data: dict) -> bool:
+    """Whether a run was trained on Kinetics, from scratch or from the paper's VIE-Single.
+
+    By its flags.txt and data.json; one that was imported was, by its code.
+    """
+    where, classes = str(data.get("data", "")), len(data.get("label_names", [])) or None
+    known = where.startswith("the imported checkpoint") or data_set(where, classes) == "Kinetics"
+    return known and (not run.get("start_from") or _is(run["start_from"], "VIE-Single"))

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vie_tf import plots
-from vie_tf.report import paper
-from vie_tf.report.findings import Finding
+from vie_tf.report.findings import TOP_5, Finding
+from vie_tf.report.names import model
 from vie_tf.report.tables import Table
 from vie_tf.report.text import KINDS
 
@@ -29,7 +29,10 @@ def pictures(
     for (data, kind), table in tables.items():
         shown = {r: {c: cell.values for c, cell in cells.items()} for r, cells in table.items()}
         if kind == "readout":
-            layers[data] = shown
+            layers[data] = {
+                row: {tap: x for tap, x in cells.items() if not tap.endswith(TOP_5)}
+                for row, cells in shown.items()
+            }
         else:  # the first column is that of the nearest or most probable
             first = {row: next(iter(cells.values())) for row, cells in shown.items()}
             networks[f"{KINDS.get(kind, kind)}: {data}"] = first
@@ -44,7 +47,7 @@ def pictures(
         for title, points in plots.accuracy_curves(str(found.folder / "metrics.jsonl")).items():
             if len(points) > 1:
                 panel = steps.setdefault(f"{title} while training: {', '.join(what)}", {})
-                panel.setdefault(paper.model(found), []).append(points)
+                panel.setdefault(model(found), []).append(points)
     drawn = []
     for draw, panels in (
         (plots.by_layer, layers),

@@ -8,14 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vie_tf import workdir
-from vie_tf.config import FLAGS, RUN
-from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.report import paper
-from vie_tf.report.findings import Finding, measures, settings
-
-# Flags that do not tell two runs apart as experiments, or are told otherwise.
-_SAME = {*workdir.FREE, "seed", "start_from", "second_workdir", "label_column"} - {"steps"}
+from vie_tf.report.experiment import experiment
+from vie_tf.report.findings import TOP_5, Finding, measures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,20 +51,39 @@ def cell(found: Sequence[tuple[Finding, dict[str, float]]]) -> Cell:
     return Cell(values, interval, tuple(finding for finding, _ in found))
 
 
-def in_the_paper(findings: Iterable[Finding]) -> tuple[dict[str, Table], list[Finding]]:
-    """The paper's tables as far as runs fill them, by their number; and what is in none of them."""
-    filled: dict[tuple, list] = {}
-    rest = []
+def in_the_paper(findings: Sequence[Finding]) -> tuple[dict[str, Table], list[Finding]]:
+    """The paper's tables as far as runs fill them, by their number; and what is in none of them.
+
+    A cell is of one experiment, the newest; what else would fill it is left to the other tables.
+    """
+    filled: dict[tuple, dict[tuple, list]] = {}
     for found in findings:
-        places = list(paper.cells(found))
-        for table, row, column, values in places:
-            filled.setdefault((table, row, column), []).append((found, values))
-        if not places:
-            rest.append(found)
+        evaluated = [str(found.values.get(name)) for name in ("fingerprint", "label_column")]
+        alike = (*evaluated, *sorted(experiment(found).items()))
+        for table, row, column, measure in paper.cells(found):
+            groups = filled.setdefault((table, row, column), {})
+            groups.setdefault(alike, []).append((found, measure))
     tables: dict[str, Table] = {}
-    for (table, row, column), values in sorted(filled.items(), key=lambda item: item[0][0]):
-        tables.setdefault(table, {}).setdefault(row, {})[column] = cell(values)
-    return tables, rest
+    shown: dict[int, set[str]] = {}
+    for (table, row, column), groups in sorted(filled.items(), key=lambda item: item[0][0]):
+        newest = max(groups.values(), key=lambda group: max(found.when for found, _ in group))
+        own = tables.setdefault(table, {}).setdefault(row, {})
+        for more in ("", TOP_5):
+            there = [(found, measures(found).get(measure + more)) for found, measure in newest]
+            if all(values for _, values in there):
+                own[column + more] = cell(there)
+        for found, measure in newest:
+            shown.setdefault(id(found), set()).add(measure)
+    rest = [_without(found, shown.get(id(found), set())) for found in findings]
+    return tables, [found for found in rest if found]
+
+
+def _without(found: Finding, shown: set[str]) -> Finding | None:
+    """What is left of a result, some measures of which are shown: other taps of a read-out."""
+    if not shown:
+        return found
+    taps = {tap: x for tap, x in found.values.get("taps", {}).items() if tap not in shown}
+    return dataclasses.replace(found, values={**found.values, "taps": taps}) if taps else None
 
 
 def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
@@ -88,7 +102,7 @@ def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
         groups.setdefault((fingerprint, labels, found.kind), []).append(found)
     tables = {}
     for (fingerprint, labels, kind), group in groups.items():
-        keys = [_experiment(found) for found in group]
+        keys = [experiment(found) for found in group]
         rows: dict[str, list[Finding]] = {}
         for found, key in zip(group, keys):
             alike = [other for other in keys if other["name"] == key["name"]]
@@ -106,17 +120,3 @@ def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
         which = "" if labels == "label" else f", {labels}"
         tables[names[fingerprint] + which, kind] = table
     return tables
-
-
-def _experiment(found: Finding) -> dict[str, str]:
-    """What makes two results those of different experiments, but for the seed."""
-    # A run from before there was a flag had what is its default now.
-    run = {name: workdir.text(FLAGS[name].default) for name in RUN} | found.run
-    run = {name: value for name, value in run.items() if name not in _SAME}
-    usual = AUGMENTATIONS[run["augmentation"]].colour.strengths
-    if run["colour_noise"] == workdir.text(usual):  # which the augmentation tells
-        run["colour_noise"] = ""
-    trained_on = {"trained on": str(found.data.get("fingerprint"))}
-    own = ("k", "start", "label_column")
-    how = {name: value for name, value in settings(found).items() if name not in own}
-    return {"name": paper.model(found), **run, **trained_on, **how}

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from vie_tf.report import paper
+from vie_tf.report.findings import TOP_5
+from vie_tf.report.names import model
 from vie_tf.report.tables import Cell, Table
 
 KINDS = {
@@ -34,10 +36,12 @@ def markdown(tables: dict[str, Table], plain: dict[tuple[str, str], Table]) -> s
         lines += [f"Of the paper's tables, no run fills {', '.join(missing)}.", ""]
     for name, table in tables.items():
         lines += [f"## Table {name} of the paper: {paper.TITLES[name]}", ""]
-        lines += _paper_lines(paper.numbers()[name], table) + [""] + _sources(table) + [""]
+        lines += [*_paper_lines(paper.numbers()[name], table), ""]
+        lines += [*_sources(table, aside=TOP_5), ""]
     for (data, kind), table in plain.items():
         lines += [f"## {KINDS.get(kind, kind)}: {data}", ""]
         columns = list(dict.fromkeys(column for row in table.values() for column in row))
+        columns.sort(key=lambda column: column.endswith(TOP_5))
         body = [[row, *(cells.get(x, "") for x in columns)] for row, cells in table.items()]
         lines += _rows(["", *columns], body)
         lines += ["", *_sources(table), ""]
@@ -60,19 +64,27 @@ def _rows(head: Sequence[str], body: Iterable[Sequence]) -> list[str]:
     return ["| " + " | ".join(str(x).replace("|", "\\|") for x in line) + " |" for line in lines]
 
 
-def _sources(table: Table) -> list[str]:
-    """Which runs a table is of, and how long they were trained."""
+def _sources(table: Table, aside: str = "") -> list[str]:
+    """Which runs a table is of, and how long they were trained.
+
+    Args:
+        table: whose rows are told.
+        aside: how the columns end that the table does not show, and that are told here.
+    """
     lines = []
     for row, columns in table.items():
-        runs = {}
-        for part in columns.values():
+        runs, others = {}, []
+        for column, part in columns.items():
+            if aside and column.endswith(aside):
+                others.append(f"{column} {part}")
             for found in part.findings:
                 values = found.values
+                quoted = f"ours is {model(found)}, " if row in paper.QUOTED.values() else ""
                 runs[str(found.folder)] = (
-                    f"{found.folder} (seed {found.run.get('seed')}, step {values.get('step')}, "
-                    f"{values.get('videos')} test videos)"
+                    f"{found.folder} ({quoted}seed {found.run.get('seed')}, step "
+                    f"{values.get('step')}, {values.get('videos')} test videos)"
                 )
-        lines.append(f"* {row}: {'; '.join(runs.values())}")
+        lines.append(f"* {row}: {'; '.join(runs.values())}" + "".join(f"; {x}" for x in others))
     return lines
 
 

@@ -1,0 +1,283 @@
+"""A mean in a report is over seeds alone, and a cell of the paper's tables has the paper's run."""
+
+import os
+import re
+
+import pytest
+from reported import VIE, filled, fine_tuned, read_out, run_of
+
+from vie_tf.evaluation import results
+from vie_tf.report import findings, names, tables, text
+
+CONV5 = ("1", "VIE-Single", "Kinetics Conv5")
+
+
+def report(folder):
+    """The paper's tables and the others of what is in a folder."""
+    papers, rest = tables.in_the_paper(findings.latest(findings.gather([str(folder)])))
+    return papers, tables.others(rest)
+
+
+def rows(plain):
+    """Of all other tables: row -> column -> values."""
+    return {
+        row: {column: found.values for column, found in columns.items()}
+        for table in plain.values()
+        for row, columns in table.items()
+    }
+
+
+def dated(folder, seconds):
+    """Lets a run have been evaluated at a time."""
+    os.utime(folder / results.FILE, (seconds, seconds))
+
+
+def test_a_cell_is_of_the_newest_experiment(tmp_path):
+    long = {"steps": 600000, "clips": 5, "learning": {"batch_size": "128", "lr_plateau": ""}}
+    short, one = {**long, "steps": 1000}, {**long, "clips": 1}
+    other = {**long, "learning": {"batch_size": "64", "lr_plateau": ""}}
+    for seed in (0, 1):
+        run = run_of(tmp_path / f"seed {seed}", "kinetics", *VIE, f"--seed={seed}")
+        read_out(run, "kinetics", more={**one, "seed": seed}, conv4=0.2, conv5=0.3)
+        read_out(run, "kinetics", more={**other, "seed": seed}, conv5=0.29)
+        read_out(run, "kinetics", more={**short, "seed": seed}, conv5=0.05)
+        read_out(run, "kinetics", more={**long, "seed": seed}, conv5=0.44 + seed / 100)
+    papers, plain = report(tmp_path)
+    assert filled(papers)[CONV5] == (0.44, 0.45)
+    assert filled(papers)[("1", "VIE-Single", "Kinetics Conv4")] == (0.2, 0.2)
+    found = {row: columns["conv5"] for row, columns in rows(plain).items()}
+    assert sorted(found.values()) == [(0.05, 0.05), (0.29, 0.29), (0.3, 0.3)]
+    assert all("conv4" not in columns for columns in rows(plain).values())
+    (row,) = [row for row in found if found[row][0] == 0.05]
+    assert row.startswith("VIE-Single ") and "--readout steps=1000" in row and "--clips=5" in row
+    # Of two runs the newer one's, whatever they are called.
+    run = run_of(tmp_path / "again", "kinetics", *VIE, "--clusters=4000")
+    read_out(run, "kinetics", more=long, conv5=0.4)
+    for name, seconds in (("seed 0", 100), ("seed 1", 200), ("again", 300)):
+        dated(tmp_path / name, seconds)
+    assert filled(report(tmp_path)[0])[CONV5] == (0.4,)
+    dated(tmp_path / "seed 0", 400)
+    assert filled(report(tmp_path)[0])[CONV5] == (0.44, 0.45)
+
+
+def test_a_run_that_was_evaluated_earlier_is_no_other_seed(tmp_path):
+    for seed, step in ((0, 7), (1, 9)):
+        run = run_of(tmp_path / f"{seed}", "digits", *VIE, f"--seed={seed}")
+        read_out(run, "digits", more={"step": step}, conv5=0.4 + seed / 10)
+    assert rows(report(tmp_path)[1]) == {
+        "VIE-Single --step=7": {"conv5": (0.4,), "conv5 top 5": (1.0,)},
+        "VIE-Single --step=9": {"conv5": (0.5,), "conv5 top 5": (1.0,)},
+    }
+
+
+def test_a_test_that_was_repeated_with_other_clips(tmp_path):
+    for seed in (0, 1):
+        run_of(tmp_path / f"vie {seed}", "kinetics", *VIE, f"--seed={seed}")
+        run, seeded = tmp_path / f"tuned {seed}", (f"--seed={seed}",)
+        from_vie = {"start_from": f"vie {seed}"}
+        fine_tuned(run, "ucf101", "vie", "multi_scale", 101, *seeded, **from_vie, top1=0.5, clips=5)
+        again = {**findings.gather([str(run)])[0].values, "clips": 0, "top1": 0.6}
+        results.append(run, "finetune", {k: v for k, v in again.items() if k != "kind"})
+    papers, plain = report(tmp_path)
+    # The seeds' starts differ in their seed too.
+    assert filled(papers) == {("2", "ResNet18, VIE", "Multi-scale UCF101"): (0.6, 0.6)}
+    assert rows(plain)["ResNet18, VIE"]["top-1"] == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("data", ["ucf101", "digits"])
+def test_other_starts_are_other_experiments(tmp_path, data):
+    """In the paper's table and outside of it."""
+    starts = {
+        "plain": ["kinetics"],
+        "share": ["kinetics", "--subset=0.3"],
+        "bins": ["kinetics", "--bin_frames=52"],
+        "untrained": ["kinetics", "--steps=0"],
+        "unmirrored": ["kinetics", "--noflip"],
+        "elsewhere": ["kinetics700"],
+    }
+    for number, (start, (of, *words)) in enumerate(starts.items()):
+        run_of(tmp_path / start, of, *VIE, *words)
+        run = tmp_path / f"tuned from {start}"
+        classes = 101 if data == "ucf101" else 10
+        top1 = 0.1 * (number + 1)
+        words = (f"--seed={number}", "--image_size=224")
+        fine_tuned(run, data, "vie", "multi_scale", classes, *words, start_from=start, top1=top1)
+        values = {"data": data, "fingerprint": data, "step": 3, "top1": top1, "k": 5, "top5": 1}
+        results.append(run, "knn", values)
+    papers, plain = report(tmp_path)
+    if data == "ucf101":
+        assert filled(papers) == {("2", "ResNet18, VIE", "Multi-scale UCF101"): (0.1,)}
+    else:
+        assert not papers
+    tops = [x for row in rows(plain).values() for name, x in row.items() if name == "top-1"]
+    assert len(tops) == (5 if data == "ucf101" else 6) and all(len(x) == 1 for x in tops)
+    near = {row: x["5-NN"] for row, x in rows(plain).items() if "5-NN" in x}
+    assert len(near) == 6 and any("--start subset=0.3" in row for row in near)
+
+
+def test_how_far_the_start_was_trained(tmp_path):
+    run_of(tmp_path / "vie", "digits", *VIE)
+    for seed, step in ((0, 100), (1, 200)):
+        run = tmp_path / f"tuned {seed}"
+        fine_tuned(run, "digits", "vie", "multi_scale", 10, f"--seed={seed}", top1=0.5)
+        file = run / "data.json"
+        file.write_text(file.read_text().replace("{", f'{{"start": "vie", "start_step": {step}, '))
+    assert sorted(rows(report(tmp_path)[1])) == [
+        "ResNet18, VIE --start step=100",
+        "ResNet18, VIE --start step=200",
+    ]
+
+
+def test_a_second_stream_is_the_papers_too(tmp_path):
+    run = run_of(tmp_path / "single", "kinetics", *VIE)
+    for name, words in {"slow": [], "share": ["--subset=0.3"]}.items():
+        second = run_of(tmp_path / name, "kinetics", "--family=slow", "--loss=vie", *words)
+        accuracy = 0.47 if name == "slow" else 0.3
+        read_out(run, "kinetics", more={"second_workdir": str(second)}, conv5=accuracy)
+    papers, plain = report(tmp_path)
+    assert filled(papers) == {("1", "VIE-TwoStream-S", "Kinetics Conv5"): (0.47,)}
+    assert rows(plain)["VIE-TwoStream-S"]["conv5"] == (0.3,)
+
+
+def test_an_evaluations_flag_is_not_the_runs(tmp_path):
+    """Runs that differ in a flag that evaluations have too."""
+    for loss in (0.07, 0.2):
+        run = run_of(tmp_path / f"{loss}", "digits", *VIE, f"--temperature={loss}")
+        values = {"data": "digits", "fingerprint": "f", "top1": loss, "top5": 1, "temperature": 0.1}
+        results.append(run, "knn", {**values, "k": 5})
+    assert {row: x["5-NN"] for row, x in rows(report(tmp_path)[1]).items()} == {
+        "VIE-Single --temperature=0.07": (0.07,),
+        "VIE-Single --temperature=0.2": (0.2,),
+    }
+
+
+OPN = ("--family=opn", "--loss=order", "--augmentation=opn")
+ROTATION = ("--family=rotnet3d", "--loss=rotation", "--augmentation=rotnet")
+
+
+@pytest.mark.parametrize(
+    "words, name",
+    [
+        (OPN, "OPN"),
+        (ROTATION, "3DRotNet"),
+        (["--family=trn", *OPN[1:]], "OPN-TRN"),
+        (["--family=resnet3d", *ROTATION[1:]], "3DRotNet-3DResNet"),
+        (["--family=trn", "--loss=order"], "OPN-TRN --augmentation=colour_noise"),
+        ([*VIE, "--steps=0"], "Random"),
+        (["--family=single", "--loss=supervised", "--steps=0"], "Random"),
+        (["--family=rotnet3d", "--loss=vie"], "VIE-rotnet3d"),
+    ],
+)
+def test_names_of_networks(tmp_path, words, name):
+    run = run_of(tmp_path / "run", "kinetics", *words)
+    read_out(run, "digits", conv5=0.4)
+    (found,) = findings.gather([str(tmp_path)])
+    assert names.model(found) == name
+    if name != "Random":
+        read_out(run, "kinetics", conv5=0.4)
+        assert not report(tmp_path)[0]
+
+
+def test_baselines_beside_those_that_the_paper_quotes(tmp_path):
+    run_of(tmp_path / "opn", "kinetics", *OPN)
+    run_of(tmp_path / "rotnet", "kinetics", *ROTATION)
+    words = ("--image_size=224",)
+    fine_tuned(
+        tmp_path / "a", "ucf101", "order", "multi_scale", 101, *words, start_from="opn", top1=0.5
+    )
+    words = ("--family=rotnet3d",)
+    fine_tuned(
+        tmp_path / "b", "hmdb51", "rotation", "rotnet", 51, *words, start_from="rotnet", top1=0.3
+    )
+    papers, plain = report(tmp_path)
+    assert filled(papers) == {
+        ("2", "AlexNet, OPN", "UCF101"): (0.5,),
+        ("2", "3DResNet, 3DRotNet (RGB)", "HMDB51"): (0.3,),
+    }
+    said = text.markdown(papers, plain)
+    assert re.search(r"\| AlexNet, OPN \|.* 56.3 \| 50.0 \| 22.1 \|  \|", said)
+    assert "(ours is ResNet18, OPN, seed 0" in said
+
+
+def test_the_papers_trn_starts_from_vie_single(tmp_path):
+    for name, words in {"vie": [], "share": ["--subset=0.3"]}.items():
+        run_of(tmp_path / name, "kinetics", *VIE, *words)
+        words = ("--family=trn", "--loss=la", f"--start_from={tmp_path / name}")
+        run = run_of(tmp_path / f"trn {name}", "kinetics", *words, start="vie", start_step=7)
+        read_out(run, "kinetics", conv5=0.45 if name == "vie" else 0.3)
+    words = (*VIE, f"--start_from={tmp_path / 'vie'}")
+    again = run_of(tmp_path / "again", "kinetics", *words, start="supervised", start_step=7)
+    read_out(again, "kinetics", conv5=0.2)
+    papers, plain = report(tmp_path)
+    assert filled(papers) == {("1", "VIE-TRN", "Kinetics Conv5"): (0.45,)}
+    assert {row: x["conv5"] for row, x in rows(plain).items()} == {
+        "VIE-TRN": (0.3,),
+        "VIE-Single, from Supervised": (0.2,),
+    }
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("/data/kinetics400", "Kinetics"),
+        ("/data/Kinetics-400/", "Kinetics"),
+        ("kinetics", "Kinetics"),
+        ("s3://bucket/k400.csv", "Kinetics"),
+        ("/home/me/kinetics-project/ucf101", "UCF101"),
+        ("/data/kinetics700", ""),
+        ("/data/kinetics600.csv", ""),
+        ("/home/me/kinetics400/videos", ""),
+        ("/data/UCF101", "UCF101"),
+        ("/data/ucf50", ""),
+        ("/imagenet/places", ""),
+        ("/imagenet.csv", "ImageNet"),
+        ("/hmdb51", "HMDB51"),
+    ],
+)
+def test_names_of_data_sets(path, name):
+    assert names.data_set(path, None) == name
+    assert names.data_set(path, 7) == ""
+
+
+@pytest.mark.parametrize(
+    "trained, classes",
+    [("/home/me/kinetics-project/ucf101", 101), ("kinetics700", 700), ("kinetics", 700)],
+)
+def test_what_was_not_trained_on_the_papers_kinetics(tmp_path, trained, classes):
+    run = run_of(tmp_path / "run", trained, *VIE, classes=classes)
+    read_out(run, "kinetics", conv5=0.4)
+    assert not report(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    "family, taps, shown",
+    [
+        ("slow", {"conv5": 0.4}, None),
+        ("slow", {"conv5": 0.4, "conv5-avg": 0.3}, 0.3),
+        ("trn", {"conv5": 0.4, "conv5-avg": 0.3}, 0.4),
+        ("trn", {"conv5-avg": 0.3}, None),
+    ],
+)
+def test_conv5_of_supervised_networks(tmp_path, family, taps, shown):
+    run = run_of(tmp_path / "run", "kinetics", f"--family={family}", "--loss=supervised")
+    read_out(run, "imagenet", 1000, **taps)
+    papers, plain = report(tmp_path)
+    assert list(filled(papers).values()) == ([(shown,)] if shown else [])
+    left = {x for row in rows(plain).values() for name, (x,) in row.items() if "top 5" not in name}
+    assert left == set(taps.values()) - {shown}
+
+
+def test_top_5_of_read_outs(tmp_path):
+    run = run_of(tmp_path / "run", "kinetics", *VIE)
+    one = {"top1": 0.4, "top1_low": 0.3, "top1_high": 0.5}
+    one |= {"top5": 0.7, "top5_low": 0.6, "top5_high": 0.8}
+    older = {name: x for name, x in one.items() if name not in ("top5_low", "top5_high")}
+    for data, classes in (("kinetics", 400), ("digits", 10)):
+        read_out(run, data, classes, more={"taps": {"conv4": older, "conv5": one}})
+    papers, plain = report(tmp_path)
+    said = text.markdown(papers, plain)
+    assert "|  | conv4 | conv5 | conv4 top 5 | conv5 top 5 |" in said
+    assert "| VIE-Single | 40.0 (30.0–50.0) | 40.0 (30.0–50.0) | 70.0 | 70.0 (60.0–80.0) |" in said
+    assert "; Kinetics Conv4 top 5 70.0; Kinetics Conv5 top 5 70.0 (60.0–80.0)\n" in said
+    lines = text.comma_separated(papers, plain).splitlines()
+    assert any(x.startswith("Table 1,VIE-Single,Kinetics Conv5 top 5,,0.700000,0.6") for x in lines)

@@ -1,0 +1,61 @@
+"""What makes results those of one experiment: all but the seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vie_tf import workdir
+from vie_tf.config import FLAGS, RUN
+from vie_tf.data.augmentation import AUGMENTATIONS
+from vie_tf.errors import InputError
+from vie_tf.report.findings import Finding, settings
+from vie_tf.report.names import model
+
+# Flags that do not tell two runs apart as experiments, or are told otherwise.
+_SAME = {*workdir.FREE, "seed", "start_from", "second_workdir"} - {"steps"}
+_TOLD = ("k", "start", "label_column")  # by the column, the row's name and the table
+
+
+def experiment(found: Finding) -> dict[str, str]:
+    """What a result was made by and with: two that differ in nothing of it differ in their seeds.
+
+    The evaluated data are not in it. Where a run was evaluated with a flag of its own, its kind of
+    evaluation stands in front of that flag.
+    """
+    own = _trained(found.run, found.data)
+    how = {name: value for name, value in settings(found).items() if name not in _TOLD}
+    if found.kind in ("finetune", "supervised"):  # whose flags are the run's
+        how = {name: value for name, value in how.items() if name not in own}
+    else:
+        how = {f"{found.kind} {name}" if name in own else name: how[name] for name in how}
+    del own["steps"]  # it may have been evaluated before
+    step = {"step": str(found.values.get("step"))}
+    beside = _other(found.values.get("second_workdir"), "second")
+    return {"name": model(found), **own, **step, **how, **beside}
+
+
+def _trained(run: dict[str, str], data: dict) -> dict[str, str]:
+    """How a run came about, with those that it started from: its flags.txt and data.json."""
+    # A run from before there was a flag had what is its default now.
+    run = {name: workdir.text(FLAGS[name].default) for name in RUN} | run
+    kept = {name: value for name, value in run.items() if name not in _SAME}
+    if run["loss"] != "supervised":  # it has not seen them
+        del kept["label_column"]
+    usual = AUGMENTATIONS[run["augmentation"]].colour.strengths
+    if run["colour_noise"] == workdir.text(usual):  # which the augmentation tells
+        kept["colour_noise"] = ""
+    kept["trained on"] = str(data.get("fingerprint"))
+    kept["start step"] = str(data.get("start_step", 0))
+    starts = _other(run["start_from"], "start"), _other(run["second_workdir"], "second start")
+    return {**kept, **starts[0], **starts[1]}
+
+
+def _other(folder: str | None, what: str) -> dict[str, str]:
+    """How the run in a folder came about; of one that is gone, which it was."""
+    if not folder:
+        return {}
+    try:
+        run, data = workdir.read_flags(Path(folder)), workdir.read_data(Path(folder))
+    except InputError:
+        return {what: folder}
+    return {f"{what} {name}": value for name, value in _trained(run, data).items()}

@@ -1,0 +1,88 @@
+"""What networks and data sets are called in reports: as in the paper, where it has them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vie_tf.models.families import FAMILIES
+from vie_tf.report.findings import Finding
+
+# The whole name of a folder, or of a file without .csv, and the number of classes.
+DATA = {
+    "Kinetics": (r"kinetics|(kinetics|k)[-_ ]?400", 400),
+    "ImageNet": (r"imagenet([-_ ]?(1k|2012))?|ilsvrc([-_ ]?2012)?", 1000),
+    "UCF101": (r"ucf([-_ ]?101)?", 101),
+    "HMDB51": (r"hmdb([-_ ]?51)?", 51),
+}
+NETWORKS = {"single": "Single", "resnet3d": "3DResNet", "trn": "TRN", "slow": "Slow"}
+NETWORKS["slowfast"] = "Slowfast"
+# Of another objective than the paper's: its name, its own family and that one's augmentation.
+BASELINES = {"order": ("OPN", "opn", "opn"), "rotation": ("3DRotNet", "rotnet3d", "rotnet")}
+_STREAMS = {"slow": "S", "slowfast": "SF"}
+_BINS = {130: "2bin", 52: "5bin"}
+_STARTS = {"scratch": "Scratch", "vie": "VIE", "ir": "VIE (IR)", "supervised": "Supervised"}
+_STARTS |= {loss: name for loss, (name, *_) in BASELINES.items()}
+
+
+def data_set(path: str, classes: int | None) -> str:
+    """Which of the paper's data sets this is by its name and number of classes; '' for none."""
+    called = re.sub(r"\.csv$", "", Path(path).name.lower())
+    for name, (pattern, number) in DATA.items():
+        if re.fullmatch(pattern, called) and classes in (None, number):
+            return name
+    return ""
+
+
+def model(found: Finding) -> str:
+    """A network's name, the paper's where it has one; how it departs from the paper's is added."""
+    run, loss = found.run, found.run["loss"]
+    family = run["family"].split("+")[0]
+    fine_tuned = run.get("mode") == "finetune"
+    name = _fine_tuned(found, family) if fine_tuned else _pretrained(found, family)
+    if (share := float(run.get("subset", 1))) < 1:
+        name = f"{100 * share:g}%-{name}"
+    if bins := int(run.get("bin_frames", 0)):
+        name = f"{_BINS.get(bins, f'{bins}-frame-bin')}-{name}"
+    start = found.data.get("start", "scratch")
+    as_trn = (family, loss, start) == ("trn", "la", "vie")  # the paper's goes on from VIE-Single
+    if loss in ("ir", "la") and run.get("steps") != "0" and not as_trn:
+        name += f" ({loss.upper()})"
+    if start != "scratch" and not fine_tuned and not as_trn:
+        name += f", from {_STARTS.get(start, start)}"
+    kind = FAMILIES.get(found.second or family)
+    usual = {"depth": "18", "image_size": str(kind.image_size) if kind else "", "flip": "True"}
+    if not fine_tuned:
+        usual["augmentation"] = BASELINES[loss][-1] if loss in BASELINES else "colour_noise"
+    if not found.values.get("frames_of"):
+        usual["frame_interval"] = ""
+    for flag, value in usual.items():
+        if run.get(flag, value) not in (value, "None"):
+            name += f" --{flag}={run[flag]}"
+    return name
+
+
+def _pretrained(found: Finding, family: str) -> str:
+    loss, frames_of = found.run["loss"], found.values.get("frames_of")
+    whose, own, _ = BASELINES.get(loss, ("VIE", "", ""))
+    if found.run.get("steps") == "0":
+        whose, own = "Random", "single"
+    elif loss == "supervised":
+        whose = "Supervised"
+    if found.second:
+        return f"{whose}-TwoStream-{_STREAMS.get(found.second, found.second)}"
+    if frames_of:
+        name = f"{NETWORKS.get(frames_of, frames_of).replace('Slowfast', 'Sf')}-Input-Single"
+        return name if whose == "VIE" else f"{whose}-{name}"
+    return whose if family == own else f"{whose}-{NETWORKS.get(family, family)}"
+
+
+def _fine_tuned(found: Finding, family: str) -> str:
+    start = str(found.values.get("start", found.data.get("start")))
+    name = NETWORKS.get(family, family)
+    name = {"Single": "ResNet18", "Slowfast": "SlowFast"}.get(name, name)
+    if (family, start) == ("rotnet3d", "rotation"):  # the same network on other frames
+        name = "3DResNet"
+    if found.second:
+        name = f"VIE-TwoStream-{_STREAMS.get(found.second, found.second)}"
+    return f"{name}, {_STARTS.get(start, start)}"
