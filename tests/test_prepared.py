@@ -131,11 +131,12 @@ def test_damaged_frame_is_an_error_that_names_the_video(folder, portable):
     second([0, 3])
     with pytest.raises(tf.errors.OpError) as caught:
         second([0, 1])
-    byte = index["start"][1] + index["offset"][6]
-    assert str(damage(caught.value)) == (
-        f"damaged frame in prepared video b.mp4 shard {folder}/frames-00000.tfrecord byte {byte}; "
-        "copy that file again, or prepare the videos again"
-    )
+    byte, shard = index["start"][1] + index["offset"][6], f"{folder}/frames-00000.tfrecord"
+    says = f"damaged frame in prepared video b.mp4 shard {shard} byte {byte}"
+    if portable:
+        says = f"a frame of prepared video b.mp4 cannot be read from shard {shard}"
+    again = "; copy that file again, or prepare the videos again"
+    assert str(damage(caught.value)) == says + again
 
 
 def test_labels_of_any_column(folder):

@@ -162,10 +162,11 @@ def test_interval_of_a_run():
 
 
 @pytest.mark.parametrize("name", SAMPLING)
-@pytest.mark.parametrize("n", [1, 15, 16, 17, 61, 64, 124, 125, 250])
-def test_consecutive_clips_follow_each_other(name, n):
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 32, 61, 64, 124, 125, 160, 250])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_consecutive_clips_follow_each_other(name, n, legacy):
     """All of them: none overlaps another, and no further one fits."""
-    sampling = SAMPLING[name]
+    sampling = dataclasses.replace(SAMPLING[name], legacy=legacy)
     clips = sampling.consecutive(tf.constant(n, tf.int64)).numpy()
     assert clips.shape[1:] == (sampling.frames,) and 0 <= clips.min() and clips.max() < n
     if isinstance(sampling, HalfSeconds):

@@ -189,7 +189,7 @@ flags.DEFINE_string(
 flags.DEFINE_integer(
     "max_unreadable",
     100,
-    "Clips that may be left out since their videos cannot be read; with more, training stops.",
+    "Videos that may be left out since they cannot be read; with more, training stops.",
     lower_bound=0,
 )
 

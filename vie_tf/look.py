@@ -16,6 +16,7 @@ from vie_tf.data.augmentation import Augmentation, colour_noise
 from vie_tf.data.frames import Frames
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, why_unreadable
+from vie_tf.errors import InputError
 from vie_tf.evaluation.retrieval import short
 
 ROWS = 4  # of videos
@@ -73,7 +74,10 @@ def first_looks(
 
     Returns:
         As many videos as fill a picture, or as there are, in the order in which they are trained.
-        One that cannot be read is left out, and a warning says so.
+        One of which either clip cannot be read is left out, and a warning says so.
+
+    Raises:
+        InputError: none is left.
     """
     count = min(ROWS * max(1, _ACROSS // sampling.frames), len(train))
 
@@ -84,20 +88,26 @@ def first_looks(
         return next(iter(batches))
 
     batch = trained(train)
-    read = batch["unreadable"].numpy() < 0
-    for row in batch["unreadable"].numpy()[~read]:
+    lost = batch["unreadable"].numpy()
+    rows = np.where(lost < 0, batch["index"].numpy(), lost)
+
+    def tested(videos: VideoSet) -> dict[str, tf.Tensor]:
+        batches = pipeline.test_batches(
+            videos, sampling, image_size, clips=1, batch_size=count, skip=True
+        )
+        return next(iter(batches))
+
+    plain = tested(train.subset(rows))
+    read = (lost < 0) & (plain["unreadable"].numpy() < 0)
+    for row in rows[~read]:
         logging.getLogger(__name__).warning("left out %s", why_unreadable(train, row))
-    rows = batch["index"].numpy()[read]
+    if not read.any():
+        raise InputError(f"none of {count} videos can be read; mend them, or copy them again")
+    drawn = train.subset(rows[read])
     noisy = colour_noise(batch["clip"], batch["seed"], augmentation.colour).numpy()
     noisy = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     augmented = map(Clip, noisy[read], _numbers(trained(_numbered(train))["clip"])[read])
-
-    def tested(videos: VideoSet) -> tf.Tensor:
-        batches = pipeline.test_batches(videos, sampling, image_size, clips=1, batch_size=count)
-        return next(iter(batches))["clip"]
-
-    drawn = train.subset(rows)
-    plain = map(Clip, tested(drawn).numpy(), _numbers(tested(_numbered(drawn))))
+    plain = map(Clip, plain["clip"].numpy()[read], _numbers(tested(_numbered(drawn))["clip"]))
     names = [*train.label_names, ""]
     labels = [names[label] for label in drawn.labels]
     return list(map(Look, drawn.ids, labels, drawn.frames.tolist(), plain, augmented))

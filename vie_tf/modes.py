@@ -54,7 +54,9 @@ def look(flags) -> None:
     sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     families.check(flags.depth, flags.image_size)
     pretext.check_family(flags.loss, flags.family)
-    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
+    videos = open_videos(
+        flags.data, flags.decoder, flags.label_column, flags.split_column, skips=True
+    )
     train, _, said = training_videos(flags, videos, sampling)
     print(said)
     settle(flags, len(train))

@@ -3,8 +3,8 @@
 A batch is a dict: `clip` uint8 [B, T, H, W, 3] (T is the sampling's `frames`), `index` int64 [B]
 (row of the set, and of the memory bank), `label` int64 [B] (-1 where unknown), `seed` int32 [B, 2]
 (of the colour noise). Crop, flip and colour are drawn once a clip: all its frames are alike.
-Training batches also have `unreadable` int64 [B]: the row of the video that should have stood there
-and could not be read, else -1.
+Training batches, and test batches that `skip`, also have `unreadable` int64 [B]: the row of the
+video that should have stood there and could not be read, else -1.
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ def test_batches(
     clips: int = TEST_CLIPS,
     batch_size: int = EVALUATION_BATCH,
     test: crops.TestCrops = crops.CENTRE,
+    skip: bool = False,
 ) -> tf.data.Dataset:
     """Batches of evenly spaced plain clips of each video, in order, videos slowest.
 
@@ -170,13 +171,14 @@ def test_batches(
         clips: of each video.
         batch_size: B. The last batch may be smaller: none of the N * clips is dropped.
         test: how the clips are cropped; each of several views is a clip, views fastest.
+        skip: whether a clip that cannot be read is black; otherwise it raises an error.
 
     Returns:
         Batches as above; the seeds are 0.
     """
     plan = _plain(_spaced(clips), image_size, lambda n: sampling.spaced(n, clips), test)
     count = len(videos) * clips * test.views
-    return _in_order(videos, sampling, image_size, count, batch_size, plan)
+    return _in_order(videos, sampling, image_size, count, batch_size, plan, skip)
 
 
 def all_clips(videos: VideoSet, sampling: Sampling) -> np.ndarray:
@@ -270,10 +272,12 @@ def _in_order(
     count: int,
     batch_size: int,
     plan: Callable,
+    skip: bool = False,
 ) -> tf.data.Dataset:
     """Batches of the clips at positions 0..count-1, the last one smaller."""
     positions = tf.data.Dataset.range(count)
-    return _clips(videos, sampling, image_size, positions, plan).batch(batch_size).prefetch(2)
+    clips = _clips(videos, sampling, image_size, positions, plan, skip)
+    return clips.batch(batch_size).prefetch(2)
 
 
 def _augmented(

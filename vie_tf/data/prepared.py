@@ -56,8 +56,12 @@ def is_begun(folder: str) -> bool:
     return files.size(os.path.join(folder, "journal.jsonl")) is not None
 
 
-def read_description(folder: str) -> dict[str, Any]:
+def read_description(folder: str, shards: bool = True) -> dict[str, Any]:
     """dataset.json of a prepared set, checked against the files beside it.
+
+    Args:
+        folder: of the set.
+        shards: whether the shards are checked too; otherwise see `wrong_shards`.
 
     Raises:
         InputError: other format or version, a shard or the index missing, cut off or too long.
@@ -79,13 +83,38 @@ def read_description(folder: str) -> dict[str, Any]:
         raise InputError(
             f"{folder}: {name!r} version {version}, this program reads version {VERSION}; {again}"
         )
+    checked = {file: size for file, size in sizes.items() if shards or not _is_shard(file)}
+    for file, what, _ in _wrong(folder, checked):
+        raise InputError(f"{folder}: {file} {what}; copy it again, or {again}")
+    return description
+
+
+def wrong_shards(folder: str, sizes: dict[str, int]) -> list[tuple[str, str, int]]:
+    """Shards that are missing, cut off or too long.
+
+    Args:
+        folder: of a prepared set.
+        sizes: bytes of each of its files, by its name.
+
+    Returns:
+        Name, what is wrong in words, bytes that are there.
+    """
+    return _wrong(folder, {file: size for file, size in sizes.items() if _is_shard(file)})
+
+
+def _is_shard(name: str) -> bool:
+    return name.endswith(".tfrecord")
+
+
+def _wrong(folder: str, sizes: dict[str, int]) -> list[tuple[str, str, int]]:
+    """As `wrong_shards`, of any files."""
     with ThreadPoolExecutor(32) as pool:  # on a remote file system each one is a request
         found = list(pool.map(files.size, [os.path.join(folder, name) for name in sizes]))
-    for file_name, expected, size in zip(sizes, sizes.values(), found):
-        if size != expected:
-            what = "is missing" if size is None else f"has {size} bytes instead of {expected}"
-            raise InputError(f"{folder}: {file_name} {what}; copy it again, or {again}")
-    return description
+    return [
+        (name, "is missing" if size is None else f"has {size} bytes instead of {wanted}", size or 0)
+        for (name, wanted), size in zip(sizes.items(), found)
+        if size != wanted
+    ]
 
 
 def read_index(folder: str) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 
@@ -10,8 +11,10 @@ import tensorflow as tf
 
 from vie_tf.data import files
 from vie_tf.data.frames import Frames, in_python
-from vie_tf.data.prepared import record, shard_name
+from vie_tf.data.prepared import record, shard_name, wrong_shards
 from vie_tf.errors import reason
+
+AGAIN = "; copy that file again, or prepare the videos again"
 
 
 class Places:
@@ -40,6 +43,37 @@ class Places:
         starts = start + offsets[frames]
         return list(zip(starts.tolist(), (ends - starts).tolist()))
 
+    def cut_off(self, sizes: dict[str, int]) -> np.ndarray:
+        """Videos that do not end within what is there of some shards, bool [N].
+
+        Args:
+            sizes: bytes that are there, by the shard's name; the other shards are whole.
+        """
+        shards = range(self._index["shard"].max() + 1)
+        there = np.array([sizes.get(shard_name(number), np.inf) for number in shards])
+        return self._ends > there[self._index["shard"]]
+
+
+def tell_wrong_shards(folder: str, index: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
+    """A warning, if shards are missing, cut off or too long: which ones, and of how many videos.
+
+    Args:
+        folder: of the prepared set, local or remote.
+        index: from `prepared.read_index`.
+        sizes: bytes of each of its files, by its name.
+    """
+    wrong, places = wrong_shards(folder, sizes), Places(index, sizes)
+    if not wrong:
+        return
+    about = [f"{name} {what} ({places.cut_off({name: n}).sum()} videos)" for name, what, n in wrong]
+    logging.getLogger(__name__).warning(
+        "%s: %d videos are cut off or gone, and left out: %s%s; copy what is wrong again",
+        folder,
+        places.cut_off({name: there for name, _, there in wrong}).sum(),
+        "; ".join(about[:3]),
+        "; …" if len(about) > 3 else "",
+    )
+
 
 def frame_reader(
     folder: str, index: dict[str, np.ndarray], ids: list[str], sizes: dict[str, int]
@@ -64,7 +98,10 @@ def frame_reader(
             jpegs = [data[12:-4] for data in records]
             sound = [record(jpeg) == data for jpeg, data in zip(jpegs, records)]
             if not all(sound):
-                problem = _damaged(ids[number], path, ranges[sound.index(False)][0])
+                byte = ranges[sound.index(False)][0]
+                problem = (
+                    f"damaged frame in prepared video {ids[number]} shard {path} byte {byte}{AGAIN}"
+                )
         except OSError as error:
             problem = (
                 f"prepared video {ids[number]}: {path}: {reason(error)}; the same command goes on "
@@ -91,14 +128,6 @@ def frame_reader(
     return read
 
 
-def _damaged(video: str, path: str, byte: int) -> str:
-    """The line about a damaged record."""
-    return (
-        f"damaged frame in prepared video {video} shard {path} byte {byte}; copy that file again, "
-        "or prepare the videos again"
-    )
-
-
 def _read_in_graph(
     paths: list[str],
     index: dict[str, np.ndarray],
@@ -114,17 +143,23 @@ def _read_in_graph(
     rows = tf.gather(tf.constant(index["first"]), number) + frames
     offsets = tf.cast(tf.gather(tf.constant(index["offset"]), rows), tf.int64)
     where = tf.gather(tf.constant(index["start"]), number) + offsets
-    jpegs = tf.map_fn(lambda place: _record(path, place), where, fn_output_signature=tf.string)
+
+    def read(where: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(lambda place: _record(path, place), where, fn_output_signature=tf.string)
+
+    # An error uses up the one element, so that it can be ignored. One of the records' own dataset
+    # could not: a file that is not there would be opened again for ever.
+    clip = tf.data.Dataset.from_tensors(where).map(read).ignore_errors()
+    nothing = tf.data.Dataset.from_tensors(tf.fill(tf.shape(where), ""))
+    jpegs = clip.concatenate(nothing).take(1).get_single_element()
     name = tf.gather(tf.constant([os.fsencode(video) for video in ids]), number)
-    line = _damaged("{}", "{}", "{}").split("{}")
-    byte = tf.strings.as_string(where[tf.argmax(tf.cast(jpegs == "", tf.int32))])
-    parts = [line[0], name, line[1], path, line[2], byte, line[3]]
-    problem = tf.where(tf.reduce_any(jpegs == ""), tf.strings.join(parts), "")
+    line = ["a frame of prepared video ", name, " cannot be read from shard ", path, AGAIN]
+    problem = tf.where(jpegs[0] == "", tf.strings.join(line), "")
     return jpegs, problem
 
 
 def _record(path: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """What a record holds, string []; '' where it is damaged."""
+    """What a record holds, string []; an error where that cannot be read."""
     string = {"output_types": [tf.string], "output_shapes": [[]]}
     # tf.data.TFRecordDataset has no byte offset; the op under it has, and buffer 0 makes it read
     # exactly one record.
@@ -134,8 +169,5 @@ def _record(path: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
         buffer_size=tf.constant(0, tf.int64),
         byte_offsets=[where],
     )
-    records = tf.raw_ops.IgnoreErrorsDataset(input_dataset=records, **string)
-    empty = tf.raw_ops.TensorDataset(components=[tf.constant("")], output_shapes=[[]])
-    records = tf.raw_ops.ConcatenateDataset(input_dataset=records, another_dataset=empty, **string)
     one = tf.raw_ops.TakeDataset(input_dataset=records, count=tf.constant(1, tf.int64), **string)
     return tf.raw_ops.DatasetToSingleElement(dataset=one, **string)[0]

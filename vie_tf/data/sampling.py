@@ -110,7 +110,8 @@ class Window:
         Returns:
             int64 [G, F], in 0..n-1; G is at least 1. What is left at the end is in no clip.
         """
-        return self._clip(tf.range(0, self.starts(n), self.frames * self.interval)[:, None], n)
+        starts = _starts(n, self.shortest)  # all, with `legacy` too
+        return self._clip(tf.range(0, starts, self.frames * self.interval)[:, None], n)
 
     def _clip(self, start: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
         return (start + self.interval * tf.range(self.frames, dtype=tf.int64)) % n

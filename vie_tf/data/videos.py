@@ -116,23 +116,27 @@ class VideoSet:
 
 
 def open_videos(
-    data: str, decoder: str = "auto", label_column: str = "label", split_column: str = "split"
+    data: str,
+    decoder: str = "auto",
+    label_column: str = "label",
+    split_column: str = "split",
+    skips: bool = False,
 ) -> VideoSet:
     """Opens a prepared folder, a folder of videos or a CSV.
 
     Args:
-        data: a prepared folder (known by its dataset.json; may be remote), a folder, or a CSV with
-            the columns path (relative to the CSV's folder), and optionally label, split and
-            class_index.
+        data: a prepared folder (one with dataset.json; may be remote), a folder, or a CSV with
+            the columns path (relative to its folder), and optionally label, split, class_index.
         decoder: 'auto', 'tfio' or 'pyav', for videos that are not prepared.
         label_column: the column that is the label.
         split_column: the column that is the split.
+        skips: whether what cannot be read will be left out; wrong shards are then a warning.
 
     Raises:
         InputError: nothing there, nothing usable, a damaged prepared set, a bad CSV.
     """
     if files.is_remote(data) or prepared.is_prepared(data):
-        return _open_prepared(data, label_column, split_column)
+        return _open_prepared(data, label_column, split_column, skips)
     if prepared.is_begun(data):
         raise InputError(f"{data}: preparation was not finished; run data_prep.videos again")
     if os.path.isfile(os.path.join(data, prepared.shard_name(0))):
@@ -192,10 +196,10 @@ def _labels(data: str, names: list[str], indices: list[str] | None) -> tuple[np.
     return np.array([number.get(name, -1) for name in names], np.int64), label_names
 
 
-def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSet:
-    from vie_tf.data.records import frame_reader
+def _open_prepared(folder: str, label_column: str, split_column: str, skips: bool) -> VideoSet:
+    from vie_tf.data.records import frame_reader, tell_wrong_shards
 
-    description = prepared.read_description(folder)
+    description = prepared.read_description(folder, shards=not skips)
     index, manifest = prepared.read_index(folder), prepared.read_manifest(folder)
     kept = [row for row in manifest if row["status"] == "kept"]
     if len(kept) != len(index["shard"]):
@@ -220,6 +224,8 @@ def _open_prepared(folder: str, label_column: str, split_column: str) -> VideoSe
             raise InputError(
                 f"{folder}: {split_column} of {name} is {split!r}, neither train, test nor nothing"
             )
+    if skips:
+        tell_wrong_shards(folder, index, description["files"])
     return VideoSet(
         ids,
         labels,
@@ -324,8 +330,7 @@ def why_unreadable(videos: VideoSet, row: int) -> str:
     import tensorflow as tf
 
     box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
-    number = tf.constant(videos.numbers[row], tf.int64)
-    length = videos.frames[row]
+    number, length = tf.constant(videos.numbers[row], tf.int64), videos.frames[row]
     at_once = max(1, _BYTES_AT_ONCE // (3 * int(np.prod(videos.sizes[row]))))
     for start in range(0, length, at_once):
         frames = tf.range(start, min(start + at_once, length), dtype=tf.int64)

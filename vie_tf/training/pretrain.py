@@ -46,7 +46,9 @@ def pretrain(flags) -> None:
     sampling = families.sampling_of(flags.family, flags.legacy, flags.frame_interval)
     families.check(flags.depth, flags.image_size)  # before all videos are opened
     pretext.check_family(flags.loss, flags.family)
-    videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
+    videos = open_videos(
+        flags.data, flags.decoder, flags.label_column, flags.split_column, skips=True
+    )
     train, held_out, said = training_videos(flags, videos, sampling)
     if flags.loss in WITH_BANK and 0 < (train.labels >= 0).sum() < flags.k:
         said += f"; no k-NN accuracy, as fewer than --k={flags.k} have a label"

@@ -60,7 +60,7 @@ class Watch(keras.callbacks.Callback):
         plateau_of: the metric that tells it.
         log_every, evaluate_every, save_every: in steps.
         videos: those trained on.
-        max_unreadable: clips that may be left out as their videos cannot be read.
+        max_unreadable: videos of which clips may be left out as they cannot be read.
         best: where the run is kept as it was when its `top1` was highest, if there is one.
     """
 
@@ -88,7 +88,8 @@ class Watch(keras.callbacks.Callback):
         self.step, self.last_step, self.batch_size = first_step, last_step, batch_size
         self.log_every, self.evaluate_every = log_every, evaluate_every
         self.plateau_from, self.plateau_of, self.save_every = plateau_from, plateau_of, save_every
-        self.videos, self.max_unreadable, self._unreadable = videos, max_unreadable, 0
+        self.videos, self.max_unreadable = videos, max_unreadable
+        self._unreadable, self._left_out = 0, set()  # clips; numbers of their videos
         self.best, self._highest = best, -1.0
         for metrics in keep_up_to(workdir / "metrics.jsonl", first_step):
             self._highest = max(self._highest, metrics.get("top1", -1.0))
@@ -146,18 +147,20 @@ class Watch(keras.callbacks.Callback):
         """Names the videos of the step's clips that could not be read; stops when it is too much.
 
         Raises:
-            InputError: more than `max_unreadable` clips since the start of this command.
+            InputError: more than `max_unreadable` videos since the start of this command.
         """
-        rows, count = self.model.unreadable, len(self.model.unreadable)
-        new = sorted(set(rows[self._unreadable :]) - set(rows[: self._unreadable]))
-        for row in new:
-            self.line.say(f"step {self.step}: left out {why_unreadable(self.videos, row)}")
-        self._unreadable = count
-        if count > self.max_unreadable:
+        rows = self.model.unreadable[self._unreadable :]
+        self._unreadable += len(rows)
+        for row in rows:
+            number = self.videos.numbers[row]  # rows may be bins of one video
+            if number not in self._left_out:
+                self._left_out.add(number)
+                self.line.say(f"step {self.step}: left out {why_unreadable(self.videos, row)}")
+        if len(self._left_out) > self.max_unreadable:
             self.save()
             raise InputError(
-                f"{count} clips could not be read, more than --max_unreadable="
-                f"{self.max_unreadable}, the last of {self.videos.ids[rows[-1]]}; saved at step "
+                f"{len(self._left_out)} videos could not be read, more than --max_unreadable="
+                f"{self.max_unreadable}, such as {self.videos.ids[rows[-1]]}; saved at step "
                 f"{self.step}: mend the videos, then the same command goes on"
             )
 
