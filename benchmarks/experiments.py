@@ -1,4 +1,4 @@
-"""What the paper's experiments take: the table of flagfiles in docs/experiments.md.
+"""What the paper's experiments take: the tables of flagfiles in docs/experiments.md.
 
     python -m benchmarks.experiments
 
@@ -20,6 +20,7 @@ from absl import flags
 from vie_tf import config  # noqa: F401 (its flags)
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
+from vie_tf.models.resnet import stage_taps
 from vie_tf.models.two_stream import two_stream
 
 FOLDER = Path(__file__).parent.parent / "flags"
@@ -27,7 +28,17 @@ SUSTAINED = 30e12  # floating-point operations a second: a fifth of an A100's pe
 VIDEOS = 240_000
 BINS = {0: 1.0, 130: 473_532 / 239_888, 52: 1_157_650 / 239_888}  # rows of the bank a video
 KEPT = ("Conv2D", "Conv3D", "FusedBatchNormV3", "Relu", "AddV2", "MaxPool")
-CLASSES = {"kinetics400": 400, "imagenet": 1000}
+CLASSES = {"Kinetics-400": 400, "ImageNet": 1000}
+# Folders of flags/, and what is in them.
+FOLDERS = {
+    "table1": "Table 1: linear read-outs",
+    "table2": "Table 2: fine-tuning on UCF101 and HMDB51",
+    "table3": "Table 3: less data, and videos in pieces",
+    "table4": "Table 4: VIE-Single on the frames of the others",
+    "table5": "Table 5: supervised networks, read out on ImageNet",
+    "baselines": "The authors' baselines, evaluated",
+    "": "Networks: what the read-outs and fine-tuning begin with",
+}
 
 
 @functools.cache
@@ -43,8 +54,8 @@ def network(name: str) -> tf.keras.Model:
 
 
 @functools.cache
-def cost(name: str) -> tuple[int, int, int, dict[str, int]]:
-    """Multiply-adds and numbers handed on of a clip, parameters, and values of a clip's taps."""
+def cost(name: str) -> tuple[int, int, int, dict[str, tuple[int, int]]]:
+    """Multiply-adds and numbers handed on of a clip, parameters, and its taps' values, channels."""
     model = network(name)
     clip = tf.TensorSpec((1, *model.input.shape[1:]))
     graph = tf.function(model, autograph=False).get_concrete_function(clip, training=False).graph
@@ -54,25 +65,49 @@ def cost(name: str) -> tuple[int, int, int, dict[str, int]]:
     taps = {}
     for tap, shape in model.output_shape.items():
         if tap.startswith("encode_") and len(shape) > 2:
-            taps[tap] = shape[-1] * shape[-2] * shape[-3]
+            taps[tap] = shape[-1] * shape[-2] * shape[-3], shape[-1]
     return families.multiply_adds(model), handed_on, families.parameters(model), taps
 
 
-def estimate(given: flags.FlagValues, name: str, data: str) -> tuple[float, float]:
+def flagfiles() -> list[Path]:
+    """Of the experiments and of the demo, by folder; not what they share."""
+    return [path for folder in FOLDERS for path in sorted((FOLDER / folder).glob("*.flags"))]
+
+
+def family(run: str) -> str:
+    """The family of runs/NAME, by its flagfile."""
+    text = (FOLDER / f"{Path(run).name}.flags").read_text()
+    return re.search(r"^--family=(\w+)", text, re.MULTILINE).group(1)
+
+
+def network_of(given: flags.FlagValues) -> str:
+    """The network of a flagfile's run, as `network` takes it."""
+    run = given.workdir if given.mode == "readout" else given.start_from
+    name = family(run) if run and not given["family"].present else given.family
+    if given.second_workdir:
+        return f"{name}+{family(given.second_workdir)}"
+    return f"{name}@{given.frames_of}" if given.frames_of else name
+
+
+def estimate(given: flags.FlagValues, data: str) -> tuple[float, float]:
     """Hours and GB that a run of these flags takes.
 
     Args:
         given: the flags of a flagfile.
-        name: of the network, as `network` takes it.
-        data: kinetics400, imagenet, ucf101 or hmdb51.
+        data: Kinetics-400, ImageNet, UCF101 or HMDB51.
     """
+    name = network_of(given)
     operations, handed_on, parameters, taps = cost(name)
     shown = 4 if given.loss == "rotation" else 1  # each clip, turned
     batch = shown * given.batch_size
     clips = given.steps * batch
     if given.mode == "readout":
-        read = [taps[f"encode_{tap}"] for tap in (5, 7, 9)]
-        pooled = sum(x if x <= 200_000 else x / (4 if x <= 800_000 else 16) for x in read)
+        largest = 400_000 if "+" in name else 200_000
+        pooled = 0
+        for tap in given.taps:
+            values, channels = taps[stage_taps(18)[tap.removesuffix("-avg")]]
+            shrunk = 1 if values <= largest else 4 if values <= 4 * largest else 16
+            pooled += channels if tap.endswith("-avg") else values / shrunk
         hours = 2 * operations * clips / SUSTAINED / 3600
         # The largest maps of a few layers at a time; read-outs with gradient and momentum.
         held = given.batch_size * handed_on / 8 + 3 * pooled * CLASSES[data] + parameters
@@ -104,13 +139,15 @@ def head(path: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Prints the table, from the flagfiles' heads."""
-    print("| flagfile | what | data | the paper's top-1, % | estimate for one GPU |")
-    print("|---|---|---|---|---|")
-    for path in sorted(FOLDER.glob("*.flags")):
-        found = head(path)
-        cells = [found.get(x, "") for x in ("Data", "Paper's top-1", "Estimate")]
-        print(f"| `{path.stem}` | {found['what']} | " + " | ".join(cells) + " |")
+    """Prints the tables, from the flagfiles' heads."""
+    for folder, title in FOLDERS.items():
+        print(f"\n### {title}\n")
+        print("| flagfile | what | data | the paper's top-1, % | estimate for one GPU |")
+        print("|---|---|---|---|---|")
+        for path in sorted((FOLDER / folder).glob("*.flags")):
+            found = head(path)
+            cells = [found.get(x, "") for x in ("Data", "Paper's top-1", "Estimate")]
+            print(f"| `{path.relative_to(FOLDER)}` | {found['what']} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

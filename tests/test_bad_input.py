@@ -6,10 +6,30 @@ import sys
 
 import numpy as np
 import pytest
-from words import TRAIN, vie_tf
+from words import TRAIN, parse, vie_tf
 
 from vie_tf import modes, workdir
 from vie_tf.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "words, late",
+    [
+        ("--steps=90 --lr_boundaries=50,89", ""),
+        ("--steps=90 --lr_boundaries=50,90,95", "90, 95"),
+        ("--mode=finetune --steps=90 --lr_boundaries=100", "100"),
+        ("--mode=readout --steps=90 --lr_boundaries=100", "100"),
+        ("--loss=vie --ir_steps=40 --steps=90 --lr_boundaries=49", ""),
+        ("--loss=vie --ir_steps=40 --steps=90 --lr_boundaries=50", "50"),
+        ("--steps=0 --lr_boundaries=50", ""),  # an untrained network
+        ("--mode=knn --steps=40 --lr_boundaries=50", ""),
+    ],
+)
+def test_drops_of_the_rate_behind_the_last_step_are_told(words, late, capsys):
+    parse("--data=x", "--workdir=y", *words.split())
+    said = capsys.readouterr().err
+    assert said.count("\n") == bool(late)
+    assert not late or f"note: the rate does not drop after {late}: " in said
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from vie_tf.config import FLAGS, LEARNING, RUN, WITH_BANK
 from vie_tf.errors import InputError
@@ -53,6 +54,7 @@ def check() -> None:
     check_loss()
     check_networks()
     check_numbers()
+    note_late_drops()
 
 
 def check_mode() -> None:
@@ -134,4 +136,22 @@ def check_numbers() -> None:
         raise InputError(
             "--colour_noise takes five numbers: brightness, contrast, saturation in 0..1, hue in "
             "0..0.5, probability of grey in 0..1"
+        )
+
+
+def note_late_drops() -> None:
+    """Says which drops of the rate training does not come to.
+
+    They are no error: a flagfile's run may be cut short for a try, or made longer later.
+    """
+    if FLAGS.mode not in ("pretrain", "finetune", "readout"):
+        return
+    before = (FLAGS.ir_steps or 0) if FLAGS.loss == "vie" else 0
+    late = [drop for drop in FLAGS.lr_boundaries if before + int(drop) >= FLAGS.steps > 0]
+    if late:
+        after = f", {before} of them before LA" if before else ""
+        print(
+            f"note: the rate does not drop after {', '.join(late)}: training ends after --steps="
+            f"{FLAGS.steps}{after}; give more steps, or other --lr_boundaries",
+            file=sys.stderr,
         )
