@@ -6,10 +6,10 @@
 Makes videos (H.264, 10 s, of drawn patterns; --source takes a folder of others), prepares them,
 writes the same frames as JPEG files for the reference's way, and lets every reader (readers.py)
 read training clips of four samplers. Each reader is a process; they take turns, one step at a time
-with the others stopped. The figures are medians: clips a CPU second (of all threads), clips a second, and how many times as fast
-as the reference's way, as the bare decode of the same JPEG frames and as the fastest other reader
-of video a reader is, by CPU seconds and by seconds. `other` is the number of cores that everything
-else kept busy meanwhile.
+with the others stopped. The figures are medians: clips a CPU second (of all threads), clips a
+second, and how many times as fast as the reference's way, as the bare decode of the same JPEG
+frames and as the fastest other reader of video a reader is, by CPU seconds and by seconds. `other`
+is the number of cores that everything else kept busy meanwhile.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--source", help="folder of videos; default: 8 are made")
+    parser.add_argument("--source", help="folder of videos of 25 frames/s; default: 8 are made")
     parser.add_argument("--size", default=SIZE, help="of those, in pixels")
     parser.add_argument("--samplers", default=",".join(SIZES))
     parser.add_argument("--systems", default=",".join(SYSTEMS))
