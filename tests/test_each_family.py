@@ -19,13 +19,6 @@ from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.models import families
 
-# The others share its code; `pytest -m slow` runs them too.
-USUAL = ("slow",)
-NAMES = [
-    pytest.param(name, marks=() if name in USUAL else pytest.mark.slow)
-    for name in families.FAMILIES
-]
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -52,7 +45,8 @@ def train(data, workdir, **flags):
     return [line["loss"] for line in lines if "loss" in line]
 
 
-@pytest.mark.parametrize("family", NAMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("family", families.FAMILIES)
 def test_trains_goes_on_and_exports(data, tmp_path, family):
     whole = train(data, tmp_path / "run", family=family, steps=4)
     assert len(whole) == 4 and np.isfinite(whole).all()

@@ -160,6 +160,7 @@ def test_bfloat16_gradient_of_few_frames(kernel):
     tf1.close(gradients["mixed_bfloat16"], gradients["float32"], 0.02)
 
 
+@pytest.mark.slow
 def test_documented_table_is_what_is_printed():
     """All parameters; multiply-adds of two families, as each takes seconds."""
     text = (Path(__file__).parent.parent / "docs" / "families.md").read_text()

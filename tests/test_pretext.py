@@ -175,4 +175,7 @@ def test_bad_requests_are_one_line(tmp_path, capsys):
     train(tmp_path / "long", tmp_path / "run", family="opn", **flags)
     assert "1 of fewer than 16 frames left out" in capsys.readouterr().out
     train(tmp_path / "short", tmp_path / "trn", family="trn", **flags)  # half-seconds shrink
+    # An untrained network without a held-out video has nothing to tell.
+    flags = dict(loss="rotation", steps=0, held_out=0, decoder="pyav")
+    assert train(tmp_path / "short", tmp_path / "untrained", family="single", **flags) == []
     assert "left out" not in capsys.readouterr().out

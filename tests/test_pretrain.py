@@ -98,12 +98,9 @@ def test_the_command_on_two_replicas(digits, tmp_path, monkeypatch, replicas, sh
     assert retrieval["searched"] == "train" and of_bank["searched"] == "bank"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "name, noise",
-    [
-        pytest.param("multi_scale", "0,0,0,0,0", marks=pytest.mark.slow),
-        ("simclr", "0.6,0.6,0.6,0.15,0.2"),
-    ],
+    "name, noise", [("multi_scale", "0,0,0,0,0"), ("simclr", "0.6,0.6,0.6,0.15,0.2")]
 )
 def test_an_augmentation_is_kept_with_its_run(name, noise, digits, tmp_path, capsys):
     words = (f"--data={digits}", f"--workdir={tmp_path}", f"--augmentation={name}", *TRAIN)

@@ -106,9 +106,8 @@ PHASES = "--loss=vie --ir_steps=7 --clusters=3 --neighbours=4 --cluster_every=4 
 LAST = 18
 
 
-@pytest.mark.parametrize(
-    "stops", [(7, 12), pytest.param((6, 8, 11), marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [(7, 12), (6, 8, 11)], ids=str)
 def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path, monkeypatch, stops):
     """Stopped at the change of phase and while a clustering is pending; and next to these."""
     end = Watch.on_train_batch_end
@@ -134,6 +133,7 @@ def test_clusterings_under_way_go_on_bit_for_bit(folder, tmp_path, monkeypatch, 
     assert any(0 < close < 1 for _, _, close in whole if close is not None)
 
 
+@pytest.mark.slow
 def test_the_rate_drops_on_a_plateau_also_after_going_on(folder, tmp_path):
     """In LA only, and at steps counted from its start."""
     shared = ("--loss=vie", "--ir_steps=2", "--clusters=2", "--save_every=7")

@@ -121,11 +121,14 @@ def pretrain(flags) -> None:
             plateau_of=plateau_measure(flags, train, held_out),
             best=best,
         )
+        curves = flags.steps or len(held_out)  # an untrained network alone has none
         with writing_to(folder):
-            plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
+            if curves:
+                plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
             if supervised and len(held_out):
                 finetune.report(model, held_out, sampling, way, folder, flags, identity)
-    print(f"trained {flags.steps} steps; see {folder}/curves.png, metrics.jsonl, tensorboard/")
+    written = f"{folder}/{'curves.png, ' if curves else ''}metrics.jsonl, tensorboard/"
+    print(f"trained {flags.steps} steps; see {written}")
 
 
 def training_videos(flags, videos: VideoSet, sampling: Sampling) -> tuple[VideoSet, VideoSet, str]:

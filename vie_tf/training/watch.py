@@ -173,8 +173,6 @@ class Watch(keras.callbacks.Callback):
     def evaluate_now(self) -> dict[str, float]:
         """Evaluates, writes what came out, and keeps the network if it is the best so far."""
         metrics = self.evaluated()
-        if not metrics:  # nothing is held out
-            return metrics
         if self.best and metrics.get("top1", -1.0) > self._highest:
             self._highest = metrics["top1"]
             self.best.save()
