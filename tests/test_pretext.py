@@ -96,13 +96,9 @@ def test_answers_on_rotations_stand_by_their_clips():
     np.testing.assert_allclose(pretext.solver(network, ROTATION)(clip), right.mean(1), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "loss, family",
-    [
-        pytest.param("order", "opn", marks=pytest.mark.slow),
-        ("rotation", "single"),
-        pytest.param("rotation", "rotnet3d", marks=pytest.mark.slow),
-    ],
+    "loss, family", [("order", "opn"), ("rotation", "single"), ("rotation", "rotnet3d")]
 )
 def test_run(data, tmp_path, capsys, loss, family):  # noqa: F811
     """Goes on bit for bit, is its seed's, and everything else takes it."""

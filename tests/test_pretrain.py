@@ -72,14 +72,8 @@ def test_local_aggregation_after_instance_recognition(digits, tmp_path, capsys):
     assert aggregating and all(line[0] > 4 and 0 < line[2] < 1 for line in aggregating)
 
 
-@pytest.mark.parametrize(
-    "sharded, ends",
-    [
-        (True, [5]),
-        pytest.param(True, [4, 7], marks=pytest.mark.slow),
-        pytest.param(False, [4, 7], marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded, ends", [(True, [5]), (True, [4, 7]), (False, [4, 7])])
 def test_the_command_on_two_replicas(digits, tmp_path, monkeypatch, replicas, sharded, ends):
     """Trains, goes on, and others search with what came out."""
     monkeypatch.setattr(pretrain, "strategy", lambda: replicas)
