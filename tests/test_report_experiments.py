@@ -223,10 +223,10 @@ def test_the_papers_trn_starts_from_vie_single(tmp_path):
         ("/data/Kinetics-400/", "Kinetics"),
         ("kinetics", "Kinetics"),
         ("s3://bucket/k400.csv", "Kinetics"),
-        ("/home/me/kinetics-project/ucf101", "UCF101"),
+        ("/data/kinetics-project/ucf101", "UCF101"),
         ("/data/kinetics700", ""),
         ("/data/kinetics600.csv", ""),
-        ("/home/me/kinetics400/videos", ""),
+        ("/data/kinetics400/videos", ""),
         ("/data/UCF101", "UCF101"),
         ("/data/ucf50", ""),
         ("/imagenet/places", ""),
@@ -241,7 +241,7 @@ def test_names_of_data_sets(path, name):
 
 @pytest.mark.parametrize(
     "trained, classes",
-    [("/home/me/kinetics-project/ucf101", 101), ("kinetics700", 700), ("kinetics", 700)],
+    [("/data/kinetics-project/ucf101", 101), ("kinetics700", 700), ("kinetics", 700)],
 )
 def test_what_was_not_trained_on_the_papers_kinetics(tmp_path, trained, classes):
     run = run_of(tmp_path / "run", trained, *VIE, classes=classes)
