@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vie_tf.data import decoding, files, prepared
+from vie_tf.data.labels import number_labels
 from vie_tf.data.source import SPLITS, SourceVideo, list_source
 from vie_tf.errors import InputError
 from vie_tf.progress import track
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from vie_tf.data.frames import Frames
 
-MAX_CLASSES = 1_000_000
 _BYTES_AT_ONCE = 64 << 20  # of pixels, in search of a bad frame
 
 
@@ -35,7 +35,7 @@ class VideoSet:
         ids: relative POSIX paths, in the source's order (folder: sorted); unique in what is
             opened, repeated where a video has several rows.
         labels: int64 [N], index into `label_names`, -1 where unknown.
-        label_names: names of all labels, sorted, or in the order of `class_index` (see `_labels`).
+        label_names: names of all labels, sorted, or in the order of `class_index` (see `labels`).
         splits: str [N], 'train', 'test' or ''.
         frames: int64 [N], frames of each video.
         sizes: int32 [N, 2], height and width in pixels as displayed.
@@ -153,49 +153,6 @@ def open_video(path: str, decoder: str = "auto") -> VideoSet:
     return _open_raw([SourceVideo(path, path)], path, decoder)
 
 
-def _labels(data: str, names: list[str], indices: list[str] | None) -> tuple[np.ndarray, list[str]]:
-    """Label numbers, int64 [N], -1 for '', and the name of each.
-
-    Args:
-        data: where they are from, for the message.
-        names: [N], label of each video or ''.
-        indices: [N], the column class_index, which numbers the labels; a number that no video has
-            keeps its place. None: there is no such column, and labels are in the names' order.
-
-    Raises:
-        InputError: a class_index is no number, or contradicts another.
-    """
-    label_names = sorted(set(names) - {""})
-    if indices is not None:
-        known: dict[str, int] = {}
-        for name, index in zip(names, indices):
-            index = index.strip()
-            if not name:
-                continue
-            if not index.isdecimal() or int(index) >= MAX_CLASSES:
-                raise InputError(
-                    f"{data}: class_index of the label {name} is {index!r}; give whole numbers "
-                    f"from 0 to {MAX_CLASSES - 1}, or leave that column out"
-                )
-            if known.setdefault(name, int(index)) != int(index):
-                raise InputError(
-                    f"{data}: the label {name} has the class_index {known[name]} and {index}; "
-                    "give it one"
-                )
-        named = {index: name for name, index in known.items()}
-        if len(named) < len(known):
-            name = next(name for name, index in known.items() if named[index] != name)
-            raise InputError(
-                f"{data}: the labels {name} and {named[known[name]]} have the same class_index "
-                f"{known[name]}; give each its own"
-            )
-        label_names = [
-            named.get(n, f"class {n} (no video)") for n in range(max(named, default=-1) + 1)
-        ]
-    number = {name: row for row, name in enumerate(label_names)}
-    return np.array([number.get(name, -1) for name in names], np.int64), label_names
-
-
 def _open_prepared(folder: str, label_column: str, split_column: str, skips: bool) -> VideoSet:
     from vie_tf.data.records import frame_reader, tell_wrong_shards
 
@@ -217,7 +174,7 @@ def _open_prepared(folder: str, label_column: str, split_column: str, skips: boo
     ids = [row["path"] for row in kept]
     numbered = label_column == "label" and "class_index" in kept[0]
     indices = column("class_index") if numbered else None
-    labels, label_names = _labels(folder, column(label_column), indices)
+    labels, label_names = number_labels(folder, column(label_column), indices)
     splits = column(split_column)
     for name, split in zip(ids, splits):
         if split not in SPLITS:
@@ -280,7 +237,7 @@ def _open_raw(
         )
     numbered = label_column == "label" and "class_index" in source[0].extra
     indices = [video.extra["class_index"] for video, _ in videos] if numbered else None
-    labels, label_names = _labels(data, [video.label for video, _ in videos], indices)
+    labels, label_names = number_labels(data, [video.label for video, _ in videos], indices)
     positions = [info.positions() for _, info in videos]
     return VideoSet(
         [video.id for video, _ in videos],
