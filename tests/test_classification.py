@@ -20,3 +20,4 @@ def test_accuracy_of_the_first_and_of_five():
     for top, right in (("top1", [1, 1, 0, 0]), ("top5", [1, 1, 1, 0])):
         assert (found[f"{top}_low"], found[f"{top}_high"]) == interval(right)
     assert accuracy(np.full((3, 4), 0.25), np.arange(3))["top1"] == 0
+    assert accuracy(np.full((3, 7), np.nan), np.arange(3))["top5"] == 0

@@ -40,6 +40,15 @@ def test_clips_of_a_video_are_asked_together():
     assert five > accuracy(features, train, clips(test, 4, 2, count=1), test) + 0.1
 
 
+def test_a_clip_counts_as_its_share_of_its_video():
+    """Otherwise the penalty would be lighter than it was chosen."""
+    labels = np.random.default_rng(4).integers(3, size=60)
+    one = clips(labels, 3, 1, count=1)
+    five = np.repeat(one[0], 5, axis=0), np.repeat(one[1], 5)
+    found = [linear.linear_probabilities(*x, labels, *one, 3) for x in (one, five)]
+    np.testing.assert_allclose(*found, atol=0.01)
+
+
 def test_classes_need_not_be_numbered_without_gaps():
     labels = np.array([2, 7] * 20)
     features = clips(labels // 5, 0.1, 1)

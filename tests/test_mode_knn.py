@@ -69,7 +69,8 @@ def test_knn_from_an_embeddings_file(trained, digits, capsys, tmp_path):
     assert len(results.read(tmp_path / "run")) == 2  # nothing of the file alone
     again = knn(capsys, file, f"--workdir={tmp_path / 'run'}", "--knn_temperature=0.5")
     assert results.read(tmp_path / "run")[2]["temperature"] == 0.5 and again["map"] == alone["map"]
-    assert {**results.read(tmp_path / "run")[3]} == results.read(tmp_path / "run")[1]
+    before, after = (results.read(tmp_path / "run")[row] for row in (1, 3))
+    assert (before.pop("searched"), after.pop("searched")) == ("train", "file") and before == after
     flags = tmp_path / "run" / "flags.txt"
     flags.write_text(flags.read_text().replace("--seed=3", "--seed=4"))
     with pytest.raises(InputError, match="of a run with seed 3"):
@@ -80,6 +81,9 @@ def test_knn_from_an_embeddings_file(trained, digits, capsys, tmp_path):
     with pytest.raises(SystemExit):
         knn(capsys, file, f"--data={digits}")
     assert "--data is not for --embeddings" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        knn(capsys, file, "--label_column=motion")
+    assert "--label_column is not for --embeddings" in capsys.readouterr().err
 
 
 def test_knn_over_the_bank_is_that_of_training(trained, digits, capsys, tmp_path):
@@ -90,6 +94,40 @@ def test_knn_over_the_bank_is_that_of_training(trained, digits, capsys, tmp_path
     capsys.readouterr()
     assert knn(capsys, *words, "--bank")["top1"] == last["knn_top1"]
     assert results.read(tmp_path / "run")[-1]["searched"] == "bank"
+    with pytest.raises(SystemExit):
+        knn(capsys, *words, "--bank", f"--second_workdir={trained}")
+    assert "--bank is of one stream" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("column", ["label", "split"])
+def test_a_bank_has_the_columns_that_it_was_trained_with(trained, digits, column, capsys, tmp_path):
+    """With others its rows would have other classes, or be the videos that ask."""
+    table = tmp_path / "videos.csv"
+    lines = [line.split(",") for line in digits.read_text().splitlines()]
+    place, source = lines[0].index(column), lines[0].index("path")
+    rows = [["other", *lines[0]], *([line[place], *line] for line in lines[1:])]
+    for row in rows[1:]:
+        row[source + 1] = str(digits.parent / row[source + 1])
+    table.write_text("\n".join(map(",".join, rows)))
+    shutil.copytree(trained, tmp_path / "run")
+    words = (f"--data={table}", f"--workdir={tmp_path / 'run'}", "--bank", "--clips=1")
+    with pytest.raises(InputError, match=f"was trained with --{column}_column={column}, not other"):
+        knn(capsys, *words, f"--{column}_column=other")
+
+
+def test_a_bank_of_other_videos_is_told(trained, digits, capsys, tmp_path):
+    """Such as of another list, whose test videos it may have been trained on."""
+    table = tmp_path / "videos.csv"
+    lines = [line.split(",") for line in digits.read_text().splitlines()]
+    for line in lines[1:]:
+        line[lines[0].index("path")] = str(digits.parent / line[lines[0].index("path")])
+    table.write_text("\n".join(map(",".join, lines[:-1])))
+    shutil.copytree(trained, tmp_path / "run")
+    vie_tf(
+        *("--mode=knn", "--bank", "--k=5", "--clips=1"),
+        *(f"--data={table}", f"--workdir={tmp_path / 'run'}"),
+    )
+    assert "the bank was not made of" in capsys.readouterr().err
 
 
 def test_classes_that_no_training_video_has_are_named(trained, digits, capsys, tmp_path, caplog):

@@ -76,13 +76,19 @@ def knn(flags) -> None:
         network, sampling, image_size, crops, said = load_run(flags)
         source = flags.data
         videos = opened(flags, sampling)
-        said |= said_of_videos(flags, videos)
+        said |= workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
         parts = [videos.subset(videos.splits == split) for split in ("train", "test")]
         if same := overlap(*parts):
             print(f"note: {same_videos(same, parts[1])}", file=sys.stderr)
         train, test = (searched.Searched(part.names) for part in parts)
         if flags.bank:
-            train = searched.read_bank(flags.workdir)
+            train = searched.read_bank(flags.workdir, flags.label_column, flags.split_column)
+            if said["trained_on"] != videos.fingerprint:
+                print(
+                    f"note: the bank was not made of {source}: test videos that it holds find "
+                    "themselves",
+                    file=sys.stderr,
+                )
         # Before minutes of embedding.
         searched.check(source, train, test, flags.k)
         embed = embedding.embedder(network)
@@ -95,7 +101,7 @@ def knn(flags) -> None:
         if not flags.bank:
             train = train.with_clips(embedded(parts[0], "training batches"))
         test = test.with_clips(embedded(parts[1], "test batches"))
-    said["searched"] = "bank" if flags.bank else "train"
+    said["searched"] = "bank" if flags.bank else "file" if flags.embeddings else "train"
     found = searched.measure(train, test, flags.k, flags.knn_temperature or TEMPERATURE)
     if flags.workdir:
         for kind, values in found.items():
@@ -109,7 +115,7 @@ def embed(flags) -> None:
     out = writable(flags.out)
     network, sampling, image_size, crops, said = load_run(flags)
     videos = opened(flags, sampling)
-    said |= said_of_videos(flags, videos)
+    said |= workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
     needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
     if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
         raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
@@ -219,16 +225,6 @@ def opened(flags, sampling: Sampling) -> VideoSet:
     return videos
 
 
-def said_of_videos(flags, videos: VideoSet) -> dict[str, object]:
-    """What results say of the videos that were embedded, and of how many clips each."""
-    return {
-        "data": flags.data,
-        "fingerprint": videos.fingerprint,
-        "label_column": flags.label_column,
-        "clips": flags.clips,
-    }
-
-
 def writable(out: str, marker: str = "") -> Path:
     """The path of --out, once it is sure that it can be written: before hours of work.
 
@@ -329,11 +325,11 @@ def load_run(
     elif flags.second_workdir:
         second = Path(flags.second_workdir)
         other = workdir.read_flags(second)
-        for name in ("image_size", "depth", "loss"):
+        for name in ("image_size", "depth"):
             if run[name] != other[name]:
                 raise InputError(
                     f"{second} was trained with --{name}={other[name]}, {folder} with "
-                    f"--{name}={run[name]}: both streams take the same clips"
+                    f"--{name}={run[name]}: both streams need the same"
                 )
         sampling = run_sampling(other)
         if sampling.frames == 1:

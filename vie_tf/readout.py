@@ -16,7 +16,6 @@ from vie_tf import workdir
 from vie_tf.config import LEARNING
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN
-from vie_tf.data.files import is_remote
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.service import check_service
 from vie_tf.data.splits import WATCHED, training_split
@@ -89,8 +88,7 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
     second = os.path.abspath(flags.second_workdir) if flags.second_workdir else None
     identity = {
         "network": network.name,
-        "second": second,
-        "step": [saved_step(Path(f) / "checkpoints") for f in (folder, second) if f],
+        "weights": _digest([hashlib.sha256(w).hexdigest() for w in network.get_weights()]),
         "sampling": repr(sampling),
         "image_size": image_size,
     }
@@ -106,15 +104,12 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
     print(table(found, len(test)))
     learning = {name: workdir.text(flags[name].value) for name in LEARNING if name != "seed"}
     values = {
-        "data": flags.data if is_remote(flags.data) else os.path.abspath(flags.data),
-        "fingerprint": videos.fingerprint,
-        "label_column": flags.label_column,
-        "split_column": flags.split_column,
+        **workdir.said_of_data(flags, videos.fingerprint),
         "family": run["family"],
         "frames_of": flags.frames_of,
         "second_workdir": second,
         "loss": run["loss"],
-        "step": identity["step"][0],
+        "step": saved_step(folder / "checkpoints"),
         "seed": flags.seed,
         "cached": flags.cached,
         "steps": None if flags.cached else flags.steps,

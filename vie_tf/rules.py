@@ -77,9 +77,12 @@ def check_mode() -> None:
                 raise InputError(
                     f"--{name} is not for --cached, which learns without: leave it out"
                 )
-    for name in ("data", "bank", "second_workdir", "frames_of"):
-        if FLAGS.embeddings and FLAGS[name].value:
+    made = "data bank second_workdir frames_of label_column split_column clips ten_crop".split()
+    for name in made if FLAGS.embeddings else ():
+        if FLAGS[name].present:
             raise InputError(f"--{name} is not for --embeddings, which are made: leave it out")
+    if FLAGS.bank and FLAGS.second_workdir:
+        raise InputError("--bank is of one stream: leave out --second_workdir")
 
 
 def check_loss() -> None:

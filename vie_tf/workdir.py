@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vie_tf.config import FLAGS
+from vie_tf.data.files import is_remote
 from vie_tf.errors import InputError
 
 # Flags that may differ when a run goes on: they change neither its steps' numbers nor its data,
@@ -142,6 +143,21 @@ def said_of(workdir: Path) -> dict[str, object]:
         "seed": int(run.get("seed", 0)),
         "trained_on": read_data(workdir)["fingerprint"],
     }
+
+
+def said_of_data(flags, fingerprint: str) -> dict[str, object]:
+    """What results say of the videos of --data: where they are, and the columns that were read."""
+    return {
+        "data": absolute(flags.data),
+        "fingerprint": fingerprint,
+        "label_column": flags.label_column,
+        "split_column": flags.split_column,
+    }
+
+
+def absolute(path: str) -> str:
+    """The path from the root; an address stays what it is."""
+    return path if is_remote(path) else os.path.abspath(path)
 
 
 def read_data(workdir: Path) -> dict:

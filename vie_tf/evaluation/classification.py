@@ -40,7 +40,7 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float |
         and `top5_high`, and the number of `videos`.
     """
     own = np.take_along_axis(probabilities, np.asarray(labels)[:, None], axis=1)
-    rank = (probabilities >= own).sum(axis=1) - 1
+    rank = (~(probabilities < own)).sum(axis=1) - 1  # what is not a number is never right
     (low, high), (low5, high5) = interval(rank == 0), interval(rank < 5)
     return {
         "top1": float((rank == 0).mean()),

@@ -50,7 +50,7 @@ def embed_clips(
     """Embeds evenly spaced clips of every video, or all clips that follow each other.
 
     Args:
-        embed: from `embedder`, or `classifier`: then the rows are probabilities.
+        embed: from `embedder`.
         videos: what to embed.
         sampling: which frames make a clip: that of the network's family.
         image_size: side of the clips in pixels.
@@ -121,14 +121,9 @@ def clip_means(
     return totals / counts.reshape(-1, *[1] * (totals.ndim - 1)).astype(np.float32)
 
 
-def video_means(clips: Sequence[np.ndarray]) -> np.ndarray:
-    """Means over each video's clips, N times [G, D] -> [N, D]."""
-    return np.stack([of_video.mean(axis=0) for of_video in clips])
-
-
 def video_embeddings(clip_embeddings: Sequence[np.ndarray]) -> np.ndarray:
     """Eq. 1: the normalised mean over a video's clips, N times [G, D] -> float32 [N, D]."""
-    mean = video_means(clip_embeddings)
+    mean = np.stack([clips.mean(axis=0) for clips in clip_embeddings])
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
 
 

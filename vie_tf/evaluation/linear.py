@@ -27,9 +27,10 @@ def linear_probabilities(
     """What a softmax classifier that is fitted to the training videos' clips says of test videos.
 
     The penalty is the one that is best on the middle clips of a fifth of the training videos that
-    was kept apart. Where that leaves none, as one of each class stays, it is a middle one. A test
-    video's probabilities are the mean over its clips (paper's five-clip test). Values have mean 0
-    and variance 1 over the training clips.
+    was kept apart. Where that leaves none, as one of each class stays, it is a middle one. The last
+    fit is of all clips, each with its share of its video as weight, so that the penalty weighs as
+    much as when it was chosen. A test video's probabilities are the mean over its clips (paper's
+    five-clip test). Values have mean 0 and variance 1 over the training clips.
 
     The weights of such a classifier lie in the span of the training clips, so where a clip has more
     than `LANDMARKS` values but there are no more clips than that, their coordinates in the span
@@ -62,7 +63,8 @@ def linear_probabilities(
 
     strengths = [strength / values for strength in STRENGTHS]
     chosen = max(strengths, key=right) if kept.any() else strengths[len(strengths) // 2]
-    fitted = _fit(train, labels[train_videos], chosen)
+    share = 1 / np.bincount(train_videos)[train_videos]
+    fitted = _fit(train, labels[train_videos], chosen, share)
     of_clips = fitted.predict_proba(test)
     found = np.zeros((test_videos[-1] + 1, classes), np.float32)
     found[:, fitted.classes_] = _means(of_clips, test_videos)
@@ -117,8 +119,11 @@ def _pieces(clips: np.ndarray) -> Iterator[np.ndarray]:
     return (clips[first : first + _ROWS] for first in range(0, len(clips), _ROWS))
 
 
-def _fit(coordinates: np.ndarray, labels: np.ndarray, strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, tol=1e-3, max_iter=2000).fit(coordinates, labels)
+def _fit(
+    coordinates: np.ndarray, labels: np.ndarray, strength: float, share: np.ndarray | None = None
+) -> LogisticRegression:
+    regression = LogisticRegression(C=strength, tol=1e-3, max_iter=2000)
+    return regression.fit(coordinates, labels, share)
 
 
 def _middle_clips(videos: np.ndarray) -> np.ndarray:

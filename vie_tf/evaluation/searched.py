@@ -73,15 +73,28 @@ def read_embeddings(path: str, run: str | None) -> tuple[Searched, Searched, dic
     return train, test, said
 
 
-def read_bank(folder: str) -> Searched:
+def read_bank(folder: str, label_column: str, split_column: str) -> Searched:
     """The visited rows of a run's memory bank, from its newest checkpoint that can be read.
 
+    Args:
+        folder: of the run.
+        label_column: what the videos that ask are labelled by; an imported run has numbers alone.
+        split_column: what tells them from the training videos.
+
     Raises:
-        InputError: the run has no bank, or no checkpoint that can be read.
+        InputError: the run has no bank, no checkpoint that can be read, or was trained with other
+            columns: rows would have other labels, or be of the videos that ask.
     """
     run, names = workdir.read_flags(Path(folder)), workdir.read_data(Path(folder))
     if run["loss"] not in WITH_BANK:
         raise InputError(f"--bank: {folder} was trained with --loss={run['loss']}, and has no bank")
+    asked = {"label_column": label_column, "split_column": split_column}
+    for name, value in asked.items() if run.get("mode") != "import_checkpoint" else ():
+        if run.get(name, value) != value:
+            raise InputError(
+                f"--bank: {folder} was trained with --{name}={run[name]}, not {value}: give that, "
+                "or search without --bank"
+            )
     legacy = run["legacy"] == "True"
 
     def load(path: str) -> Searched:

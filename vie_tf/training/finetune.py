@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vie_tf import workdir
 from vie_tf.data.augmentation import Augmentation
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet
@@ -41,7 +42,7 @@ def report(
     classify = embedding.classifier(model.network)
 
     def tested() -> dict:
-        clips = embedding.embed_clips(
+        probabilities = embedding.clip_means(
             classify,
             test,
             sampling,
@@ -50,16 +51,13 @@ def report(
             "test batches",
             augmentation.test,
         )
-        return accuracy(embedding.video_means(clips), test.labels)
+        return accuracy(probabilities, test.labels)
 
     found, step = tested(), int(model.optimizer.iterations.numpy())
     best_step = restore_network(folder / BEST / "checkpoints", model.network)
     best = found if best_step == step else tested()
     values = {
-        "data": identity["data"],
-        "fingerprint": identity["fingerprint"],
-        "label_column": flags.label_column,
-        "split_column": flags.split_column,
+        **workdir.said_of_data(flags, identity["fingerprint"]),
         "classes": len(identity["label_names"]),
         "family": flags.family,
         "loss": flags.loss,

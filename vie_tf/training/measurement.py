@@ -27,10 +27,9 @@ def measurement(
     task = getattr(model, "pretext", None)
     solve = task and pretext.solver(model.network, task)
 
-    def clips(function: Callable, videos: VideoSet = labelled, clips: int = flags.clips):
-        return embedding.embed_clips(
-            function, videos, sampling, flags.image_size, clips, test=recipe.test
-        )
+    def of(clips: Callable, function: Callable, videos: VideoSet, count: int = flags.clips):
+        """`embed_clips` or `clip_means` of a function."""
+        return clips(function, videos, sampling, flags.image_size, count, test=recipe.test)
 
     def measure() -> dict[str, float]:
         metrics = {}
@@ -40,9 +39,9 @@ def measurement(
             )
         if isinstance(model, Supervised):
             if task and len(held_out):
-                metrics["top1"] = float(clips(solve, held_out, 1).mean())
+                metrics["top1"] = float(of(embedding.embed_clips, solve, held_out, 1).mean())
             elif not task and len(labelled):
-                guessed = embedding.video_means(clips(classify)).argmax(axis=1)
+                guessed = of(embedding.clip_means, classify, labelled).argmax(axis=1)
                 metrics["top1"] = float((guessed == labelled.labels).mean())
             return metrics
         bank = model.bank
@@ -51,7 +50,7 @@ def measurement(
         visited = bank.visited.numpy() | flags.legacy
         if len(labelled) and (visited & (bank.labels.numpy() >= 0)).sum() >= flags.k:
             metrics["knn_top1"] = knn_accuracy(
-                clips(embed),
+                of(embedding.embed_clips, embed, labelled),
                 labelled.labels,
                 rows,
                 bank.labels.numpy(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from vie_tf import plots, workdir
 from vie_tf.config import RUN, WITH_BANK
 from vie_tf.data import splits, stills
 from vie_tf.data.augmentation import Augmentation
-from vie_tf.data.files import is_remote
 from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, open_videos
@@ -78,8 +76,8 @@ def pretrain(flags) -> None:
         )
     settings = {name: flags[name].value for name in RUN}
     for name in ("data", "start_from", "second_workdir"):
-        if settings[name] and not is_remote(settings[name]):
-            settings[name] = os.path.abspath(settings[name])
+        if settings[name]:
+            settings[name] = workdir.absolute(settings[name])
     identity = {
         "data": settings["data"],
         "videos": len(videos),
