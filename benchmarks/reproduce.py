@@ -4,8 +4,8 @@
         --labels=label,motion --out=digits
 
 Each part is a command that is printed before it runs. The settings are flagfiles in one folder:
-vie_*.flags of each pre-training, scratch.flags and finetune.flags of fine-tuning from either start,
-evaluate.flags of k-NN and read-outs. With every seed each network is pre-trained and, beside an
+vie_*.flags of each pre-training, evaluate.flags of k-NN and read-outs, finetune.flags of fine-tuning,
+which is the same from either start. With every seed each network is pre-trained and, beside an
 untrained one, evaluated for each label; then it is fine-tuned from scratch and from VIE, with both
 augmentations of the paper. OUT/report has the tables and plots of all seeds.
 
@@ -64,8 +64,7 @@ def chain(data: str, settings: Path, labels: list[str], seeds: int, out: Path) -
     families = {file.stem: read(file) for file in sorted(settings.glob("vie_*.flags"))}
     if not families:
         sys.exit(f"reproduce: {settings} has no vie_*.flags; give a folder like flags/digits")
-    starts = {"scratch": read(settings / "scratch.flags"), "vie": read(settings / "finetune.flags")}
-    evaluate = read(settings / "evaluate.flags")
+    learning, evaluate = (read(settings / f"{mode}.flags") for mode in ("finetune", "evaluate"))
     parts = []
 
     def add(name: str, run: Path, *words: str) -> None:
@@ -86,7 +85,7 @@ def chain(data: str, settings: Path, labels: list[str], seeds: int, out: Path) -
             network = [flag for flag in flags if flag[2:].split("=")[0] in NETWORK]
             for label in labels:
                 for way in AUGMENTATIONS:
-                    for start, learning in starts.items():
+                    for start in ("scratch", "vie"):
                         what = f"{family} {label} {way} {start}"
                         own = [f"--label_column={label}", f"--augmentation={way}", f"--seed={seed}"]
                         if start == "vie":

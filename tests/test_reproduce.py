@@ -24,7 +24,7 @@ def test_both_starts_are_treated_alike(settings, tmp_path):
         parse(*part.words)  # every command's flags are known and go together
         given = flags.FLAGS
         if given.mode == "finetune":
-            own = {"workdir", "start_from", "learning_rate", "weight_decay"}
+            own = {"workdir", "start_from"}
             same = {word for word in part.words if word[2:].split("=")[0] not in own}
             runs.setdefault(frozenset(same), []).append(given.start_from)
     assert len(runs) == 2 * 2 * 2 * 2  # seeds, families, labels, augmentations
@@ -52,7 +52,6 @@ def test_stops_and_goes_on(digits, tmp_path, monkeypatch, capsys):
     tiny = "# tiny\n--batch_size=8\n--steps=2\n--precision=float32\n--clips=1\n"
     network = "--family=single\n--image_size=32\n"
     (settings / "vie_single.flags").write_text(tiny + network)
-    (settings / "scratch.flags").write_text(tiny)
     (settings / "finetune.flags").write_text(tiny + "--learning_rate=0.001\n")
     (settings / "evaluate.flags").write_text("--k=5\n--clips=1\n")
     out = tmp_path / "out"
@@ -93,7 +92,7 @@ def test_stops_and_goes_on(digits, tmp_path, monkeypatch, capsys):
     before = len(ran)
     chain()  # only reports
     assert len(ran) == before + 1
-    with (settings / "scratch.flags").open("a") as file:
+    with (settings / "finetune.flags").open("a") as file:
         file.write("--weight_decay=0\n")
     with pytest.raises(SystemExit, match="other settings"):
         chain()
