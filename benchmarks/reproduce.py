@@ -4,8 +4,8 @@
         --labels=label,motion --out=digits
 
 Each part is a command that is printed before it runs. The settings are flagfiles in one folder:
-vie_*.flags of each pre-training, evaluate.flags of k-NN and read-outs, finetune.flags of fine-tuning,
-which is the same from either start. With every seed each network is pre-trained and, beside an
+vie_*.flags of each pre-training, evaluate.flags of k-NN and read-outs, finetune.flags of
+fine-tuning, the same from either start. With every seed each network is pre-trained and, beside an
 untrained one, evaluated for each label; then it is fine-tuned from scratch and from VIE, with both
 augmentations of the paper. OUT/report has the tables and plots of all seeds.
 

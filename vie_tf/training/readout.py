@@ -19,7 +19,7 @@ from vie_tf.models import heads
 from vie_tf.training import loop
 from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
-from vie_tf.training.vie import timed_train_function
+from vie_tf.training.step import learn, timed_train_function
 from vie_tf.training.watch import Watch
 
 
@@ -61,15 +61,11 @@ class ReadOut(keras.Model):
         return self.network(self.features(clip))
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         features = self.features(colour_noise(batch["clip"], batch["seed"], self.colour))
         with tf.GradientTape() as tape:
             losses = cross_entropies(self.network(features), batch["label"])
             loss = tf.add_n(list(losses.values()))
-            shared = loss / replicas
-        weights = self.network.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(shared, weights), weights))
-        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # that it took
+        rate = learn(self, tape, loss)
         each = {f"{name}_loss": value for name, value in losses.items()}
         return {"loss": loss, **each, "learning_rate": rate}
 

@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
 from vie_tf.objectives.pretext import Pretext
-from vie_tf.training.vie import timed_train_function
+from vie_tf.training.step import learn, timed_train_function
 
 
 class Supervised(keras.Model):
@@ -34,7 +34,6 @@ class Supervised(keras.Model):
         return self.network(clip, training=training)
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
             if self.pretext:
@@ -43,12 +42,10 @@ class Supervised(keras.Model):
             else:
                 logits, labels = self.network(clip, training=True)["logits"], batch["label"]
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses) / replicas
-        weights = self.network.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
-        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # that it took
+            loss = tf.reduce_mean(losses)
+        rate = learn(self, tape, loss)
         right = keras.metrics.sparse_categorical_accuracy(labels, logits)
-        logs = {"loss": tf.reduce_mean(losses), "accuracy": tf.reduce_mean(right)}
+        logs = {"loss": loss, "accuracy": tf.reduce_mean(right)}
         return {**logs, "learning_rate": rate}
 
     def make_train_function(self, force: bool = False):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from typing import Callable
-
 import tensorflow as tf
 from tensorflow import keras
 
@@ -12,6 +9,7 @@ from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noi
 from vie_tf.objectives import instance_recognition, local_aggregation
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.training.step import learn, timed_train_function
 
 
 class VIE(keras.Model):
@@ -119,47 +117,15 @@ class VIE(keras.Model):
         return rows[first : first + batch]
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
             embeddings = self.network(clip, training=True)["embedding"]
             losses = self.objective(embeddings, batch["index"])
-            loss = tf.reduce_mean(losses["loss"]) / replicas
-        weights = self.network.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
-        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # that it took
+            loss = tf.reduce_mean(losses["loss"])
+        rate = learn(self, tape, loss)
         self.bank.update(batch["index"], embeddings, batch["label"])
         logs = {name: tf.reduce_mean(value) for name, value in losses.items()}
         return {**logs, "learning_rate": rate}
 
     def make_train_function(self, force: bool = False):
         return timed_train_function(self, force)
-
-
-def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
-    """As Keras', but the wait for each batch is timed, which tells a starved accelerator.
-
-    Args:
-        model: with a `train_step`; `seconds_waiting` and `unreadable`, which are added to.
-        force: makes it anew although the model has one.
-    """
-    if model.train_function is not None and not force:
-        return model.train_function
-    strategy = model.distribute_strategy
-
-    @tf.function
-    def step(batch):
-        logs = strategy.run(model.train_step, (batch,))
-        return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
-
-    def train_function(iterator):
-        start = time.perf_counter()
-        batch = next(iterator)
-        model.seconds_waiting += time.perf_counter() - start
-        if "unreadable" in batch:
-            for rows in strategy.experimental_local_results(batch["unreadable"]):
-                model.unreadable += [row for row in rows.numpy().tolist() if row >= 0]
-        return step(batch)
-
-    model.train_function = train_function
-    return train_function

@@ -1,0 +1,53 @@
+"""What the training steps of all models share."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+def learn(model: keras.Model, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tensor:
+    """Changes the weights of the model's `network`; returns the rate that was taken, float32 [].
+
+    Args:
+        model: compiled.
+        tape: which saw the loss being computed.
+        loss: float32 [], the mean over a replica's items; the gradients of all replicas are summed.
+    """
+    weights = model.network.trainable_weights
+    share = tf.constant(1 / tf.distribute.get_replica_context().num_replicas_in_sync)
+    gradients = tape.gradient(loss, weights, output_gradients=share)
+    model.optimizer.apply_gradients(zip(gradients, weights))
+    return tf.convert_to_tensor(model.optimizer.learning_rate)
+
+
+def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
+    """As Keras', but the wait for each batch is timed, which tells a starved accelerator.
+
+    Args:
+        model: with a `train_step`; `seconds_waiting` and `unreadable`, which are added to.
+        force: makes it anew although the model has one.
+    """
+    if model.train_function is not None and not force:
+        return model.train_function
+    strategy = model.distribute_strategy
+
+    @tf.function
+    def step(batch):
+        logs = strategy.run(model.train_step, (batch,))
+        return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
+
+    def train_function(iterator):
+        start = time.perf_counter()
+        batch = next(iterator)
+        model.seconds_waiting += time.perf_counter() - start
+        if "unreadable" in batch:
+            for rows in strategy.experimental_local_results(batch["unreadable"]):
+                model.unreadable += [row for row in rows.numpy().tolist() if row >= 0]
+        return step(batch)
+
+    model.train_function = train_function
+    return train_function
