@@ -36,7 +36,7 @@ from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.linear import linear_probabilities
 from vie_tf.models.resnet import last_tap
 from vie_tf.models.two_stream import two_stream
-from vie_tf.modes import load_network, run_sampling
+from vie_tf.trained import load_network, run_sampling
 
 # Not mirrored: that makes left of right, and of clockwise the contrary.
 BUDGET = (

@@ -43,7 +43,7 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
     from vie_tf.data.videos import open_videos
     from vie_tf.evaluation import embed
     from vie_tf.evaluation.knn import knn_accuracy
-    from vie_tf.modes import load_network, run_sampling
+    from vie_tf.trained import load_network, run_sampling
     from vie_tf.workdir import read_flags
 
     network = load_network(workdir)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tensorflow import keras
 
 from vie_tf import workdir
+from vie_tf.config import RUN
+from vie_tf.data.augmentation import AUGMENTATIONS
+from vie_tf.data.crops import TEN, TestCrops
 from vie_tf.data.sampling import Sampling
+from vie_tf.errors import InputError
 from vie_tf.models import families
+from vie_tf.models.input_single import input_single
+from vie_tf.models.two_stream import two_stream
 from vie_tf.objectives import pretext
 from vie_tf.training import checkpoints
 
@@ -46,3 +54,60 @@ def load_checkpoint(folder: Path, any_size: bool = False) -> tuple[keras.Model, 
 def load_network(folder: Path, any_size: bool = False) -> keras.Model:
     """As `load_checkpoint`, without the step."""
     return load_checkpoint(folder, any_size)[0]
+
+
+def load_run(
+    flags, any_size: bool = False, own: Sequence[str] = ()
+) -> tuple[keras.Model, Sampling, int, TestCrops, dict[str, object]]:
+    """The trained network of --workdir in float32, and its clips: sampling, image size, crops.
+
+    With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
+    Last comes what results say of it: `workdir.said_of`, its step, and what it was made with.
+    Flags in `own` are those of the mode, and may differ from the run's.
+
+    Raises:
+        InputError: no run there, a flag says another than the run's, no readable checkpoint, or
+            networks that do not go together.
+    """
+    folder = Path(flags.workdir)
+    run = workdir.read_flags(folder)
+    if flags.frames_of:
+        families.family_of(flags.frames_of, "frames_of")
+    free = {*own, *workdir.FREE, "label_column", "split_column", "second_workdir"}
+    for name in sorted(set(RUN) - free):
+        if name == "frame_interval" and flags.frames_of:  # of those frames, not of the run's
+            continue
+        given = workdir.text(flags[name].value)
+        if flags[name].present and given not in ("auto", run.get(name, "")):
+            raise InputError(
+                f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
+                "leave the flag out"
+            )
+    image_size = None if any_size else int(run["image_size"])
+    network, step = load_checkpoint(folder, any_size)
+    said = {**workdir.said_of(folder), "step": step}
+    sampling = run_sampling(run)
+    if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
+        raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
+    if flags.frames_of:
+        legacy = run["legacy"] == "True"
+        sampling = families.sampling_of(flags.frames_of, legacy, flags.frame_interval)
+        network = input_single(network, sampling.frames)
+        said["frames_of"] = flags.frames_of
+    elif flags.second_workdir:
+        second = Path(flags.second_workdir)
+        other = workdir.read_flags(second)
+        for name in ("image_size", "depth"):
+            if run[name] != other[name]:
+                raise InputError(
+                    f"{second} was trained with --{name}={other[name]}, {folder} with "
+                    f"--{name}={run[name]}: both streams need the same"
+                )
+        sampling = run_sampling(other)
+        if sampling.frames == 1:
+            raise InputError(f"--second_workdir={second} holds a network of single frames too")
+        network = two_stream(network, load_network(second, any_size))
+        said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
+    # A run from before there was the flag is one of VIE's colour noise.
+    augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
+    return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test, said
