@@ -72,7 +72,7 @@ def train(folder: Path, family: str, data: str, seed: int, words: list[str]) -> 
 
 def load(folders: list[Path]) -> tuple[keras.Model, Sampling]:
     """The network of a run, or the two-stream model of two, and which frames make its clips."""
-    networks = [load_network(folder) for folder in folders]
+    networks = [load_network(folder)[0] for folder in folders]
     network = networks[0] if len(networks) == 1 else two_stream(*networks)
     return network, run_sampling(workdir.read_flags(folders[-1]))
 

@@ -179,5 +179,5 @@ def test_a_diverged_network_is_never_saved(digits, tmp_path):
             "--log_every=100",
             "--evaluate_every=100",
         )
-    network = load_network(tmp_path / "run")
+    network, _ = load_network(tmp_path / "run")
     assert all(np.isfinite(weight).all() for weight in network.get_weights())

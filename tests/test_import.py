@@ -93,7 +93,7 @@ def test_every_family(name, tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"all {len(original_names(tf1.network(name)))} variables of the network" in said
     assert f"step {STEP}" in said and "not used: instance/cluster_labels\n" in said
-    network = load_network(tmp_path / "run")
+    network, _ = load_network(tmp_path / "run")
     assert f"at step {STEP}" in capsys.readouterr().err
     facts, arrays = golden_rule.load(f"model_{name}")
     facts = facts["small_eval"]

@@ -46,7 +46,7 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
     from vie_tf.trained import load_network, run_sampling
     from vie_tf.workdir import read_flags
 
-    network = load_network(workdir)
+    network, _ = load_network(workdir)
     run = read_flags(workdir)
     sampling, size = run_sampling(run), int(run["image_size"])
     compute = embed.embedder(network)

@@ -44,16 +44,11 @@ def read_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int
     return network, checkpoints.restore_network(folder / "checkpoints", network)
 
 
-def load_checkpoint(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
+def load_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
     """As `read_network`, and says on standard error what it is."""
     network, step = read_network(folder, any_size)
     print(f"{network.name} of {folder} at step {step}", file=sys.stderr)
     return network, step
-
-
-def load_network(folder: Path, any_size: bool = False) -> keras.Model:
-    """As `load_checkpoint`, without the step."""
-    return load_checkpoint(folder, any_size)[0]
 
 
 def load_run(
@@ -84,7 +79,7 @@ def load_run(
                 "leave the flag out"
             )
     image_size = None if any_size else int(run["image_size"])
-    network, step = load_checkpoint(folder, any_size)
+    network, step = load_network(folder, any_size)
     said = {**workdir.said_of(folder), "step": step}
     sampling = run_sampling(run)
     if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
@@ -106,7 +101,7 @@ def load_run(
         sampling = run_sampling(other)
         if sampling.frames == 1:
             raise InputError(f"--second_workdir={second} holds a network of single frames too")
-        network = two_stream(network, load_network(second, any_size))
+        network = two_stream(network, load_network(second, any_size)[0])
         said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
     # A run from before there was the flag is one of VIE's colour noise.
     augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
