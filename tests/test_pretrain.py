@@ -105,9 +105,9 @@ def test_an_augmentation_is_kept_with_its_run(name, noise, digits, tmp_path, cap
     with pytest.raises(InputError, match=f"--augmentation={name}"):
         vie_tf("--mode=pretrain", *words, "--augmentation=imagenet", "--steps=4")
     parse("--mode=knn", f"--data={digits}", f"--workdir={tmp_path}")
-    assert load_run(FLAGS)[3] == AUGMENTATIONS[name].test
+    assert load_run(FLAGS).clips.crops == AUGMENTATIONS[name].test
     parse("--mode=knn", f"--data={digits}", f"--workdir={tmp_path}", "--ten_crop")
-    assert load_run(FLAGS)[3] == TEN
+    assert load_run(FLAGS).clips.crops == TEN
 
 
 def test_without_labels_or_split_a_share_is_held_out(digits, tmp_path, capsys):

@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +65,9 @@ def knn(flags) -> None:
         train, test, said = searched.read_embeddings(source, flags.workdir)
         searched.check(source, train, test, flags.k)
     else:
-        network, sampling, image_size, crops, said = load_run(flags)
-        source = flags.data
-        videos = opened(flags, sampling)
-        said |= workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
+        run, source = load_run(flags), flags.data
+        videos = opened(flags, run.clips.sampling)
+        said = run.said | workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
         parts = [videos.subset(videos.splits == split) for split in ("train", "test")]
         if same := overlap(*parts):
             print(f"note: {same_videos(same, parts[1])}", file=sys.stderr)
@@ -84,16 +82,11 @@ def knn(flags) -> None:
                 )
         # Before minutes of embedding.
         searched.check(source, train, test, flags.k)
-        embed = embedding.embedder(network)
-
-        def embedded(part: VideoSet, what: str) -> Sequence[np.ndarray]:
-            return embedding.embed_clips(
-                embed, part, sampling, image_size, flags.clips, what, crops
-            )
-
+        embed = embedding.embedder(run.network)
         if not flags.bank:
-            train = train.with_clips(embedded(parts[0], "training batches"))
-        test = test.with_clips(embedded(parts[1], "test batches"))
+            clips = embedding.embed_clips(embed, parts[0], run.clips, "training batches")
+            train = train.with_clips(clips)
+        test = test.with_clips(embedding.embed_clips(embed, parts[1], run.clips, "test batches"))
     said["searched"] = "bank" if flags.bank else "file" if flags.embeddings else "train"
     found = searched.measure(train, test, flags.k, flags.knn_temperature or TEMPERATURE)
     if flags.workdir:
@@ -106,15 +99,13 @@ def knn(flags) -> None:
 def embed(flags) -> None:
     """Writes the embedding of every video to an .npz file."""
     out = writable(flags.out)
-    network, sampling, image_size, crops, said = load_run(flags)
-    videos = opened(flags, sampling)
-    said |= workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
-    needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
+    run = load_run(flags)
+    videos = opened(flags, run.clips.sampling)
+    said = run.said | workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
+    needed = len(videos) * run.network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
     if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
         raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
-    clips = embedding.embed_clips(
-        embedding.embedder(network), videos, sampling, image_size, flags.clips, "batches", crops
-    )
+    clips = embedding.embed_clips(embedding.embedder(run.network), videos, run.clips, "batches")
     content = io.BytesIO()
     np.savez(
         content,
@@ -132,13 +123,12 @@ def embed(flags) -> None:
 def retrieve(flags) -> None:
     """Finds the nearest videos of one or of all, as text and as a picture."""
     out = writable(flags.out)
-    network, sampling, image_size, crops, _ = load_run(flags)
-    videos = opened(flags, sampling)
-    compute = embedding.embedder(network)
+    run = load_run(flags)
+    videos = opened(flags, run.clips.sampling)
+    compute = embedding.embedder(run.network)
 
-    def embedded(part: VideoSet, what: str = "") -> np.ndarray:
-        clips = embedding.embed_clips(compute, part, sampling, image_size, flags.clips, what, crops)
-        return embedding.video_embeddings(clips)
+    def embedded(part: VideoSet, what: str) -> np.ndarray:
+        return embedding.video_embeddings(embedding.embed_clips(compute, part, run.clips, what))
 
     gallery, itself = rows_of(videos, "train"), None
     row = videos.find(flags.query) if flags.query else None
@@ -175,8 +165,7 @@ def retrieve(flags) -> None:
 def readout(flags) -> None:
     """Linear read-outs of taps of the frozen network: accuracy on the test split."""
     with strategy().scope():
-        network, sampling, image_size, *_ = load_run(flags, own=LEARNING)
-        read_out(flags, network, sampling, image_size)
+        read_out(flags, load_run(flags, own=LEARNING))
 
 
 def report(flags) -> None:
@@ -202,7 +191,7 @@ def export(flags) -> None:
     # What TensorFlow says while it saves is about its own insides.
     logging.set_verbosity(logging.ERROR)
     out = writable(flags.out, "saved_model.pb")
-    network, *_ = load_run(flags, any_size=True)
+    network = load_run(flags, any_size=True).network
     try:
         with whole(out) as part:
             saved_model.export(network, str(part))

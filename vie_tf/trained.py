@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tensorflow import keras
@@ -12,7 +13,8 @@ from tensorflow import keras
 from vie_tf import workdir
 from vie_tf.config import RUN
 from vie_tf.data.augmentation import AUGMENTATIONS
-from vie_tf.data.crops import TEN, TestCrops
+from vie_tf.data.crops import TEN
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.sampling import Sampling
 from vie_tf.errors import InputError
 from vie_tf.models import families
@@ -51,13 +53,25 @@ def load_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int
     return network, step
 
 
-def load_run(
-    flags, any_size: bool = False, own: Sequence[str] = ()
-) -> tuple[keras.Model, Sampling, int, TestCrops, dict[str, object]]:
-    """The trained network of --workdir in float32, and its clips: sampling, image size, crops.
+@dataclass(frozen=True)
+class Run:
+    """A trained network, and what evaluations need to know of it.
+
+    Attributes:
+        network: in float32.
+        clips: of a video in tests.
+        said: what results say of it: `workdir.said_of`, its step, and what it was made with.
+    """
+
+    network: keras.Model
+    clips: TestClips
+    said: dict[str, object]
+
+
+def load_run(flags, any_size: bool = False, own: Sequence[str] = ()) -> Run:
+    """The run of --workdir, with the clips that the flags ask for.
 
     With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
-    Last comes what results say of it: `workdir.said_of`, its step, and what it was made with.
     Flags in `own` are those of the mode, and may differ from the run's.
 
     Raises:
@@ -78,7 +92,6 @@ def load_run(
                 f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
                 "leave the flag out"
             )
-    image_size = None if any_size else int(run["image_size"])
     network, step = load_network(folder, any_size)
     said = {**workdir.said_of(folder), "step": step}
     sampling = run_sampling(run)
@@ -105,4 +118,5 @@ def load_run(
         said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
     # A run from before there was the flag is one of VIE's colour noise.
     augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
-    return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test, said
+    crops = TEN if flags.ten_crop else augmentation.test
+    return Run(network, TestClips(sampling, int(run["image_size"]), flags.clips, crops), said)

@@ -92,11 +92,6 @@ def restore_network(folder: Path, network: tf.keras.Model) -> int:
     return step
 
 
-def saved_step(folder: Path) -> int | None:
-    """The step of a run's newest checkpoint that can be read; None where there is none."""
-    return newest_readable(folder, _step)
-
-
 def _step(path: str) -> int:
     return int(tf.train.load_variable(path, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vie_tf import workdir
-from vie_tf.data.augmentation import Augmentation
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import results
@@ -20,8 +19,7 @@ BEST = "best"  # the folder in a run's that is the run as it was at its best eva
 def report(
     model: Supervised,
     test: VideoSet,
-    sampling: Sampling,
-    augmentation: Augmentation,
+    clips: TestClips,
     folder: Path,
     flags,
     identity: dict,
@@ -33,8 +31,7 @@ def report(
     Args:
         model: as training has left it; afterwards it has the best network's weights.
         test: labelled.
-        sampling: which frames make a clip.
-        augmentation: of the run; its test crops are taken.
+        clips: of each video.
         folder: of the run.
         flags: of the run.
         identity: what data.json has.
@@ -42,15 +39,7 @@ def report(
     classify = embedding.classifier(model.network)
 
     def tested() -> dict:
-        probabilities = embedding.clip_means(
-            classify,
-            test,
-            sampling,
-            flags.image_size,
-            flags.clips,
-            "test batches",
-            augmentation.test,
-        )
+        probabilities = embedding.clip_means(classify, test, clips, "test batches")
         return accuracy(probabilities, test.labels)
 
     found, step = tested(), int(model.optimizer.iterations.numpy())

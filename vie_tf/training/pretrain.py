@@ -9,6 +9,7 @@ from vie_tf import plots, workdir
 from vie_tf.config import RUN, WITH_BANK
 from vie_tf.data import splits, stills
 from vie_tf.data.augmentation import Augmentation
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, open_videos
@@ -107,11 +108,12 @@ def pretrain(flags) -> None:
             (folder / finetune.BEST).mkdir(exist_ok=True)
             workdir.write_run(folder / finetune.BEST, settings, identity)
         way = augmentation(flags)
+        clips = TestClips(sampling, flags.image_size, flags.clips, way.test)
         loop.train(
             lambda watch: fit(model, train, sampling, way, flags, watch),
             folder,
             saved,
-            measurement(model, seen, sampling, way, flags),
+            measurement(model, seen, clips, way, flags),
             step or 0,
             train,
             flags,
@@ -124,7 +126,7 @@ def pretrain(flags) -> None:
             if curves:
                 plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
             if supervised and len(held_out):
-                finetune.report(model, held_out, sampling, way, folder, flags, identity)
+                finetune.report(model, held_out, clips, folder, flags, identity)
     written = f"{folder}/{'curves.png, ' if curves else ''}metrics.jsonl, tensorboard/"
     print(f"trained {flags.steps} steps; see {written}")
 
