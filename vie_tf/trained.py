@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import workdir
@@ -21,7 +23,8 @@ from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
 from vie_tf.objectives import pretext
-from vie_tf.training import checkpoints
+
+Loaded = TypeVar("Loaded")
 
 
 def run_sampling(run: dict[str, str]) -> Sampling:
@@ -43,7 +46,7 @@ def read_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int
         depth=int(run["depth"]),
         **pretext.head(run["loss"], labels),
     )
-    return network, checkpoints.restore_network(folder / "checkpoints", network)
+    return network, restore_network(folder / "checkpoints", network)
 
 
 def load_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
@@ -51,6 +54,46 @@ def load_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int
     network, step = read_network(folder, any_size)
     print(f"{network.name} of {folder} at step {step}", file=sys.stderr)
     return network, step
+
+
+def restore_network(folder: Path, network: keras.Model) -> int:
+    """Loads only the network's weights of a run; returns the step.
+
+    Raises:
+        InputError: the folder holds no checkpoint, or as `newest_readable`.
+    """
+
+    def load(path: str) -> int:
+        wanted = tf.train.Checkpoint(network=network)
+        wanted.restore(path).expect_partial().assert_existing_objects_matched()
+        return int(tf.train.load_variable(path, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
+
+    step = newest_readable(folder, load)
+    if step is None:
+        raise InputError(f"{folder} holds no checkpoint; run --mode=pretrain with its --workdir")
+    return step
+
+
+def newest_readable(folder: Path, load: Callable[[str], Loaded]) -> Loaded | None:
+    """What `load` returns of the newest checkpoint that it can read; None where there is none.
+
+    Raises:
+        InputError: there are checkpoints, and none can be read.
+    """
+    state = tf.train.get_checkpoint_state(str(folder))
+    paths = list(state.all_model_checkpoint_paths) if state else []
+    for path in reversed(paths):
+        try:
+            return load(path)
+        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+            unreadable = error
+            print(f"{path} is damaged, or of another network; left out", file=sys.stderr)
+    if paths:
+        raise InputError(
+            f"{folder}: no checkpoint can be read: they are damaged, or were made by another "
+            "version; use another --workdir"
+        ) from unreadable
+    return None
 
 
 @dataclass(frozen=True)

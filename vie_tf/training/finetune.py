@@ -10,7 +10,7 @@ from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import results
 from vie_tf.evaluation.classification import accuracy
-from vie_tf.training.checkpoints import restore_network
+from vie_tf.trained import restore_network
 from vie_tf.training.supervised import Supervised
 
 BEST = "best"  # the folder in a run's that is the run as it was at its best evaluation
