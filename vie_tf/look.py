@@ -106,9 +106,7 @@ def first_looks(
     noisy = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     augmented = map(Clip, noisy[read], _numbers(trained(_numbered(train))["clip"])[read])
     plain = map(Clip, plain["clip"].numpy()[read], _numbers(tested(_numbered(drawn))["clip"]))
-    names = [*train.label_names, ""]
-    labels = [names[label] for label in drawn.labels]
-    return list(map(Look, drawn.ids, labels, drawn.frames.tolist(), plain, augmented))
+    return list(map(Look, drawn.ids, drawn.names, drawn.frames.tolist(), plain, augmented))
 
 
 def _numbered(videos: VideoSet) -> VideoSet:

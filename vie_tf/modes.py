@@ -219,9 +219,5 @@ def shown_video(
     """A video as `retrieval` shows it, with its middle frame if it is to be drawn."""
     frame = None
     if draw:
-        box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
-        middle = tf.constant([videos.frames[row] // 2], tf.int64)
-        number = tf.constant(videos.numbers[row], tf.int64)
-        frame = pixels(videos.read(number, middle, box))[0].numpy()
-    label = videos.label_names[videos.labels[row]] if videos.labels[row] >= 0 else ""
-    return retrieval.Video(videos.ids[row], label, similarity, frame)
+        frame = pixels(videos.read_row(row, [videos.frames[row] // 2]))[0].numpy()
+    return retrieval.Video(videos.ids[row], videos.names[row], similarity, frame)
