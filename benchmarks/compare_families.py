@@ -28,7 +28,7 @@ from tensorflow import keras
 
 from vie_tf import workdir
 from vie_tf.data.augmentation import VIE_AUGMENTATION
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import open_videos
 from vie_tf.evaluation import embed
 from vie_tf.evaluation.features import mean
@@ -36,7 +36,7 @@ from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.linear import linear_probabilities
 from vie_tf.models.resnet import last_tap
 from vie_tf.models.two_stream import two_stream
-from vie_tf.modes import load_network, run_sampling
+from vie_tf.trained import load_network, run_sampling
 
 # Not mirrored: that makes left of right, and of clockwise the contrary.
 BUDGET = (
@@ -70,14 +70,15 @@ def train(folder: Path, family: str, data: str, seed: int, words: list[str]) -> 
     subprocess.run([*command, *BUDGET, *RUNS[family], *words], check=True)
 
 
-def load(folders: list[Path]) -> tuple[keras.Model, Sampling]:
-    """The network of a run, or the two-stream model of two, and which frames make its clips."""
-    networks = [load_network(folder) for folder in folders]
+def load(folders: list[Path]) -> tuple[keras.Model, TestClips]:
+    """The network of a run, or the two-stream model of two, and its clips in tests."""
+    networks = [load_network(folder)[0] for folder in folders]
     network = networks[0] if len(networks) == 1 else two_stream(*networks)
-    return network, run_sampling(workdir.read_flags(folders[-1]))
+    flags = workdir.read_flags(folders[-1])
+    return network, TestClips(run_sampling(flags), int(flags["image_size"]))
 
 
-def measured(network: keras.Model, sampling: Sampling, data: str, size: int, flip: bool) -> dict:
+def measured(network: keras.Model, clips: TestClips, data: str, flip: bool) -> dict:
     """What a network sees of the held-out videos: each of MEASURES in 0..1."""
 
     @tf.function(reduce_retracing=True)
@@ -93,7 +94,7 @@ def measured(network: keras.Model, sampling: Sampling, data: str, size: int, fli
         for split in ("train", "test"):
             videos[split] = all_videos.subset(all_videos.splits == split)
             if split not in rows:
-                rows[split] = embed.embed_clips(both, videos[split], sampling, size, what=split)
+                rows[split] = embed.embed_clips(both, videos[split], clips, split)
         embeddings = {split: x[..., :dimension] for split, x in rows.items()}
         labels = {split: x.labels for split, x in videos.items()}
         found[f"{name} 10-NN"] = knn_accuracy(
@@ -117,8 +118,7 @@ def measured(network: keras.Model, sampling: Sampling, data: str, size: int, fli
     found["recall at 1"] = embed.instance_recall(
         embed.embedder(network),
         videos["test"],
-        sampling,
-        size,
+        clips,
         replace(VIE_AUGMENTATION, flip=flip),
     )
     return found
@@ -216,9 +216,8 @@ def main() -> None:
                 for run, folder in zip(NETWORKS[name], folders):
                     train(folder, run, options.data, seed, [*words, *more])
                 keras.backend.clear_session()
-                flags = workdir.read_flags(folders[0])
-                size, flip = int(flags["image_size"]), flags["flip"] == "True"
-                results[key] = measured(*load(folders), options.data, size, flip)
+                flip = workdir.read_flags(folders[0])["flip"] == "True"
+                results[key] = measured(*load(folders), options.data, flip)
                 workdir.write(file, json.dumps(results, indent=1) + "\n")
                 print(key, *(f"{k} {v:.3f}" for k, v in results[key].items()), sep="; ", flush=True)
     print(table(results))

@@ -93,7 +93,7 @@ def _read(path: str, decoder: str) -> str:
 
     try:
         videos = open_video(path, decoder)
-        for batch in pipeline.test_batches(videos, Window(16), 32, clips=3):
+        for batch in pipeline.test_batches(videos, pipeline.TestClips(Window(16), 32, 3)):
             assert batch["clip"].shape == (3, 16, 32, 32, 3)
         for batch in pipeline.training_batches(videos, Window(16), 2, 32, 0, 0, 2):
             assert batch["clip"].shape == (2, 16, 32, 32, 3)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from words import TRAIN, parse, vie_tf
 
-from vie_tf import modes, workdir
+from vie_tf import workdir
 from vie_tf.errors import InputError
+from vie_tf.trained import load_network
 
 
 @pytest.mark.parametrize(
@@ -178,5 +179,5 @@ def test_a_diverged_network_is_never_saved(digits, tmp_path):
             "--log_every=100",
             "--evaluate_every=100",
         )
-    network = modes.load_network(tmp_path / "run")
+    network, _ = load_network(tmp_path / "run")
     assert all(np.isfinite(weight).all() for weight in network.get_weights())

@@ -61,8 +61,8 @@ def test_trains_goes_on_and_exports(data, tmp_path, family):
         f"--out={out}",
         "--clips=1",
     )
-    sampling = families.sampling_of(family)
-    batch = next(iter(pipeline.test_batches(open_videos(str(data)), sampling, 32, clips=1)))
+    clips = pipeline.TestClips(families.sampling_of(family), 32, 1)
+    batch = next(iter(pipeline.test_batches(open_videos(str(data)), clips)))
     served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     found = served(clip=batch["clip"])
     first = np.load(out)["embeddings"][: len(batch["clip"])]
@@ -89,8 +89,8 @@ def test_two_streams_and_input_single(data, tmp_path):
         f"--second_workdir={tmp_path / 'slow'}",
     )
     served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
-    sampling, videos = families.sampling_of("slow"), open_videos(str(data))
-    clip = next(iter(pipeline.test_batches(videos, sampling, 32, clips=2)))["clip"][:2]
+    clips = pipeline.TestClips(families.sampling_of("slow"), 32, 2)
+    clip = next(iter(pipeline.test_batches(open_videos(str(data)), clips)))["clip"][:2]
     found = served(clip=clip)
     assert found["encode_10"].shape[-1] == 1024
     mean = np.mean(found["embedding"], axis=0)
@@ -126,8 +126,8 @@ def test_supervised_twin(data, digits, tmp_path, capsys):
     out = tmp_path / "e.npz"
     shared = (f"--data={data}", f"--workdir={tmp_path / 'run'}", "--clips=1")
     vie_tf("--mode=embed", *shared, f"--out={out}")
-    videos = open_videos(str(data))
-    clip = next(iter(pipeline.test_batches(videos, families.sampling_of("single"), 32, clips=1)))
+    clips = pipeline.TestClips(families.sampling_of("single"), 32, 1)
+    clip = next(iter(pipeline.test_batches(open_videos(str(data)), clips)))
     found = served(clip=clip["clip"][:2])
     assert found["logits"].shape == (2, len(labels))
     np.testing.assert_allclose(found["embedding"], np.load(out)["embeddings"][:2], atol=1e-5)

@@ -10,12 +10,12 @@ import pytest
 from make_videos import write_video
 from words import parse, rewound, vie_tf
 
-from vie_tf import modes
 from vie_tf.config import FLAGS
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation.labelled import labelled_split, overlap
 from vie_tf.models import families
+from vie_tf.trained import load_network
 from vie_tf.training import pretrain, settings, start
 from vie_tf.training.optimizer import PiecewiseRate
 
@@ -123,7 +123,7 @@ def test_two_streams_from_two_runs(data, run, slow, tmp_path, capsys):
     found = finetune(data, tmp_path / "both", *words, "--steps=1")
     assert (found["family"], found["start"]) == ("single+slow", "ir")
     assert "--frame_interval=2" in (tmp_path / "both" / "flags.txt").read_text()
-    network = modes.load_network(tmp_path / "both")
+    network, _ = load_network(tmp_path / "both")
     assert network.output_shape["encode_10"][-1] == 1024
     parts = start.streams(network)
     assert [part.name for part in parts] == ["single", "slow"]
@@ -133,7 +133,7 @@ def test_two_streams_from_two_runs(data, run, slow, tmp_path, capsys):
         shutil.copytree(source, target)
     start.start(fresh, runs)
     for part, source in zip(start.streams(fresh), runs):
-        theirs = dict(start.named_weights(modes.load_network(source)))
+        theirs = dict(start.named_weights(load_network(source)[0]))
         for name, weight in start.named_weights(part):
             np.testing.assert_array_equal(weight, theirs[name])
     with pytest.raises(InputError, match="not single"):
@@ -148,7 +148,7 @@ def test_pretraining_starts_from_another_familys_weights(data, run, tmp_path, ca
     words = ("--family=trn", "--loss=la", f"--start_from={run}", "--steps=0", *SMALL)
     vie_tf(f"--data={data}", f"--workdir={tmp_path / 'trn'}", *words)
     assert "new: embedding_raw" in capsys.readouterr().out
-    network, single = modes.load_network(tmp_path / "trn"), modes.load_network(run)
+    (network, _), (single, _) = load_network(tmp_path / "trn"), load_network(run)
     theirs = dict(start.named_weights(single))
     for name, weight in start.named_weights(network):
         if name[0] != "embedding_raw":

@@ -12,9 +12,9 @@ import tf1
 from words import vie_tf
 
 from data_prep import moving_digits
-from vie_tf import modes
 from vie_tf.errors import InputError
 from vie_tf.models.original import original_names
+from vie_tf.trained import load_network
 
 VARIABLES = golden_rule.load("variables")[0]
 SAME = ("fast", "trn_f4_tile", "trn_f4_mean", "single_frame_r34")
@@ -93,7 +93,7 @@ def test_every_family(name, tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"all {len(original_names(tf1.network(name)))} variables of the network" in said
     assert f"step {STEP}" in said and "not used: instance/cluster_labels\n" in said
-    network = modes.load_network(tmp_path / "run")
+    network, _ = load_network(tmp_path / "run")
     assert f"at step {STEP}" in capsys.readouterr().err
     facts, arrays = golden_rule.load(f"model_{name}")
     facts = facts["small_eval"]

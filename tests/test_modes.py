@@ -40,9 +40,8 @@ def test_embed_and_saved_model_agree(trained, digits, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(file["embeddings"], axis=1), 1, atol=1e-5)
     assert list(file["ids"]) == [f"videos/{n:04}.mp4" for n in range(40)]
     assert set(file["split"]) == {"train", "test"} and set(file["labels"]) <= set("0123456789")
-    batch = next(
-        iter(pipeline.test_batches(open_videos(str(digits)), sampling_of("single"), 32, clips=1))
-    )
+    clips = pipeline.TestClips(sampling_of("single"), 32, 1)
+    batch = next(iter(pipeline.test_batches(open_videos(str(digits)), clips)))
     np.save(tmp_path / "clips.npy", batch["clip"])
     script = (
         "import sys, numpy as np\n"

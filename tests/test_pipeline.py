@@ -12,6 +12,7 @@ from vie_tf.data import decoding, files, pipeline
 from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION, colour_noise
 from vie_tf.data.crops import TEN
 from vie_tf.data.frames import Frames
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.sampling import binned
 from vie_tf.data.splits import subset_rows
 from vie_tf.data.videos import VideoSet, open_videos
@@ -111,7 +112,7 @@ def test_any_number_of_threads_makes_the_same_batches(source, request, monkeypat
 
 
 def test_test_clips_are_all_there_in_order():
-    stream = list(pipeline.test_batches(noise_videos(), SINGLE, SIZE, clips=5, batch_size=16))
+    stream = list(pipeline.test_batches(noise_videos(), TestClips(SINGLE, SIZE), 16))
     assert np.concatenate([batch["index"] for batch in stream]).tolist() == sorted(
         5 * list(range(10))
     )
@@ -134,16 +135,17 @@ def moving_videos(lengths=(250, 100, 3)):
 @pytest.mark.parametrize("family", SAMPLING)
 def test_clips_are_those_of_the_sampling(family):
     sampling, videos = SAMPLING[family], moving_videos()
+    clips = TestClips(sampling, SIZE)
     shape = (15, sampling.frames, SIZE, SIZE, 3)
     for batches in (
-        pipeline.test_batches(videos, sampling, SIZE),
-        pipeline.first_half_batches(videos, sampling, SIZE, 0, 5),
-        pipeline.second_half_batches(videos, sampling, SIZE, 5),
+        pipeline.test_batches(videos, clips),
+        pipeline.first_half_batches(videos, clips, 0),
+        pipeline.second_half_batches(videos, clips),
         pipeline.training_batches(videos, sampling, 15, SIZE, 0, 0, 1),
     ):
         assert next(iter(batches))["clip"].shape == shape
         assert batches.element_spec["clip"].shape[1:] == shape[1:]
-    shown = next(iter(pipeline.test_batches(videos, sampling, SIZE)))["clip"][:, :, 0, 0, 0]
+    shown = next(iter(pipeline.test_batches(videos, clips)))["clip"][:, :, 0, 0, 0]
     for row, n in enumerate(videos.frames):
         np.testing.assert_array_equal(
             shown[5 * row : 5 * row + 5], sampling.spaced(tf.constant(n, tf.int64), 5)
@@ -151,8 +153,8 @@ def test_clips_are_those_of_the_sampling(family):
     first, second = (
         next(iter(batches))["clip"].numpy()[:5, :, 0, 0, 0]  # of the first video
         for batches in (
-            pipeline.first_half_batches(videos, sampling, SIZE, 0, 5),
-            pipeline.second_half_batches(videos, sampling, SIZE, 5),
+            pipeline.first_half_batches(videos, clips, 0),
+            pipeline.second_half_batches(videos, clips),
         )
     )
     assert first.max() < 125 <= second.min()
@@ -161,12 +163,13 @@ def test_clips_are_those_of_the_sampling(family):
 @pytest.mark.parametrize("family", ["resnet3d", "trn"])
 def test_all_clips_of_videos_of_different_lengths(family):
     sampling, videos = SAMPLING[family], moving_videos((250, 100, 3))
-    batches = list(pipeline.all_clips_batches(videos, sampling, SIZE, batch_size=7))
+    clips = TestClips(sampling, SIZE, 0)
+    batches = list(pipeline.test_batches(videos, clips, 7))
     index, shown = (
         np.concatenate(column)
         for column in zip(*((b["index"], b["clip"][:, :, 0, 0, 0]) for b in batches))
     )
-    counts = pipeline.all_clips(videos, sampling)
+    counts = clips.counts(videos)
     assert (len(batches[0]["index"]), len(set(counts))) == (7, 3)
     assert index.tolist() == np.repeat(np.arange(3), counts).tolist()
     for row, n in enumerate(videos.frames):
@@ -175,28 +178,27 @@ def test_all_clips_of_videos_of_different_lengths(family):
 
 def test_embeddings_of_all_clips_are_those_of_each_video():
     """Of videos of 15, 6 and 1 clips of 16 frames, by a network that sees the first frame."""
-    videos, sampling = moving_videos((250, 100, 3)), SAMPLING["resnet3d"]
+    videos, every = moving_videos((250, 100, 3)), TestClips(SAMPLING["resnet3d"], SIZE, 0)
 
     def embed(clip):
         return tf.cast(clip[:, 0, 0, 0, :1], tf.float32)
 
-    clips = embedding.embed_clips(embed, videos, sampling, SIZE, clips=0)
+    clips = embedding.embed_clips(embed, videos, every)
     assert [of_video.shape for of_video in clips] == [(15, 1), (6, 1), (1, 1)]
     starts = [16 * np.arange(n) for n in (15, 6, 1)]
     assert all((ours[:, 0] == theirs).all() for ours, theirs in zip(clips, starts))
-    means = embedding.clip_means(embed, videos, sampling, SIZE, clips=0)[:, 0]
+    means = embedding.clip_means(embed, videos, every)[:, 0]
     np.testing.assert_allclose(means, [start.mean() for start in starts])
 
 
 def test_ten_crops_of_each_clip():
     videos = noise_videos(3)
-    batches = pipeline.test_batches(videos, SINGLE, SIZE, clips=2, batch_size=60, test=TEN)
-    batch = next(iter(batches))
+    batch = next(iter(pipeline.test_batches(videos, TestClips(SINGLE, SIZE, 2, TEN), 60)))
     assert batch["index"].numpy().tolist() == np.repeat(np.arange(3), 20).tolist()
     views = batch["clip"].numpy().reshape(6, 10, SIZE, SIZE, 3)
     np.testing.assert_array_equal(views[:, 5:], views[:, :5, :, ::-1])
     assert len({view.tobytes() for view in views[0]}) == 10
-    centre = next(iter(pipeline.test_batches(videos, SINGLE, SIZE, clips=2)))["clip"][:, 0]
+    centre = next(iter(pipeline.test_batches(videos, TestClips(SINGLE, SIZE, 2))))["clip"][:, 0]
     np.testing.assert_array_equal(views[:, 0], centre)
 
 

@@ -126,8 +126,8 @@ def test_run(data, tmp_path, capsys, loss, family):  # noqa: F811
     served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     out, shared = tmp_path / "e.npz", (f"--data={data}", f"--workdir={tmp_path / 'run'}")
     vie_tf("--mode=embed", *shared, f"--out={out}", "--clips=1")
-    sampling = families.sampling_of(family)
-    batch = next(iter(pipeline.test_batches(open_videos(str(data)), sampling, 32, clips=1)))
+    clips = pipeline.TestClips(families.sampling_of(family), 32, 1)
+    batch = next(iter(pipeline.test_batches(open_videos(str(data)), clips)))
     found = served(clip=batch["clip"])
     rows = np.load(out)["embeddings"][: len(batch["clip"])]
     np.testing.assert_allclose(found["embedding"], rows, atol=1e-5)

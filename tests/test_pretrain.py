@@ -9,7 +9,6 @@ import tensorflow as tf
 from matplotlib import image
 from words import TRAIN, parse, vie_tf
 
-from vie_tf import modes
 from vie_tf.config import FLAGS
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN
@@ -17,6 +16,7 @@ from vie_tf.data.splits import subset_rows, training_split
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import results
+from vie_tf.trained import load_run
 from vie_tf.training import pretrain
 
 
@@ -105,9 +105,9 @@ def test_an_augmentation_is_kept_with_its_run(name, noise, digits, tmp_path, cap
     with pytest.raises(InputError, match=f"--augmentation={name}"):
         vie_tf("--mode=pretrain", *words, "--augmentation=imagenet", "--steps=4")
     parse("--mode=knn", f"--data={digits}", f"--workdir={tmp_path}")
-    assert modes.load_run(FLAGS)[3] == AUGMENTATIONS[name].test
+    assert load_run(FLAGS).clips.crops == AUGMENTATIONS[name].test
     parse("--mode=knn", f"--data={digits}", f"--workdir={tmp_path}", "--ten_crop")
-    assert modes.load_run(FLAGS)[3] == TEN
+    assert load_run(FLAGS).clips.crops == TEN
 
 
 def test_without_labels_or_split_a_share_is_held_out(digits, tmp_path, capsys):

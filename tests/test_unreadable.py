@@ -176,7 +176,8 @@ def test_a_repeatable_evaluation_reads_side_by_side(prepared, monkeypatch):
 
     monkeypatch.setattr(files, "read_ranges", slowly)
     tf.config.experimental.enable_op_determinism()
-    stream = pipeline.test_batches(open_videos(str(prepared)), sampling_of("slow"), 32)
+    clips = pipeline.TestClips(sampling_of("slow"), 32)
+    stream = pipeline.test_batches(open_videos(str(prepared)), clips)
     assert sum(len(batch["index"]) for batch in stream) == 5 * 20
     assert most[0] > 1
 

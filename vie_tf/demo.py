@@ -40,30 +40,31 @@ def call(*command: str, stdout: Path | None = None) -> None:
 
 def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
     """k-NN accuracy of held-out digits and motions, and recall at 1, of one run's network."""
+    from vie_tf.data.pipeline import TestClips
     from vie_tf.data.videos import open_videos
     from vie_tf.evaluation import embed
     from vie_tf.evaluation.knn import knn_accuracy
-    from vie_tf.modes import load_network, run_sampling
+    from vie_tf.trained import load_network, run_sampling
     from vie_tf.workdir import read_flags
 
-    network = load_network(workdir)
+    network, _ = load_network(workdir)
     run = read_flags(workdir)
-    sampling, size = run_sampling(run), int(run["image_size"])
+    clips = TestClips(run_sampling(run), int(run["image_size"]))
     compute = embed.embedder(network)
-    found, clips = {}, {}
+    found, embedded = {}, {}
     for column in ("label", "motion"):
         videos = open_videos(str(prepared), label_column=column)
         sets = {split: videos.subset(videos.splits == split) for split in ("train", "test")}
-        for split in set(sets) - set(clips):
-            clips[split] = embed.embed_clips(compute, sets[split], sampling, size)
+        for split in set(sets) - set(embedded):
+            embedded[split] = embed.embed_clips(compute, sets[split], clips)
         found[column] = knn_accuracy(
-            clips["test"],
+            embedded["test"],
             sets["test"].labels,
-            embed.video_embeddings(clips["train"]),
+            embed.video_embeddings(embedded["train"]),
             sets["train"].labels,
             len(videos.label_names),
         )
-    found["recall"] = embed.instance_recall(compute, sets["test"], sampling, size)
+    found["recall"] = embed.instance_recall(compute, sets["test"], clips)
     return found
 
 

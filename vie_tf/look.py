@@ -92,10 +92,8 @@ def first_looks(
     rows = np.where(lost < 0, batch["index"].numpy(), lost)
 
     def tested(videos: VideoSet) -> dict[str, tf.Tensor]:
-        batches = pipeline.test_batches(
-            videos, sampling, image_size, clips=1, batch_size=count, skip=True
-        )
-        return next(iter(batches))
+        clips = pipeline.TestClips(sampling, image_size, 1)
+        return next(iter(pipeline.test_batches(videos, clips, count, skip=True)))
 
     plain = tested(train.subset(rows))
     read = (lost < 0) & (plain["unreadable"].numpy() < 0)
@@ -108,9 +106,7 @@ def first_looks(
     noisy = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     augmented = map(Clip, noisy[read], _numbers(trained(_numbered(train))["clip"])[read])
     plain = map(Clip, plain["clip"].numpy()[read], _numbers(tested(_numbered(drawn))["clip"]))
-    names = [*train.label_names, ""]
-    labels = [names[label] for label in drawn.labels]
-    return list(map(Look, drawn.ids, labels, drawn.frames.tolist(), plain, augmented))
+    return list(map(Look, drawn.ids, drawn.names, drawn.frames.tolist(), plain, augmented))
 
 
 def _numbered(videos: VideoSet) -> VideoSet:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from tensorflow import keras
 
 from vie_tf import export as saved_model
 from vie_tf import workdir
-from vie_tf.config import LEARNING, RUN
+from vie_tf.config import LEARNING
 from vie_tf.data import stills
-from vie_tf.data.augmentation import AUGMENTATIONS
-from vie_tf.data.crops import TEN, TestCrops
 from vie_tf.data.frames import pixels
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
-from vie_tf.errors import InputError, reason, writing_to
+from vie_tf.errors import InputError, reason
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import results, retrieval, searched
 from vie_tf.evaluation.knn import TEMPERATURE, nearest
@@ -34,13 +27,12 @@ from vie_tf.evaluation.labelled import overlap, same_videos
 from vie_tf.import_checkpoint import import_checkpoint  # noqa: F401 (as pretrain)
 from vie_tf.look import contact_sheet, first_looks
 from vie_tf.models import families
-from vie_tf.models.input_single import input_single
-from vie_tf.models.two_stream import two_stream
 from vie_tf.objectives import pretext
+from vie_tf.output import whole, writable
 from vie_tf.readout import read_out
 from vie_tf.report import findings, tables, text
 from vie_tf.report.pictures import pictures
-from vie_tf.trained import load_checkpoint, load_network, run_sampling
+from vie_tf.trained import load_run
 from vie_tf.training.device import strategy
 from vie_tf.training.pretrain import pretrain, training_videos  # noqa: F401 (a mode too)
 from vie_tf.training.settings import augmentation, settle
@@ -73,10 +65,9 @@ def knn(flags) -> None:
         train, test, said = searched.read_embeddings(source, flags.workdir)
         searched.check(source, train, test, flags.k)
     else:
-        network, sampling, image_size, crops, said = load_run(flags)
-        source = flags.data
-        videos = opened(flags, sampling)
-        said |= workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
+        run, source = load_run(flags), flags.data
+        videos = opened(flags, run.clips.sampling)
+        said = run.said | workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
         parts = [videos.subset(videos.splits == split) for split in ("train", "test")]
         if same := overlap(*parts):
             print(f"note: {same_videos(same, parts[1])}", file=sys.stderr)
@@ -91,16 +82,11 @@ def knn(flags) -> None:
                 )
         # Before minutes of embedding.
         searched.check(source, train, test, flags.k)
-        embed = embedding.embedder(network)
-
-        def embedded(part: VideoSet, what: str) -> Sequence[np.ndarray]:
-            return embedding.embed_clips(
-                embed, part, sampling, image_size, flags.clips, what, crops
-            )
-
+        embed = embedding.embedder(run.network)
         if not flags.bank:
-            train = train.with_clips(embedded(parts[0], "training batches"))
-        test = test.with_clips(embedded(parts[1], "test batches"))
+            clips = embedding.embed_clips(embed, parts[0], run.clips, "training batches")
+            train = train.with_clips(clips)
+        test = test.with_clips(embedding.embed_clips(embed, parts[1], run.clips, "test batches"))
     said["searched"] = "bank" if flags.bank else "file" if flags.embeddings else "train"
     found = searched.measure(train, test, flags.k, flags.knn_temperature or TEMPERATURE)
     if flags.workdir:
@@ -113,15 +99,13 @@ def knn(flags) -> None:
 def embed(flags) -> None:
     """Writes the embedding of every video to an .npz file."""
     out = writable(flags.out)
-    network, sampling, image_size, crops, said = load_run(flags)
-    videos = opened(flags, sampling)
-    said |= workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
-    needed = len(videos) * network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
+    run = load_run(flags)
+    videos = opened(flags, run.clips.sampling)
+    said = run.said | workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
+    needed = len(videos) * run.network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
     if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
         raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
-    clips = embedding.embed_clips(
-        embedding.embedder(network), videos, sampling, image_size, flags.clips, "batches", crops
-    )
+    clips = embedding.embed_clips(embedding.embedder(run.network), videos, run.clips, "batches")
     content = io.BytesIO()
     np.savez(
         content,
@@ -139,13 +123,12 @@ def embed(flags) -> None:
 def retrieve(flags) -> None:
     """Finds the nearest videos of one or of all, as text and as a picture."""
     out = writable(flags.out)
-    network, sampling, image_size, crops, _ = load_run(flags)
-    videos = opened(flags, sampling)
-    compute = embedding.embedder(network)
+    run = load_run(flags)
+    videos = opened(flags, run.clips.sampling)
+    compute = embedding.embedder(run.network)
 
-    def embedded(part: VideoSet, what: str = "") -> np.ndarray:
-        clips = embedding.embed_clips(compute, part, sampling, image_size, flags.clips, what, crops)
-        return embedding.video_embeddings(clips)
+    def embedded(part: VideoSet, what: str) -> np.ndarray:
+        return embedding.video_embeddings(embedding.embed_clips(compute, part, run.clips, what))
 
     gallery, itself = rows_of(videos, "train"), None
     row = videos.find(flags.query) if flags.query else None
@@ -182,8 +165,7 @@ def retrieve(flags) -> None:
 def readout(flags) -> None:
     """Linear read-outs of taps of the frozen network: accuracy on the test split."""
     with strategy().scope():
-        network, sampling, image_size, *_ = load_run(flags, own=LEARNING)
-        read_out(flags, network, sampling, image_size)
+        read_out(flags, load_run(flags, own=LEARNING))
 
 
 def report(flags) -> None:
@@ -209,7 +191,7 @@ def export(flags) -> None:
     # What TensorFlow says while it saves is about its own insides.
     logging.set_verbosity(logging.ERROR)
     out = writable(flags.out, "saved_model.pb")
-    network, *_ = load_run(flags, any_size=True)
+    network = load_run(flags, any_size=True).network
     try:
         with whole(out) as part:
             saved_model.export(network, str(part))
@@ -225,45 +207,6 @@ def opened(flags, sampling: Sampling) -> VideoSet:
     return videos
 
 
-def writable(out: str, marker: str = "") -> Path:
-    """The path of --out, once it is sure that it can be written: before hours of work.
-
-    Args:
-        out: a file to be; or a folder, where there is a `marker`.
-        marker: a file that every such folder has; a folder of other things is not replaced.
-
-    Raises:
-        InputError: it cannot be written, or is something else.
-    """
-    path = Path(out)
-    try:
-        if path.exists() and path.is_dir() != bool(marker):
-            raise InputError(f"--out={out} is a {'file' if marker else 'folder'}; give another")
-        if marker and path.is_dir() and any(path.iterdir()) and not (path / marker).exists():
-            raise InputError(f"--out={out} holds other files; give a new or empty folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            return path
-    except OSError as error:
-        raise InputError(f"cannot write --out={out}: {error.strerror}; give another") from error
-
-
-@contextlib.contextmanager
-def whole(out: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `out` when all is written, or is removed."""
-    part = out.with_name(f"{out.name}.part")
-    try:
-        with writing_to(out):
-            yield part
-        if out.is_dir():
-            shutil.rmtree(out)
-        part.replace(out)
-    finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        part.unlink(missing_ok=True)
-
-
 def rows_of(videos: VideoSet, split: str) -> np.ndarray:
     """Rows of a split, or all rows where the data has no such split."""
     rows = np.flatnonzero(videos.splits == split)
@@ -276,66 +219,5 @@ def shown_video(
     """A video as `retrieval` shows it, with its middle frame if it is to be drawn."""
     frame = None
     if draw:
-        box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
-        middle = tf.constant([videos.frames[row] // 2], tf.int64)
-        number = tf.constant(videos.numbers[row], tf.int64)
-        frame = pixels(videos.read(number, middle, box))[0].numpy()
-    label = videos.label_names[videos.labels[row]] if videos.labels[row] >= 0 else ""
-    return retrieval.Video(videos.ids[row], label, similarity, frame)
-
-
-def load_run(
-    flags, any_size: bool = False, own: Sequence[str] = ()
-) -> tuple[keras.Model, Sampling, int, TestCrops, dict[str, object]]:
-    """The trained network of --workdir in float32, and its clips: sampling, image size, crops.
-
-    With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
-    Last comes what results say of it: `workdir.said_of`, its step, and what it was made with.
-    Flags in `own` are those of the mode, and may differ from the run's.
-
-    Raises:
-        InputError: no run there, a flag says another than the run's, no readable checkpoint, or
-            networks that do not go together.
-    """
-    folder = Path(flags.workdir)
-    run = workdir.read_flags(folder)
-    if flags.frames_of:
-        families.family_of(flags.frames_of, "frames_of")
-    free = {*own, *workdir.FREE, "label_column", "split_column", "second_workdir"}
-    for name in sorted(set(RUN) - free):
-        if name == "frame_interval" and flags.frames_of:  # of those frames, not of the run's
-            continue
-        given = workdir.text(flags[name].value)
-        if flags[name].present and given not in ("auto", run.get(name, "")):
-            raise InputError(
-                f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
-                "leave the flag out"
-            )
-    image_size = None if any_size else int(run["image_size"])
-    network, step = load_checkpoint(folder, any_size)
-    said = {**workdir.said_of(folder), "step": step}
-    sampling = run_sampling(run)
-    if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
-        raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
-    if flags.frames_of:
-        legacy = run["legacy"] == "True"
-        sampling = families.sampling_of(flags.frames_of, legacy, flags.frame_interval)
-        network = input_single(network, sampling.frames)
-        said["frames_of"] = flags.frames_of
-    elif flags.second_workdir:
-        second = Path(flags.second_workdir)
-        other = workdir.read_flags(second)
-        for name in ("image_size", "depth"):
-            if run[name] != other[name]:
-                raise InputError(
-                    f"{second} was trained with --{name}={other[name]}, {folder} with "
-                    f"--{name}={run[name]}: both streams need the same"
-                )
-        sampling = run_sampling(other)
-        if sampling.frames == 1:
-            raise InputError(f"--second_workdir={second} holds a network of single frames too")
-        network = two_stream(network, load_network(second, any_size))
-        said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
-    # A run from before there was the flag is one of VIE's colour noise.
-    augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
-    return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test, said
+        frame = pixels(videos.read_row(row, [videos.frames[row] // 2]))[0].numpy()
+    return retrieval.Video(videos.ids[row], videos.names[row], similarity, frame)

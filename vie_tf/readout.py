@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,7 @@ from tensorflow import keras
 from vie_tf import workdir
 from vie_tf.config import LEARNING
 from vie_tf.data.augmentation import AUGMENTATIONS
-from vie_tf.data.crops import TEN
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.service import check_service
 from vie_tf.data.splits import WATCHED, training_split
 from vie_tf.data.stills import all_still
@@ -29,7 +27,7 @@ from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps, find_taps
 from vie_tf.evaluation.labelled import labelled_splits
 from vie_tf.progress import track
-from vie_tf.training.checkpoints import saved_step
+from vie_tf.trained import Run
 from vie_tf.training.device import set_seed
 from vie_tf.training.readout import ReadOut, train_read_outs
 from vie_tf.training.settings import augmentation
@@ -45,52 +43,49 @@ class Task:
         network: frozen.
         taps: what the classifiers see of it.
         train, test: the splits of the videos, all with labels.
-        sampling: which frames make a clip.
-        clips: of each video in tests; 0: all that follow each other.
+        clips: of each video in tests.
     """
 
     network: keras.Model
     taps: Taps
     train: VideoSet
     test: VideoSet
-    sampling: Sampling
-    clips: int
+    clips: TestClips
 
 
-def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -> None:
+def read_out(flags, run: Run) -> None:
     """Trains and tests read-outs of a network, prints a table, and appends to results.jsonl.
 
     Args:
         flags: the command's.
-        network: of a run.
-        sampling: which frames make its clips.
-        image_size: side of its clips in pixels.
+        run: whose network is read out.
 
     Raises:
         InputError: taps, videos or flags that do not do.
     """
     folder = Path(flags.workdir)
-    run = workdir.read_flags(folder)
-    taps = find_taps(network, flags.taps, int(run["depth"]))
+    network, own = run.network, workdir.read_flags(folder)
+    taps = find_taps(network, flags.taps, int(own["depth"]))
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     where = f"--mode=readout: {flags.data}"
     train, test, notes = labelled_splits(videos, where)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    stills = all_still((train, test), sampling, where)
-    settle(flags, run, image_size, stills)
+    stills = all_still((train, test), run.clips.sampling, where)
+    settle(flags, own, run.clips.image_size, stills)
     print(
         f"{len(train)} {'still images' if stills else 'videos'} to train on, {len(test)} to test "
         f"with, {len(videos.label_names)} classes"
     )
     # All clips of an image are alike.
-    task = Task(network, taps, train, test, sampling, 1 if stills else flags.clips)
-    second = os.path.abspath(flags.second_workdir) if flags.second_workdir else None
+    count = 1 if stills else flags.clips
+    clips = replace(run.clips, count=count, crops=augmentation(flags).test)
+    task = Task(network, taps, train, test, clips)
     identity = {
         "network": network.name,
         "weights": _digest([hashlib.sha256(w).hexdigest() for w in network.get_weights()]),
-        "sampling": repr(sampling),
-        "image_size": image_size,
+        "sampling": repr(clips.sampling),
+        "image_size": clips.image_size,
     }
     if flags.cached:
         probabilities = from_cache(task, flags, folder / "readout", identity)
@@ -105,16 +100,16 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
     learning = {name: workdir.text(flags[name].value) for name in LEARNING if name != "seed"}
     values = {
         **workdir.said_of_data(flags, videos.fingerprint),
-        "family": run["family"],
+        "family": run.said["family"],
         "frames_of": flags.frames_of,
-        "second_workdir": second,
-        "loss": run["loss"],
-        "step": saved_step(folder / "checkpoints"),
+        "second_workdir": run.said.get("second_workdir"),
+        "loss": run.said["loss"],
+        "step": run.said["step"],
         "seed": flags.seed,
         "cached": flags.cached,
         "steps": None if flags.cached else flags.steps,
         "augmentation": flags.augmentation,
-        "clips": task.clips,
+        "clips": count,
         "ten_crop": flags.ten_crop,
         "learning": {} if flags.cached else learning,
         "videos": len(test),
@@ -167,24 +162,16 @@ def trained(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
     if flags.lr_plateau and not len(held_out):
         raise InputError("--lr_plateau needs held-out videos to measure on: give --held_out")
     settings = {name: workdir.text(flags[name].value) for name in sorted(LEARNING)}
-    settings |= {"taps": task.taps.outputs, "clips": task.clips, **identity}
+    settings |= {"taps": task.taps.outputs, "clips": task.clips.count, **identity}
     place = folder / f"{Path(flags.data).stem}-{_digest(settings)}"
     set_seed(flags.seed)
     recipe = augmentation(flags)
     model = ReadOut(task.network, task.taps, len(train.label_names), flags.seed, recipe.colour)
     sizes = ", ".join(f"{name} {tap.shape[1]:,}" for name, tap in model.network.input.items())
     print(f"values of each tap: {sizes}; {len(held_out)} training videos held out; {place}")
-    train_read_outs(model, train, held_out, task.sampling, recipe, task.clips, flags, place)
+    train_read_outs(model, train, held_out, task.clips, recipe, flags, place)
     workdir.write(place / "settings.json", json.dumps(settings, indent=1) + "\n")
-    return clip_means(
-        model.probabilities(),
-        task.test,
-        task.sampling,
-        flags.image_size,
-        task.clips,
-        "test batches",
-        recipe.test,
-    )
+    return clip_means(model.probabilities(), task.test, task.clips, "test batches")
 
 
 def from_cache(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
@@ -192,16 +179,13 @@ def from_cache(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
     # Here, since scikit-learn is slow to import and no other mode needs it.
     from vie_tf.evaluation.linear import linear_probabilities
 
-    plain = AUGMENTATIONS[flags.augmentation].test
+    plain = replace(task.clips, crops=AUGMENTATIONS[flags.augmentation].test)
     kept = {}
-    for split, videos, crops in (
-        ("training", task.train, plain),
-        ("test", task.test, TEN if flags.ten_crop else plain),
-    ):
+    for split, videos, clips in (("training", task.train, plain), ("test", task.test, task.clips)):
         of_split = {
             **identity,
-            "clips": task.clips,
-            "crops": [flags.augmentation, crops.views],
+            "clips": clips.count,
+            "crops": [flags.augmentation, clips.crops.views],
             "videos": [videos.ids, videos.numbers.tolist(), videos.frames.tolist()],
             "bytes": videos.file_bytes.tolist(),
         }
@@ -209,10 +193,7 @@ def from_cache(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
             task.network,
             task.taps,
             videos,
-            task.sampling,
-            flags.image_size,
-            task.clips,
-            crops,
+            clips,
             f"{split} batches",
             folder / "features" / _digest(of_split),
         )

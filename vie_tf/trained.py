@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import workdir
+from vie_tf.config import RUN
+from vie_tf.data.augmentation import AUGMENTATIONS
+from vie_tf.data.crops import TEN
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.sampling import Sampling
+from vie_tf.errors import InputError
 from vie_tf.models import families
+from vie_tf.models.input_single import input_single
+from vie_tf.models.two_stream import two_stream
 from vie_tf.objectives import pretext
-from vie_tf.training import checkpoints
+
+Loaded = TypeVar("Loaded")
 
 
 def run_sampling(run: dict[str, str]) -> Sampling:
@@ -33,16 +46,120 @@ def read_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int
         depth=int(run["depth"]),
         **pretext.head(run["loss"], labels),
     )
-    return network, checkpoints.restore_network(folder / "checkpoints", network)
+    return network, restore_network(folder / "checkpoints", network)
 
 
-def load_checkpoint(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
+def load_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
     """As `read_network`, and says on standard error what it is."""
     network, step = read_network(folder, any_size)
     print(f"{network.name} of {folder} at step {step}", file=sys.stderr)
     return network, step
 
 
-def load_network(folder: Path, any_size: bool = False) -> keras.Model:
-    """As `load_checkpoint`, without the step."""
-    return load_checkpoint(folder, any_size)[0]
+def restore_network(folder: Path, network: keras.Model) -> int:
+    """Loads only the network's weights of a run; returns the step.
+
+    Raises:
+        InputError: the folder holds no checkpoint, or as `newest_readable`.
+    """
+
+    def load(path: str) -> int:
+        wanted = tf.train.Checkpoint(network=network)
+        wanted.restore(path).expect_partial().assert_existing_objects_matched()
+        return int(tf.train.load_variable(path, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
+
+    step = newest_readable(folder, load)
+    if step is None:
+        raise InputError(f"{folder} holds no checkpoint; run --mode=pretrain with its --workdir")
+    return step
+
+
+def newest_readable(folder: Path, load: Callable[[str], Loaded]) -> Loaded | None:
+    """What `load` returns of the newest checkpoint that it can read; None where there is none.
+
+    Raises:
+        InputError: there are checkpoints, and none can be read.
+    """
+    state = tf.train.get_checkpoint_state(str(folder))
+    paths = list(state.all_model_checkpoint_paths) if state else []
+    for path in reversed(paths):
+        try:
+            return load(path)
+        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+            unreadable = error
+            print(f"{path} is damaged, or of another network; left out", file=sys.stderr)
+    if paths:
+        raise InputError(
+            f"{folder}: no checkpoint can be read: they are damaged, or were made by another "
+            "version; use another --workdir"
+        ) from unreadable
+    return None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network, and what evaluations need to know of it.
+
+    Attributes:
+        network: in float32.
+        clips: of a video in tests.
+        said: what results say of it: `workdir.said_of`, its step, and what it was made with.
+    """
+
+    network: keras.Model
+    clips: TestClips
+    said: dict[str, object]
+
+
+def load_run(flags, any_size: bool = False, own: Sequence[str] = ()) -> Run:
+    """The run of --workdir, with the clips that the flags ask for.
+
+    With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
+    Flags in `own` are those of the mode, and may differ from the run's.
+
+    Raises:
+        InputError: no run there, a flag says another than the run's, no readable checkpoint, or
+            networks that do not go together.
+    """
+    folder = Path(flags.workdir)
+    run = workdir.read_flags(folder)
+    if flags.frames_of:
+        families.family_of(flags.frames_of, "frames_of")
+    free = {*own, *workdir.FREE, "label_column", "split_column", "second_workdir"}
+    for name in sorted(set(RUN) - free):
+        if name == "frame_interval" and flags.frames_of:  # of those frames, not of the run's
+            continue
+        given = workdir.text(flags[name].value)
+        if flags[name].present and given not in ("auto", run.get(name, "")):
+            raise InputError(
+                f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
+                "leave the flag out"
+            )
+    network, step = load_network(folder, any_size)
+    said = {**workdir.said_of(folder), "step": step}
+    sampling = run_sampling(run)
+    if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
+        raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
+    if flags.frames_of:
+        legacy = run["legacy"] == "True"
+        sampling = families.sampling_of(flags.frames_of, legacy, flags.frame_interval)
+        network = input_single(network, sampling.frames)
+        said["frames_of"] = flags.frames_of
+    elif flags.second_workdir:
+        second = Path(flags.second_workdir)
+        other = workdir.read_flags(second)
+        for name in ("image_size", "depth"):
+            if run[name] != other[name]:
+                raise InputError(
+                    f"{second} was trained with --{name}={other[name]}, {folder} with "
+                    f"--{name}={run[name]}: both streams need the same"
+                )
+        sampling = run_sampling(other)
+        if sampling.frames == 1:
+            raise InputError(f"--second_workdir={second} holds a network of single frames too")
+        network = two_stream(network, load_network(second, any_size)[0])
+        said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
+    # A run from before there was the flag is one of VIE's colour noise.
+    augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
+    crops = TEN if flags.ten_crop else augmentation.test
+    return Run(network, TestClips(sampling, int(run["image_size"]), flags.clips, crops), said)

@@ -9,18 +9,49 @@ video that should have stood there and could not be read, else -1.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from vie_tf.data import crops
 from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation
+from vie_tf.data.crops import CENTRE, TestCrops
 from vie_tf.data.frames import cut, raise_problem
 from vie_tf.data.sampling import TEST_CLIPS, Sampling
 from vie_tf.data.videos import VideoSet
 
 EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TestClips:
+    """Which clips of a video a test sees.
+
+    Attributes:
+        sampling: which frames make a clip; T is its `frames`.
+        image_size: H = W in pixels.
+        count: how many, evenly spaced; 0: all that follow each other without overlap.
+        crops: how each is cropped; every one of several views counts as a clip.
+    """
+
+    __test__ = False  # pytest would take it for a test
+    sampling: Sampling
+    image_size: int
+    count: int = TEST_CLIPS
+    crops: TestCrops = CENTRE
+
+    def choose(self, n: tf.Tensor) -> tf.Tensor:
+        """The frames of the clips of a video of n frames: int64 [] -> int64 [G, T]."""
+        return self.sampling.spaced(n, self.count) if self.count else self.sampling.consecutive(n)
+
+    def counts(self, videos: VideoSet) -> np.ndarray:
+        """How many clips each video has, int64 [N], at least 1."""
+        if self.count:
+            return np.full(len(videos), self.count * self.crops.views)
+        lengths, which = np.unique(videos.frames, return_inverse=True)
+        clips = [len(self.choose(tf.constant(n, tf.int64))) for n in lengths]
+        return np.array(clips, np.int64)[which] * self.crops.views
 
 
 def clip_seed(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
@@ -155,66 +186,28 @@ def training_batches(
 
 def test_batches(
     videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
-    clips: int = TEST_CLIPS,
+    clips: TestClips,
     batch_size: int = EVALUATION_BATCH,
-    test: crops.TestCrops = crops.CENTRE,
     skip: bool = False,
 ) -> tf.data.Dataset:
-    """Batches of evenly spaced plain clips of each video, in order, videos slowest.
+    """Batches of plain clips of each video, in order, videos slowest, views of a clip fastest.
 
     Args:
         videos: N of them.
-        sampling: which frames make a clip; T is its `frames`.
-        image_size: H = W in pixels.
-        clips: of each video.
-        batch_size: B. The last batch may be smaller: none of the N * clips is dropped.
-        test: how the clips are cropped; each of several views is a clip, views fastest.
+        clips: which of each.
+        batch_size: B. The last batch may be smaller: none of the clips is dropped.
         skip: whether a clip that cannot be read is black; otherwise it raises an error.
 
     Returns:
         Batches as above; the seeds are 0.
     """
-    plan = _plain(_spaced(clips), image_size, lambda n: sampling.spaced(n, clips), test)
-    count = len(videos) * clips * test.views
-    return _in_order(videos, sampling, image_size, count, batch_size, plan, skip)
-
-
-def all_clips(videos: VideoSet, sampling: Sampling) -> np.ndarray:
-    """How many clips that follow each other each video has, int64 [N], at least 1."""
-    lengths, which = np.unique(videos.frames, return_inverse=True)
-    clips = [len(sampling.consecutive(tf.constant(n, tf.int64))) for n in lengths]
-    return np.array(clips, np.int64)[which]
-
-
-def all_clips_batches(
-    videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
-    batch_size: int = EVALUATION_BATCH,
-    test: crops.TestCrops = crops.CENTRE,
-) -> tf.data.Dataset:
-    """As `test_batches`, of all clips that follow each other without overlap: `all_clips` many."""
-    clips = all_clips(videos, sampling)
-    ends = tf.constant(np.cumsum(clips))
-    starts = tf.constant(np.cumsum(clips) - clips)
-
-    def place(position):
-        row = tf.searchsorted(ends, position[None], side="right", out_type=tf.int64)[0]
-        return row, position - starts[row]
-
-    plan = _plain(place, image_size, sampling.consecutive, test)
-    count = int(clips.sum()) * test.views
-    return _in_order(videos, sampling, image_size, count, batch_size, plan)
+    return _plain(videos, clips, clips.choose, batch_size, skip)
 
 
 def first_half_batches(
     videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
+    clips: TestClips,
     seed: int,
-    clips: int,
     batch_size: int = EVALUATION_BATCH,
     augmentation: Augmentation = VIE_AUGMENTATION,
 ) -> tf.data.Dataset:
@@ -224,51 +217,38 @@ def first_half_batches(
 
     Args:
         videos: as in `test_batches`.
-        sampling: as in `test_batches`.
-        image_size: as in `test_batches`.
+        clips: a `count` of each video; the crops are those of the augmentation.
         seed: of frames, crops and colour; the same one gives the same clips.
-        clips: as in `test_batches`.
         batch_size: as in `test_batches`.
         augmentation: as in `training_batches`.
 
     Returns:
         Batches as above; the seeds are for the colour noise.
     """
+    sampling = clips.sampling
 
     def plan(position):
-        index = position // clips
-        drawn = clip_seed(seed, position % clips, index)
+        index = position // clips.count
+        drawn = clip_seed(seed, position % clips.count, index)
 
         def choose(n, frame_seed):
             return sampling.random(tf.maximum(n // 2, 1), frame_seed)
 
-        return _augmented(drawn, index, image_size, sampling.frames, choose, augmentation)
+        return _augmented(drawn, index, clips.image_size, sampling.frames, choose, augmentation)
 
-    return _in_order(videos, sampling, image_size, len(videos) * clips, batch_size, plan)
+    return _in_order(videos, clips, len(videos) * clips.count, batch_size, plan)
 
 
 def second_half_batches(
-    videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
-    clips: int,
-    batch_size: int = EVALUATION_BATCH,
-    test: crops.TestCrops = crops.CENTRE,
+    videos: VideoSet, clips: TestClips, batch_size: int = EVALUATION_BATCH
 ) -> tf.data.Dataset:
-    """As `test_batches`, in arguments and results, of the second half of each video."""
-
-    def choose(n):
-        return n // 2 + sampling.spaced(n - n // 2, clips)
-
-    plan = _plain(_spaced(clips), image_size, choose, test)
-    count = len(videos) * clips * test.views
-    return _in_order(videos, sampling, image_size, count, batch_size, plan)
+    """As `test_batches`, of the second half of each video: a `count` of clips, not all."""
+    return _plain(videos, clips, lambda n: n // 2 + clips.choose(n - n // 2), batch_size)
 
 
 def _in_order(
     videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
+    clips: TestClips,
     count: int,
     batch_size: int,
     plan: Callable,
@@ -276,8 +256,8 @@ def _in_order(
 ) -> tf.data.Dataset:
     """Batches of the clips at positions 0..count-1, the last one smaller."""
     positions = tf.data.Dataset.range(count)
-    clips = _clips(videos, sampling, image_size, positions, plan, skip)
-    return clips.batch(batch_size).prefetch(2)
+    found = _clips(videos, clips.sampling, clips.image_size, positions, plan, skip)
+    return found.batch(batch_size).prefetch(2)
 
 
 def _augmented(
@@ -307,28 +287,30 @@ def _augmented(
     )
 
 
-def _spaced(clips: int) -> Callable:
-    """The `place` of `_plain` where every video has as many clips."""
-    return lambda position: (position // clips, position % clips)
-
-
-def _plain(place: Callable, image_size: int, choose: Callable, test: crops.TestCrops) -> Callable:
-    """The plans of test clips: chosen frames, crops of a test, no colour noise.
+def _plain(
+    videos: VideoSet, clips: TestClips, choose: Callable, batch_size: int, skip: bool = False
+) -> tf.data.Dataset:
+    """Batches of test clips: chosen frames, crops of a test, no colour noise.
 
     Args:
-        place: number of a clip, int64 [], to its row and its number in the video, int64 [] each.
-        image_size: H = W in pixels.
-        choose: frames of the video int64 [] -> int64 [G, T].
-        test: the crops of each clip.
+        videos: as in `test_batches`.
+        clips: as in `test_batches`.
+        choose: frames of the video int64 [] -> those of its clips, int64 [G, T].
+        batch_size: as in `test_batches`.
+        skip: as in `test_batches`.
     """
+    counts, crops = clips.counts(videos), clips.crops
+    ends = tf.constant(np.cumsum(counts))
+    starts = tf.constant(np.cumsum(counts) - counts)
 
     def plan(position):
-        index, clip = place(position // test.views)
+        index = tf.searchsorted(ends, position[None], side="right", out_type=tf.int64)[0]
+        clip = (position - starts[index]) // crops.views
         return (
             index,
             lambda n: choose(n)[clip],
-            lambda size: test.of(size, image_size, position % test.views),
+            lambda size: crops.of(size, clips.image_size, position % crops.views),
             tf.zeros(2, tf.int32),
         )
 
-    return plan
+    return _in_order(videos, clips, int(counts.sum()), batch_size, plan, skip)

@@ -6,9 +6,10 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,7 +97,15 @@ class VideoSet:
                 return int(row)
         return None
 
-    @property
+    def read_row(self, row: int, frames: Sequence[int]) -> Frames:
+        """Some whole frames of a row, read now."""
+        import tensorflow as tf
+
+        box = tf.constant([0, 0, *self.sizes[row]], tf.int32)
+        number = tf.constant(self.numbers[row], tf.int64)
+        return self.read(number, tf.constant(frames, tf.int64), box)
+
+    @cached_property
     def names(self) -> np.ndarray:
         """The label of each video by its name, str [N], '' where unknown."""
         return np.array([*self.label_names, ""])[self.labels]
@@ -284,14 +293,11 @@ def _raw_reader(
 
 def why_unreadable(videos: VideoSet, row: int) -> str:
     """Why a video's first bad frame cannot be read, in a line that names it."""
-    import tensorflow as tf
-
-    box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
-    number, length = tf.constant(videos.numbers[row], tf.int64), videos.frames[row]
+    length = videos.frames[row]
     at_once = max(1, _BYTES_AT_ONCE // (3 * int(np.prod(videos.sizes[row]))))
     for start in range(0, length, at_once):
-        frames = tf.range(start, min(start + at_once, length), dtype=tf.int64)
-        problem = videos.read(number, frames, box).problem.numpy()
+        frames = np.arange(start, min(start + at_once, length))
+        problem = videos.read_row(row, frames).problem.numpy()
         if problem:
             return problem.decode("utf-8", "surrogateescape")
     return f"{videos.ids[row]}: could not be read a moment ago, and can now"

@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf.data.crops import TestCrops
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation.embed import clip_batches
@@ -22,10 +21,7 @@ def cached_features(
     network: keras.Model,
     taps: Taps,
     videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
-    clips: int,
-    test: TestCrops,
+    clips: TestClips,
     what: str,
     folder: Path,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -35,10 +31,7 @@ def cached_features(
         network: frozen.
         taps: what read-outs see of it.
         videos: as in `embed_clips`.
-        sampling: as in `embed_clips`.
-        image_size: as in `embed_clips`.
         clips: as in `embed_clips`.
-        test: as in `embed_clips`.
         what: as in `embed_clips`.
         folder: of the features of just this; each tap is a file TAP.npy.
 
@@ -48,7 +41,7 @@ def cached_features(
     Raises:
         InputError: the disk has no room for them.
     """
-    batches, counts = clip_batches(videos, sampling, image_size, clips, what, test)
+    batches, counts = clip_batches(videos, clips, what)
     count = int(counts.sum())
     missing = [name for name in taps.outputs if not (folder / f"{name}.npy").exists()]
     if missing:

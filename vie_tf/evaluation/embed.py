@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Callable
 
 import numpy as np
@@ -11,8 +12,7 @@ from tensorflow import keras
 
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation, colour_noise
-from vie_tf.data.crops import CENTRE, TestCrops
-from vie_tf.data.sampling import TEST_CLIPS, Sampling
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
 from vie_tf.progress import track
@@ -39,79 +39,50 @@ def classifier(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def embed_clips(
-    embed: Callable,
-    videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
-    clips: int = TEST_CLIPS,
-    what: str = "",
-    test: TestCrops = CENTRE,
+    embed: Callable, videos: VideoSet, clips: TestClips, what: str = ""
 ) -> np.ndarray | list[np.ndarray]:
-    """Embeds evenly spaced clips of every video, or all clips that follow each other.
+    """Embeds the clips of every video that a test sees.
 
     Args:
         embed: from `embedder`.
         videos: what to embed.
-        sampling: which frames make a clip: that of the network's family.
-        image_size: side of the clips in pixels.
-        clips: how many of each video; 0: all, a number that depends on its length.
+        clips: which, as the network takes them.
         what: name of the batches in the progress line; '' shows none.
-        test: the crops of a clip, each of which counts as one.
 
     Returns:
-        float32 [N, G, D], unit rows; of all clips a list of N arrays [G, D], each with its own G.
+        float32 [N, G, D], unit rows; with a `count` of 0 a list of N arrays [G, D], each with its
+        own G.
     """
-    batches, counts = clip_batches(videos, sampling, image_size, clips, what, test)
+    batches, counts = clip_batches(videos, clips, what)
     rows = np.concatenate([embed(batch["clip"]).numpy() for batch in batches])
-    if clips:
-        return rows.reshape(len(videos), clips * test.views, -1)
+    if clips.count:
+        return rows.reshape(len(videos), counts[0], -1)
     return np.split(rows, np.cumsum(counts)[:-1])
 
 
 def clip_batches(
-    videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
-    clips: int = TEST_CLIPS,
-    what: str = "",
-    test: TestCrops = CENTRE,
+    videos: VideoSet, clips: TestClips, what: str = ""
 ) -> tuple[Iterable[dict[str, tf.Tensor]], np.ndarray]:
     """The batches that `embed_clips` embeds, videos slowest, and each video's clips, int64 [N]."""
-    if clips:
-        batches = pipeline.test_batches(videos, sampling, image_size, clips, test=test)
-        counts = np.full(len(videos), clips * test.views)
-    else:
-        batches = pipeline.all_clips_batches(videos, sampling, image_size, test=test)
-        counts = pipeline.all_clips(videos, sampling) * test.views
+    batches, counts = pipeline.test_batches(videos, clips), clips.counts(videos)
     if what:
         batches = track(batches, what, -(-counts.sum() // pipeline.EVALUATION_BATCH))
     return batches, counts
 
 
-def clip_means(
-    compute: Callable,
-    videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
-    clips: int = TEST_CLIPS,
-    what: str = "",
-    test: TestCrops = CENTRE,
-) -> np.ndarray:
+def clip_means(compute: Callable, videos: VideoSet, clips: TestClips, what: str = "") -> np.ndarray:
     """Means over each video's clips, such as probabilities; memory holds no more than those.
 
     Args:
         compute: clips uint8 [B, T, H, W, 3] to float32 [B, ...].
         videos: as in `embed_clips`.
-        sampling: as in `embed_clips`.
-        image_size: as in `embed_clips`.
         clips: as in `embed_clips`.
         what: as in `embed_clips`.
-        test: as in `embed_clips`.
 
     Returns:
         float32 [N, ...].
     """
-    batches, counts = clip_batches(videos, sampling, image_size, clips, what, test)
+    batches, counts = clip_batches(videos, clips, what)
     totals = None
     for batch in batches:
         rows = compute(batch["clip"]).numpy()
@@ -130,8 +101,7 @@ def video_embeddings(clip_embeddings: Sequence[np.ndarray]) -> np.ndarray:
 def instance_recall(
     embed: Callable,
     videos: VideoSet,
-    sampling: Sampling,
-    image_size: int,
+    clips: TestClips,
     augmentation: Augmentation = VIE_AUGMENTATION,
     seed: int = 0,
     queries: int = 4,
@@ -144,27 +114,20 @@ def instance_recall(
     Args:
         embed: from `embedder`.
         videos: the gallery, and the source of the queries.
-        sampling: which frames make a clip: that of the network's family.
-        image_size: side of the clips in pixels.
-        augmentation: of the queries; the second half is cropped as its tests.
+        clips: which the network takes; the second half is cropped as they are.
+        augmentation: of the queries.
         seed: of the queries' augmentation; the same one gives the same queries.
         queries: clips a video on either side.
 
     Returns:
         Share in 0..1 of all queries.
     """
+    clips = replace(clips, count=queries)
     asked = [
         embed(colour_noise(batch["clip"], batch["seed"], augmentation.colour)).numpy()
-        for batch in pipeline.first_half_batches(
-            videos, sampling, image_size, seed, queries, augmentation=augmentation
-        )
+        for batch in pipeline.first_half_batches(videos, clips, seed, augmentation=augmentation)
     ]
     asked = np.concatenate(asked).reshape(len(videos), queries, -1)
-    kept = [
-        embed(batch["clip"]).numpy()
-        for batch in pipeline.second_half_batches(
-            videos, sampling, image_size, queries, test=augmentation.test
-        )
-    ]
+    kept = [embed(batch["clip"]).numpy() for batch in pipeline.second_half_batches(videos, clips)]
     gallery = video_embeddings(np.concatenate(kept).reshape(len(videos), -1, asked.shape[-1]))
     return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(queries)]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
 from vie_tf.data.frames import pixels
 from vie_tf.data.videos import VideoSet
@@ -105,9 +104,7 @@ def _outside(videos: VideoSet, row: int) -> tuple:
 def _frames(videos: VideoSet, row: int) -> np.ndarray:
     """First, middle and last frame; one that is like no other where they cannot be read."""
     n = int(videos.frames[row])
-    box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
-    chosen = tf.constant([0, n // 2, n - 1], tf.int64)
-    frames = videos.read(tf.constant(videos.numbers[row], tf.int64), chosen, box)
+    frames = videos.read_row(row, [0, n // 2, n - 1])
     if frames.problem.numpy():  # training and tests will tell
         return np.full(1, np.nan)
     return pixels(frames).numpy()

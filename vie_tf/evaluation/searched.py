@@ -18,7 +18,8 @@ from vie_tf.errors import InputError
 from vie_tf.evaluation.class_recall import AT, class_recall
 from vie_tf.evaluation.embed import video_embeddings
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy
-from vie_tf.training.checkpoints import newest_readable
+from vie_tf.objectives.memory_bank import joined
+from vie_tf.trained import newest_readable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,15 +106,8 @@ def read_bank(folder: str, label_column: str, split_column: str) -> Searched:
 
         labels = variable("labels")
         saved = [name for name in reader.get_variable_to_shape_map() if "bank/parts/" in name]
-        if saved:  # replica r of R holds the rows r, r + R, ..
-            shards = len(saved)
-            parts = [variable(f"parts/{shard}") for shard in range(shards)]
-            rows = np.empty((len(labels), parts[0].shape[1]), np.float32)
-            for shard, part in enumerate(parts):
-                own = rows[shard::shards]
-                own[:] = part[: len(own)]
-        else:
-            rows = variable("rows").astype(np.float32)
+        parts = [f"parts/{shard}" for shard in range(len(saved))] or ["rows"]
+        rows = joined([variable(part) for part in parts], len(labels))
         used = variable("visited") | legacy
         known = np.array([*names.get("label_names", []), ""])
         return Searched(known[labels[used]], rows[used, None])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
@@ -29,6 +31,23 @@ def running_mean(
     same = tf.cast(index[:, None] == index[None, :], embeddings.dtype)
     mean = tf.linalg.matmul(same, embeddings) / tf.reduce_sum(same, axis=1, keepdims=True)
     return tf.math.l2_normalize(momentum * rows + (1 - momentum) * mean, axis=1)
+
+
+def joined(parts: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """The rows of a bank from those of its shards.
+
+    Args:
+        parts: R times [ceil(N / R), D]; part r has the rows r, r + R, r + 2 R..
+        size: N.
+
+    Returns:
+        float32 [N, D].
+    """
+    rows = np.empty((size, parts[0].shape[1]), np.float32)
+    for shard, part in enumerate(parts):
+        own = rows[shard :: len(parts)]
+        own[:] = part[: len(own)]
+    return rows
 
 
 class MemoryBank(keras.layers.Layer):
@@ -168,13 +187,8 @@ class MemoryBank(keras.layers.Layer):
 
     def whole(self) -> np.ndarray:
         """All rows, float32 [N, D]."""
-        if self.shards == 1:
-            return self.rows.numpy().astype(np.float32)
-        rows = np.empty((self.size, self.parts[0].shape[1]), np.float32)
-        for shard, part in enumerate(self.parts):
-            own = rows[shard :: self.shards]
-            own[:] = part.numpy()[: len(own)]
-        return rows
+        parts = [self.rows] if self.shards == 1 else self.parts
+        return joined([part.numpy() for part in parts], self.size)
 
     def _own(self, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Which rows this replica holds, and where (0 for the others)."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
 from vie_tf.errors import InputError, reason
+from vie_tf.trained import newest_readable
 from vie_tf.training.vie import VIE
 
 # Of a model, next to its optimizer.
@@ -72,52 +71,3 @@ class Checkpoints:
             return int(self.model.optimizer.iterations.numpy())
 
         return newest_readable(Path(self._manager.directory), load)
-
-
-def restore_network(folder: Path, network: tf.keras.Model) -> int:
-    """Loads only the network's weights of a run; returns the step.
-
-    Raises:
-        InputError: the folder holds no checkpoint, or as `newest_readable`.
-    """
-
-    def load(path: str) -> int:
-        wanted = tf.train.Checkpoint(network=network)
-        wanted.restore(path).expect_partial().assert_existing_objects_matched()
-        return _step(path)
-
-    step = newest_readable(folder, load)
-    if step is None:
-        raise InputError(f"{folder} holds no checkpoint; run --mode=pretrain with its --workdir")
-    return step
-
-
-def saved_step(folder: Path) -> int | None:
-    """The step of a run's newest checkpoint that can be read; None where there is none."""
-    return newest_readable(folder, _step)
-
-
-def _step(path: str) -> int:
-    return int(tf.train.load_variable(path, "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"))
-
-
-def newest_readable(folder: Path, load: Callable[[str], int]) -> int | None:
-    """What `load` returns of the newest checkpoint that it can read; None where there is none.
-
-    Raises:
-        InputError: there are checkpoints, and none can be read.
-    """
-    state = tf.train.get_checkpoint_state(str(folder))
-    paths = list(state.all_model_checkpoint_paths) if state else []
-    for path in reversed(paths):
-        try:
-            return load(path)
-        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
-            unreadable = error
-            print(f"{path} is damaged, or of another network; left out", file=sys.stderr)
-    if paths:
-        raise InputError(
-            f"{folder}: no checkpoint can be read: they are damaged, or were made by another "
-            "version; use another --workdir"
-        ) from unreadable
-    return None

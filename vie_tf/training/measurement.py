@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Callable, Union
 
 from vie_tf.data.augmentation import Augmentation
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation.knn import knn_accuracy
@@ -18,7 +19,7 @@ Model = Union[VIE, Supervised]
 
 
 def measurement(
-    model: Model, held_out: VideoSet, sampling: Sampling, recipe: Augmentation, flags
+    model: Model, held_out: VideoSet, clips: TestClips, recipe: Augmentation, flags
 ) -> Callable[[], dict[str, float]]:
     """A function that says how good the network is now, on the held-out videos."""
     embed = embedding.embedder(model.network)
@@ -27,21 +28,16 @@ def measurement(
     task = getattr(model, "pretext", None)
     solve = task and pretext.solver(model.network, task)
 
-    def of(clips: Callable, function: Callable, videos: VideoSet, count: int = flags.clips):
-        """`embed_clips` or `clip_means` of a function."""
-        return clips(function, videos, sampling, flags.image_size, count, test=recipe.test)
-
     def measure() -> dict[str, float]:
         metrics = {}
         if len(held_out) > 1 and flags.mode != "finetune":
-            metrics["recall_at_1"] = embedding.instance_recall(
-                embed, held_out, sampling, flags.image_size, recipe
-            )
+            metrics["recall_at_1"] = embedding.instance_recall(embed, held_out, clips, recipe)
         if isinstance(model, Supervised):
             if task and len(held_out):
-                metrics["top1"] = float(of(embedding.embed_clips, solve, held_out, 1).mean())
+                solved = embedding.embed_clips(solve, held_out, replace(clips, count=1))
+                metrics["top1"] = float(solved.mean())
             elif not task and len(labelled):
-                guessed = of(embedding.clip_means, classify, labelled).argmax(axis=1)
+                guessed = embedding.clip_means(classify, labelled, clips).argmax(axis=1)
                 metrics["top1"] = float((guessed == labelled.labels).mean())
             return metrics
         bank = model.bank
@@ -50,7 +46,7 @@ def measurement(
         visited = bank.visited.numpy() | flags.legacy
         if len(labelled) and (visited & (bank.labels.numpy() >= 0)).sum() >= flags.k:
             metrics["knn_top1"] = knn_accuracy(
-                of(embedding.embed_clips, embed, labelled),
+                embedding.embed_clips(embed, labelled, clips),
                 labelled.labels,
                 rows,
                 bank.labels.numpy(),

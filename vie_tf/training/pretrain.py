@@ -9,17 +9,19 @@ from vie_tf import plots, workdir
 from vie_tf.config import RUN, WITH_BANK
 from vie_tf.data import splits, stills
 from vie_tf.data.augmentation import Augmentation
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.errors import InputError, writing_to
+from vie_tf.evaluation import finetuned
 from vie_tf.evaluation.labelled import labelled_split
 from vie_tf.models import families
 from vie_tf.models.relation import FrameSubsets
 from vie_tf.objectives import pretext
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.training import finetune, loop, start
+from vie_tf.training import loop, start
 from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.device import set_precision, set_seed, strategy
 from vie_tf.training.measurement import Model, measurement, plateau_measure
@@ -95,7 +97,7 @@ def pretrain(flags) -> None:
             step = loop.restore(saved, folder, flags.steps)
             best = None
             if supervised and len(held_out):
-                best = Checkpoints(folder / finetune.BEST / "checkpoints", model, keep=1)
+                best = Checkpoints(folder / finetuned.BEST / "checkpoints", model, keep=1)
         if step is None and flags.start_from:
             given = (flags.start_from, flags.second_workdir)
             identity |= start.start(model.network, [Path(run) for run in given if run])
@@ -104,14 +106,15 @@ def pretrain(flags) -> None:
             identity |= {name: known[name] for name in ("start", "start_step") if name in known}
         workdir.write_run(folder, settings, identity)
         if best:
-            (folder / finetune.BEST).mkdir(exist_ok=True)
-            workdir.write_run(folder / finetune.BEST, settings, identity)
+            (folder / finetuned.BEST).mkdir(exist_ok=True)
+            workdir.write_run(folder / finetuned.BEST, settings, identity)
         way = augmentation(flags)
+        clips = TestClips(sampling, flags.image_size, flags.clips, way.test)
         loop.train(
             lambda watch: fit(model, train, sampling, way, flags, watch),
             folder,
             saved,
-            measurement(model, seen, sampling, way, flags),
+            measurement(model, seen, clips, way, flags),
             step or 0,
             train,
             flags,
@@ -124,7 +127,7 @@ def pretrain(flags) -> None:
             if curves:
                 plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
             if supervised and len(held_out):
-                finetune.report(model, held_out, sampling, way, folder, flags, identity)
+                finetuned.report(model.network, held_out, clips, folder, flags, identity)
     written = f"{folder}/{'curves.png, ' if curves else ''}metrics.jsonl, tensorboard/"
     print(f"trained {flags.steps} steps; see {written}")
 

@@ -11,7 +11,7 @@ from tensorflow import keras
 
 from vie_tf import workdir
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, Augmentation, ColourNoise, colour_noise
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps
@@ -104,9 +104,8 @@ def train_read_outs(
     model: ReadOut,
     videos: VideoSet,
     held_out: VideoSet,
-    sampling: Sampling,
+    clips: TestClips,
     recipe: Augmentation,
-    clips: int,
     flags,
     folder: Path,
 ) -> None:
@@ -117,9 +116,8 @@ def train_read_outs(
         videos: to train on.
         held_out: a part of the train split that tells when there is a plateau, and which read-outs
             `best.npz` holds (of equally good ones the last); without any there is no such file.
-        sampling: which frames make a clip.
-        recipe: of the training clips, and the crops of the others.
-        clips: of a held-out video.
+        clips: of a held-out video; those of training have its sampling.
+        recipe: of the training clips.
         flags: batch_size, image_size, seed, steps, learning_rate and what goes with it.
         folder: for `last.npz`, `best.npz`, checkpoints, metrics.jsonl and tensorboard/.
 
@@ -137,7 +135,7 @@ def train_read_outs(
     def measure() -> dict[str, float]:
         if not len(held_out):
             return {}
-        found = clip_means(classify, held_out, sampling, flags.image_size, clips, test=recipe.test)
+        found = clip_means(classify, held_out, clips)
         right = (found.argmax(axis=2) == held_out.labels[:, None]).mean(axis=0)
         top1, step = float(right.mean()), int(model.optimizer.iterations.numpy())
         if step and top1 >= _best(best, step):
@@ -150,7 +148,7 @@ def train_read_outs(
         step = loop.restore(saved, folder, flags.steps) or 0
 
         def fit(watch: Watch) -> None:
-            loop.fit(model, videos, sampling, recipe, flags, flags.steps, watch)
+            loop.fit(model, videos, clips.sampling, recipe, flags, flags.steps, watch)
 
         loop.train(fit, folder, saved, measure, step, videos, flags)
         model.save_read_outs(folder / "last.npz", step=flags.steps)

@@ -1,27 +1,26 @@
-"""--mode=finetune: supervised training of a network with a new head, and its test."""
+"""The test of a network that learned labels: as training has left it, and at its best."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from tensorflow import keras
+
 from vie_tf import workdir
-from vie_tf.data.augmentation import Augmentation
-from vie_tf.data.sampling import Sampling
+from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import results
 from vie_tf.evaluation.classification import accuracy
-from vie_tf.training.checkpoints import restore_network
-from vie_tf.training.supervised import Supervised
+from vie_tf.trained import restore_network
 
 BEST = "best"  # the folder in a run's that is the run as it was at its best evaluation
 
 
 def report(
-    model: Supervised,
+    network: keras.Model,
     test: VideoSet,
-    sampling: Sampling,
-    augmentation: Augmentation,
+    clips: TestClips,
     folder: Path,
     flags,
     identity: dict,
@@ -31,31 +30,22 @@ def report(
     The last one was not chosen by the test videos; the best one was, as in the paper.
 
     Args:
-        model: as training has left it; afterwards it has the best network's weights.
+        network: as training has left it; afterwards it has the weights of the best one.
         test: labelled.
-        sampling: which frames make a clip.
-        augmentation: of the run; its test crops are taken.
+        clips: of each video.
         folder: of the run.
         flags: of the run.
         identity: what data.json has.
     """
-    classify = embedding.classifier(model.network)
+    classify = embedding.classifier(network)
 
     def tested() -> dict:
-        probabilities = embedding.clip_means(
-            classify,
-            test,
-            sampling,
-            flags.image_size,
-            flags.clips,
-            "test batches",
-            augmentation.test,
-        )
+        probabilities = embedding.clip_means(classify, test, clips, "test batches")
         return accuracy(probabilities, test.labels)
 
-    found, step = tested(), int(model.optimizer.iterations.numpy())
-    best_step = restore_network(folder / BEST / "checkpoints", model.network)
-    best = found if best_step == step else tested()
+    found = tested()
+    best_step = restore_network(folder / BEST / "checkpoints", network)
+    best = found if best_step == flags.steps else tested()
     values = {
         **workdir.said_of_data(flags, identity["fingerprint"]),
         "classes": len(identity["label_names"]),
@@ -68,7 +58,7 @@ def report(
         "seed": flags.seed,
         "clips": flags.clips,
         "ten_crop": flags.ten_crop,
-        "step": step,
+        "step": flags.steps,
         **found,
         "best_step": best_step,
         **{f"best_{name}": value for name, value in best.items() if name != "videos"},

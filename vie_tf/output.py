@@ -1,0 +1,50 @@
+"""What a mode writes to --out: whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from vie_tf.errors import InputError, writing_to
+
+
+def writable(out: str, marker: str = "") -> Path:
+    """The path of --out, once it is sure that it can be written: before hours of work.
+
+    Args:
+        out: a file to be; or a folder, where there is a `marker`.
+        marker: a file that every such folder has; a folder of other things is not replaced.
+
+    Raises:
+        InputError: it cannot be written, or is something else.
+    """
+    path = Path(out)
+    try:
+        if path.exists() and path.is_dir() != bool(marker):
+            raise InputError(f"--out={out} is a {'file' if marker else 'folder'}; give another")
+        if marker and path.is_dir() and any(path.iterdir()) and not (path / marker).exists():
+            raise InputError(f"--out={out} holds other files; give a new or empty folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise InputError(f"cannot write --out={out}: {error.strerror}; give another") from error
+
+
+@contextlib.contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `out` when all is written, or is removed."""
+    part = out.with_name(f"{out.name}.part")
+    try:
+        with writing_to(out):
+            yield part
+        if out.is_dir():
+            shutil.rmtree(out)
+        part.replace(out)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part)
+        part.unlink(missing_ok=True)
