@@ -336,6 +336,5 @@ def load_run(
             raise InputError(f"--second_workdir={second} holds a network of single frames too")
         network = two_stream(network, load_network(second, any_size))
         said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
-    # A run from before there was the flag is one of VIE's colour noise.
-    augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
+    augmentation = AUGMENTATIONS[run["augmentation"]]
     return network, sampling, image_size, TEN if flags.ten_crop else augmentation.test, said
