@@ -92,10 +92,8 @@ def first_looks(
     rows = np.where(lost < 0, batch["index"].numpy(), lost)
 
     def tested(videos: VideoSet) -> dict[str, tf.Tensor]:
-        batches = pipeline.test_batches(
-            videos, sampling, image_size, clips=1, batch_size=count, skip=True
-        )
-        return next(iter(batches))
+        batches = pipeline.test_batches(videos, sampling, image_size, clips=1, skip=True)
+        return next(iter(batches))  # which holds them all
 
     plain = tested(train.subset(rows))
     read = (lost < 0) & (plain["unreadable"].numpy() < 0)

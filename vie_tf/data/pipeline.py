@@ -158,18 +158,18 @@ def test_batches(
     sampling: Sampling,
     image_size: int,
     clips: int = TEST_CLIPS,
-    batch_size: int = EVALUATION_BATCH,
     test: crops.TestCrops = crops.CENTRE,
     skip: bool = False,
 ) -> tf.data.Dataset:
     """Batches of evenly spaced plain clips of each video, in order, videos slowest.
+
+    The last batch may be smaller: none of the N * clips is dropped.
 
     Args:
         videos: N of them.
         sampling: which frames make a clip; T is its `frames`.
         image_size: H = W in pixels.
         clips: of each video.
-        batch_size: B. The last batch may be smaller: none of the N * clips is dropped.
         test: how the clips are cropped; each of several views is a clip, views fastest.
         skip: whether a clip that cannot be read is black; otherwise it raises an error.
 
@@ -178,7 +178,7 @@ def test_batches(
     """
     plan = _plain(_spaced(clips), image_size, lambda n: sampling.spaced(n, clips), test)
     count = len(videos) * clips * test.views
-    return _in_order(videos, sampling, image_size, count, batch_size, plan, skip)
+    return _in_order(videos, sampling, image_size, count, plan, skip)
 
 
 def all_clips(videos: VideoSet, sampling: Sampling) -> np.ndarray:
@@ -192,7 +192,6 @@ def all_clips_batches(
     videos: VideoSet,
     sampling: Sampling,
     image_size: int,
-    batch_size: int = EVALUATION_BATCH,
     test: crops.TestCrops = crops.CENTRE,
 ) -> tf.data.Dataset:
     """As `test_batches`, of all clips that follow each other without overlap: `all_clips` many."""
@@ -206,7 +205,7 @@ def all_clips_batches(
 
     plan = _plain(place, image_size, sampling.consecutive, test)
     count = int(clips.sum()) * test.views
-    return _in_order(videos, sampling, image_size, count, batch_size, plan)
+    return _in_order(videos, sampling, image_size, count, plan)
 
 
 def first_half_batches(
@@ -215,7 +214,6 @@ def first_half_batches(
     image_size: int,
     seed: int,
     clips: int,
-    batch_size: int = EVALUATION_BATCH,
     augmentation: Augmentation = VIE_AUGMENTATION,
 ) -> tf.data.Dataset:
     """Clips of the first half of each video, as `training_batches` looks, but in order.
@@ -228,7 +226,6 @@ def first_half_batches(
         image_size: as in `test_batches`.
         seed: of frames, crops and colour; the same one gives the same clips.
         clips: as in `test_batches`.
-        batch_size: as in `test_batches`.
         augmentation: as in `training_batches`.
 
     Returns:
@@ -244,7 +241,7 @@ def first_half_batches(
 
         return _augmented(drawn, index, image_size, sampling.frames, choose, augmentation)
 
-    return _in_order(videos, sampling, image_size, len(videos) * clips, batch_size, plan)
+    return _in_order(videos, sampling, image_size, len(videos) * clips, plan)
 
 
 def second_half_batches(
@@ -252,7 +249,6 @@ def second_half_batches(
     sampling: Sampling,
     image_size: int,
     clips: int,
-    batch_size: int = EVALUATION_BATCH,
     test: crops.TestCrops = crops.CENTRE,
 ) -> tf.data.Dataset:
     """As `test_batches`, in arguments and results, of the second half of each video."""
@@ -262,7 +258,7 @@ def second_half_batches(
 
     plan = _plain(_spaced(clips), image_size, choose, test)
     count = len(videos) * clips * test.views
-    return _in_order(videos, sampling, image_size, count, batch_size, plan)
+    return _in_order(videos, sampling, image_size, count, plan)
 
 
 def _in_order(
@@ -270,14 +266,13 @@ def _in_order(
     sampling: Sampling,
     image_size: int,
     count: int,
-    batch_size: int,
     plan: Callable,
     skip: bool = False,
 ) -> tf.data.Dataset:
     """Batches of the clips at positions 0..count-1, the last one smaller."""
     positions = tf.data.Dataset.range(count)
     clips = _clips(videos, sampling, image_size, positions, plan, skip)
-    return clips.batch(batch_size).prefetch(2)
+    return clips.batch(EVALUATION_BATCH).prefetch(2)
 
 
 def _augmented(
