@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow import keras
 
 from vie_tf.errors import InputError, reason
-from vie_tf.training.vie import VIE
 
 # Of a model, next to its optimizer.
 PARTS = ("network", "bank", "clusters", "plateau")
@@ -25,11 +25,11 @@ class Checkpoints:
 
     Args:
         folder: where they lie.
-        model: compiled.
+        model: compiled, with the `network` that learns, and those of `PARTS` that it has.
         keep: how many to keep.
     """
 
-    def __init__(self, folder: Path, model: VIE, keep: int = 3):
+    def __init__(self, folder: Path, model: keras.Model, keep: int = 3):
         model.optimizer.build(model.network.trainable_weights)
         self.model = model
         self._remove_parts(Path(folder))  # of a save that was killed
@@ -74,7 +74,7 @@ class Checkpoints:
         return newest_readable(Path(self._manager.directory), load)
 
 
-def restore_network(folder: Path, network: tf.keras.Model) -> int:
+def restore_network(folder: Path, network: keras.Model) -> int:
     """Loads only the network's weights of a run; returns the step.
 
     Raises:
