@@ -29,7 +29,7 @@ class Checkpoints:
         keep: how many to keep.
     """
 
-    def __init__(self, folder: Path, model: keras.Model, keep: int = 3):
+    def __init__(self, folder: Path, model: keras.Model, keep: int):
         model.optimizer.build(model.network.trainable_weights)
         self.model = model
         self._remove_parts(Path(folder))  # of a save that was killed

@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+MOST_DROPS = 2  # of the learning rate on plateaus
+
 
 def decays(variable: tf.Variable) -> bool:
     """Whether the L2 penalty is on a weight: on all but those of batch normalisation."""
@@ -137,16 +139,16 @@ class Plateau(tf.Module):
     """Counts the drops of the learning rate that a measure calls for which has ceased to grow.
 
     Args:
-        patience: values in turn none of which is above the best before; then there is a drop.
-        most: drops.
+        patience: values in turn none of which is above the best before; then there is a drop,
+            up to `MOST_DROPS` in all.
 
     Attributes:
         drops: int32, so far; with `best` and `waited` it is part of a checkpoint.
     """
 
-    def __init__(self, patience: int, most: int = 2):
+    def __init__(self, patience: int):
         super().__init__(name="plateau")
-        self.patience, self.most = patience, most
+        self.patience = patience
         self.best = tf.Variable(float("-inf"), trainable=False)
         self.waited = tf.Variable(0, trainable=False)
         self.drops = tf.Variable(0, trainable=False)
@@ -159,6 +161,6 @@ class Plateau(tf.Module):
             self.waited.assign(0)
             return
         self.waited.assign_add(1)
-        if self.waited.numpy() >= self.patience and self.drops.numpy() < self.most:
+        if self.waited.numpy() >= self.patience and self.drops.numpy() < MOST_DROPS:
             self.drops.assign_add(1)
             self.waited.assign(0)
