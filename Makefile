@@ -17,12 +17,12 @@ reproduce: $(READY)
 	@$(PY) -m data_prep.videos --source=reproduce/digits/videos/videos.csv --out=reproduce/digits/prepared --short_side=64
 	@$(PY) -m benchmarks.reproduce --data=reproduce/digits/prepared --settings=flags/digits --labels=label,motion --out=reproduce/digits
 
-test: $(READY)
-	@$(PY) -m ruff check .
+test: lint
 	@$(PY) -m pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder
 
 lint: $(READY)
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
 
 bench: $(READY)
 	@set -e; for name in training_step local_aggregation input_pipeline; do echo "== $$name"; $(PY) -m benchmarks.$$name; done

@@ -3,7 +3,6 @@
 from setuptools import find_packages, setup
 
 INTEL = "in 'x86_64 AMD64'"  # tensorflow-cpu has no wheels for ARM
-ADDONS = "tensorflow-addons==0.23.0; platform_machine != 'aarch64'"
 
 setup(
     name="vie_tf",
@@ -32,10 +31,10 @@ setup(
             f"tensorflow==2.15.1; platform_machine not {INTEL}",
         ],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
-        "addons": [ADDONS],
+        "addons": ["tensorflow-addons==0.23.0; platform_machine != 'aarch64'"],
         "beam": ["apache-beam>=2.60"],
         "s3": ["s3fs>=2024.2"],
-        "test": ["pytest>=7.4", "pytest-xdist>=3.7", "ruff>=0.8", ADDONS],
+        "test": ["pytest>=7.4", "pytest-xdist>=3.7", "ruff>=0.8"],
     },
     entry_points={"console_scripts": ["vie_tf = vie_tf.main:run"]},
 )

@@ -1,6 +1,6 @@
 """What families see of the demo's videos: appearance (the digit) and dynamics (the motion).
 
-    python benchmarks/compare_families.py --data=demo/prepared --workdir=build/families \
+    python -m benchmarks.compare_families --data=demo/prepared --workdir=build/families \
         --picture=docs/families.png
 
 Trains VIE-Single, 3DResNet, Slow and SlowFast with several seeds and the same budget, makes the

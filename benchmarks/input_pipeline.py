@@ -86,10 +86,11 @@ def usable(system: str) -> bool:
     """Whether what a system needs is installed."""
     if system == "video_tfio":
         from vie_tf.data import decoding
+        from vie_tf.errors import InputError
 
         try:
             return decoding.choose_decoder("tfio") == "tfio"
-        except decoding.DecodingError:
+        except InputError:
             return False
     return system not in PACKAGES or importlib.util.find_spec(PACKAGES[system]) is not None
 

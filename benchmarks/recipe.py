@@ -1,6 +1,6 @@
 """The runs behind the constants for small data sets: one change at a time, on the demo's videos.
 
-    python benchmarks/recipe.py --data=demo/prepared --out=benchmarks/results/recipe.txt
+    python -m benchmarks.recipe --data=demo/prepared --out=benchmarks/results/recipe.txt
 
 Each line is a run of `vie_tf --mode=pretrain` with the flags shown on top of `flags/demo.flags`,
 cut to --steps, and the recall at 1 and digit k-NN accuracy of held-out videos after it. A finished

@@ -1,6 +1,6 @@
 """Trains the same run with several seeds, and holds each network against its untrained self.
 
-    python benchmarks/seeds.py --data=demo/prepared --workdir=build/demo_seeds \
+    python -m benchmarks.seeds --data=demo/prepared --workdir=build/demo_seeds \
         --picture=docs/curves_demo.png --flagfile=flags/demo.flags
 
 What this script does not know goes to `vie_tf --mode=pretrain`. Recall at 1 is that of

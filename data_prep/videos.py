@@ -96,11 +96,7 @@ def prepare(way: Callable[[list[SourceVideo], dict[str, Any]], Iterator[dict]]) 
     """
     out, began = FLAGS.out, time.monotonic()
     source = list_source(FLAGS.source, leave_out=out)
-    try:
-        decoder = decoding.choose_decoder(FLAGS.decoder)
-    except decoding.DecodingError as error:
-        raise InputError(str(error)) from error
-    request = _request(source, decoder)
+    request = _request(source, decoding.choose_decoder(FLAGS.decoder))
     try:
         if prepared.is_prepared(out):
             refuse_other_request(out, prepared.read_description(out)["request"], request)

@@ -8,6 +8,7 @@ from vie_tf.evaluation import results
 from vie_tf.models.families import family_of
 
 VIE = ("--family=single", "--loss=vie")
+TOP_5 = {"top5": 1.0, "top5_low": 0.9, "top5_high": 1.0}
 
 
 def run_of(folder, data, *words, classes=400, **more):
@@ -25,12 +26,13 @@ def run_of(folder, data, *words, classes=400, **more):
 def read_out(folder, data, classes=400, cached=False, more=(), **accuracies):
     """What read-outs of a run's taps found."""
     taps = {
-        name: {"top1": x, "top1_low": x - 0.01, "top1_high": x + 0.01, "top5": 1.0}
+        name: {"top1": x, "top1_low": x - 0.01, "top1_high": x + 0.01, **TOP_5}
         for name, x in accuracies.items()
     }
     values = {
         "data": str(data),
         "fingerprint": str(data),
+        "label_column": "label",
         "step": 7,
         "cached": cached,
         "videos": 19,
@@ -48,8 +50,8 @@ def fine_tuned(run, data, start, augmentation, classes, *words, start_from=None,
     if start != "scratch":
         words += (f"--start_from={run.parent / (start_from or start)}",)
     run_of(run, data, *words, f"--augmentation={augmentation}", classes=classes)
-    values = {"data": data, "fingerprint": data, "start": start, "augmentation": augmentation}
-    results.append(run, "finetune", {**values, "top5": 0.9, **found})
+    values = {"data": data, "fingerprint": data, "label_column": "label", "start": start}
+    results.append(run, "finetune", {**values, "augmentation": augmentation, **TOP_5, **found})
 
 
 def filled(papers):

@@ -190,7 +190,7 @@ def test_embedding_has_unit_norm_and_float_and_bytes_agree():
 
 
 def test_relation_draws_subsets_in_training_only():
-    model = families.build("relation", image_size=32, frames=8, seed=3)
+    model = families.build("relation", image_size=32)
     layer = model.get_layer("relation_4_subsets")
     test = [layer.rows(training=False) for _ in range(2)]
     np.testing.assert_array_equal(*test)

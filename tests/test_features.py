@@ -1,6 +1,7 @@
 """Features as the authors' transfer heads receive them, and the models of two streams."""
 
 import functools
+from unittest import mock
 
 import golden_rule
 import numpy as np
@@ -24,8 +25,22 @@ TWO_STREAM = ("slowsingle", "slowsingle_avg", "slowfastsingle", "slowfastsingle_
 def model(name: str):
     if name in NETWORKS:
         return network(name)
-    motion = network("slowfast_a4" if name.startswith("slowfast") else "slow")
-    return two_stream(network("single_frame"), motion, average=name.endswith("_avg"))
+    single, motion = network("single_frame"), network("slowfast_a4" if "fast" in name else "slow")
+    if name.endswith("_avg"):
+        return two_stream(single, motion)
+    # The authors' other choice, for images made into clips: Single sees the first frame only.
+    with mock.patch("vie_tf.models.two_stream.input_single", first_frame):
+        return two_stream(single, motion)
+
+
+def first_frame(single, frames):
+    return lambda clip: single(clip[:, :1])
+
+
+def pooled_by_3(maps):
+    """The authors' third pooling, which no read-out of ours has; channels first."""
+    pooled = tf.transpose(tf.nn.avg_pool2d(maps, 3, 3, "SAME"), [0, 3, 1, 2])
+    return tf.reshape(pooled, [len(maps), -1])
 
 
 def ours(mode: str, key: str, network, outputs: dict) -> tf.Tensor:
@@ -36,7 +51,7 @@ def ours(mode: str, key: str, network, outputs: dict) -> tf.Tensor:
         paths = [k for k in ("fast_encode_10", "encode_10") if k in outputs]
         return tf.concat([pool(outputs[k]) for k in paths], axis=1)
     if mode == "pool3":
-        return features.pooled_by_3(outputs["encode_10"])
+        return pooled_by_3(outputs["encode_10"])
     position, *average = key.split("-", 1)
     pooled = mode == "singlepool" or average == ["avg"]
     tap = f"encode_{int(position) + 1}{features.AVERAGED if pooled else ''}"
@@ -75,8 +90,8 @@ def test_two_streams_have_the_authors_variables(name):
 def test_two_streams_embed_on_the_sphere_from_both():
     clip = golden_rule.clip("blocks", (2, 4, 64, 64, 3), 5)
     single, slow = families.build("single"), families.build("slow")
-    both = two_stream(single, slow, average=False)(clip)["embedding"].numpy()
-    parts = [single(clip[:, :1]), slow(clip)]
+    both = two_stream(single, slow)(clip)["embedding"].numpy()
+    parts = [input_single(single, 4)(clip), slow(clip)]
     expected = np.concatenate([part["embedding"] for part in parts], axis=1) / np.sqrt(2)
     np.testing.assert_allclose(both, expected, atol=1e-6)
 

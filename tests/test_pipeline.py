@@ -64,6 +64,7 @@ def test_every_epoch_is_a_permutation_of_its_own():
 def test_clips_do_not_depend_on_where_the_run_started():
     whole = list(pipeline.training_batches(noise_videos(), SINGLE, 4, SIZE, 7, 0, 6))
     later = list(pipeline.training_batches(noise_videos(), SINGLE, 4, SIZE, 7, 3, 6))
+    assert (len(whole), len(later)) == (6, 3)
     for one, other in zip(whole[3:], later):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
@@ -106,13 +107,15 @@ def test_any_number_of_threads_makes_the_same_batches(source, request, monkeypat
     most[0] = 0
     together = batches(16)
     assert source == "memory" or most[0] > 1
+    assert len(alone) == len(together) == 12
     for one, many in zip(alone, together):
         for name in one:
             np.testing.assert_array_equal(one[name], many[name])
 
 
-def test_test_clips_are_all_there_in_order():
-    stream = list(pipeline.test_batches(noise_videos(), TestClips(SINGLE, SIZE), 16))
+def test_test_clips_are_all_there_in_order(monkeypatch):
+    monkeypatch.setattr(pipeline, "EVALUATION_BATCH", 16)
+    stream = list(pipeline.test_batches(noise_videos(), TestClips(SINGLE, SIZE)))
     assert np.concatenate([batch["index"] for batch in stream]).tolist() == sorted(
         5 * list(range(10))
     )
@@ -161,10 +164,11 @@ def test_clips_are_those_of_the_sampling(family):
 
 
 @pytest.mark.parametrize("family", ["resnet3d", "trn"])
-def test_all_clips_of_videos_of_different_lengths(family):
+def test_all_clips_of_videos_of_different_lengths(family, monkeypatch):
+    monkeypatch.setattr(pipeline, "EVALUATION_BATCH", 7)
     sampling, videos = SAMPLING[family], moving_videos((250, 100, 3))
     clips = TestClips(sampling, SIZE, 0)
-    batches = list(pipeline.test_batches(videos, clips, 7))
+    batches = list(pipeline.test_batches(videos, clips))
     index, shown = (
         np.concatenate(column)
         for column in zip(*((b["index"], b["clip"][:, :, 0, 0, 0]) for b in batches))
@@ -193,7 +197,7 @@ def test_embeddings_of_all_clips_are_those_of_each_video():
 
 def test_ten_crops_of_each_clip():
     videos = noise_videos(3)
-    batch = next(iter(pipeline.test_batches(videos, TestClips(SINGLE, SIZE, 2, TEN), 60)))
+    batch = next(iter(pipeline.test_batches(videos, TestClips(SINGLE, SIZE, 2, TEN))))
     assert batch["index"].numpy().tolist() == np.repeat(np.arange(3), 20).tolist()
     views = batch["clip"].numpy().reshape(6, 10, SIZE, SIZE, 3)
     np.testing.assert_array_equal(views[:, 5:], views[:, :5, :, ::-1])
@@ -241,7 +245,8 @@ def test_an_epoch_visits_every_bin_and_starts_in_it(family):
         of_video = bins.starts[bins.labels == row]
         assert of_video[0, 0] == 0 and of_video[-1, 1] == n
         assert (of_video[1:, 0] == of_video[:-1, 1]).all() and np.diff(of_video).max() <= 52
-    stream = pipeline.training_batches(bins, sampling, len(bins), SIZE, 0, 0, 20)
+    stream = list(pipeline.training_batches(bins, sampling, len(bins), SIZE, 0, 0, 20))
+    assert len(stream) == 20
     for batch in stream:
         index, start = batch["index"].numpy(), batch["clip"].numpy()[:, 0, 0, 0, 0]
         assert sorted(index) == list(range(len(bins)))

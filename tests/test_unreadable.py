@@ -81,7 +81,7 @@ def batches(data, steps):
 def test_all_else_is_as_it_was(prepared, tmp_path):
     whole, found = batches(prepared, 8), batches(broken(prepared, tmp_path / "set", [13]), 8)
     lost = [(i, p) for i, batch in enumerate(whole) for p in np.flatnonzero(batch["index"] == 13)]
-    assert len(lost) == 2  # in two epochs
+    assert len(lost) == 2 and len(whole) == len(found) == 8  # two epochs
     for i, (before, now) in enumerate(zip(whole, found)):
         places = [place for batch, place in lost if batch == i]
         assert np.flatnonzero(now["unreadable"] == 13).tolist() == places
@@ -104,7 +104,9 @@ def test_a_shard_cut_off_while_it_is_read(prepared, tmp_path):
     ends = np.load(tmp_path / "set" / "index.npz")["start"][1:]
     gone = 1 + int((ends < shard.stat().st_size).sum())  # of the one before it, a part
     stream = pipeline.training_batches(videos, sampling_of("slow"), 5, 32, 7, 0, 8)
-    for before, now in zip(whole, stream.as_numpy_iterator()):
+    found = list(stream.as_numpy_iterator())
+    assert len(found) == len(whole) == 8
+    for before, now in zip(whole, found):
         lost = now["unreadable"] >= 0
         assert (before["index"][lost] == now["unreadable"][lost]).all()
         assert (lost >= (before["index"] >= gone)).all()
@@ -119,7 +121,9 @@ def test_a_file_that_vanishes_while_it_is_read(digits, tmp_path):
     videos = open_videos(str(tmp_path / "videos"))
     (tmp_path / "videos" / videos.ids[3]).unlink()
     stream = pipeline.training_batches(videos, sampling_of("slow"), 5, 32, 7, 0, 8)
-    for before, now in zip(whole, stream.as_numpy_iterator()):
+    found = list(stream.as_numpy_iterator())
+    assert len(found) == len(whole) == 8
+    for before, now in zip(whole, found):
         lost = now["unreadable"] >= 0
         assert (lost == (before["index"] == 3)).all()
         np.testing.assert_array_equal(now["clip"][~lost], before["clip"][~lost])
@@ -312,7 +316,9 @@ def test_a_service_leaves_out_what_it_cannot_see(in_shards, tmp_path, service):
     stream = pipeline.training_batches(
         videos, sampling_of("slow"), 20, 32, 7, 0, 2, service=service
     )
-    for batch in within(60, lambda: list(stream.as_numpy_iterator())):  # an epoch each
+    found = within(60, lambda: list(stream.as_numpy_iterator()))
+    assert len(found) == 2  # an epoch each
+    for batch in found:
         assert sorted(batch["unreadable"][batch["unreadable"] >= 0]) == gone
         assert not set(batch["index"]) & set(gone)
 

@@ -47,7 +47,8 @@ def draw(network: keras.Model, facts: dict) -> None:
     """Lets a relation network take the fixture's subsets instead of its own."""
     frames = network.input.shape[1]
     for i, rows in enumerate(facts.get("trn_tuple_draws", [])):
-        network.get_layer(f"relation_{frames - i}_subsets").given = rows
+        layer = network.get_layer(f"relation_{frames - i}_subsets")
+        layer.rows = lambda training, rows=rows: rows
 
 
 def assign_by_rule(network: keras.Model, seed: int) -> dict[str, object]:

@@ -66,9 +66,10 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
 
 
 def start_compiler() -> None:
-    """TensorFlow's compiler says hello on standard error at its first use, whatever the log level.
+    """Uses TensorFlow's compiler once with standard error shut, and so loses what it says.
 
-    Now that is lost; colour noise is what is compiled.
+    That is a line about the machine, whatever the log level, which would stand in the middle of
+    training, at the first batch whose colour noise is compiled.
     """
     import tensorflow as tf
 

@@ -93,7 +93,7 @@ def first_looks(
 
     def tested(videos: VideoSet) -> dict[str, tf.Tensor]:
         clips = pipeline.TestClips(sampling, image_size, 1)
-        return next(iter(pipeline.test_batches(videos, clips, count, skip=True)))
+        return next(iter(pipeline.test_batches(videos, clips, skip=True)))  # all of them
 
     plain = tested(train.subset(rows))
     read = (lost < 0) & (plain["unreadable"].numpy() < 0)

@@ -129,18 +129,16 @@ def settle(flags, run: dict[str, str], image_size: int, stills: bool) -> None:
         image_size: side of the clips in pixels.
         stills: whether there are images only.
     """
-    own = run.get("augmentation", "colour_noise")
+    own = run["augmentation"]
     if not flags["augmentation"].present:
         flags.augmentation = "imagenet" if stills else own
     if flags.colour_noise is None:
         strengths = AUGMENTATIONS[flags.augmentation].colour.strengths
         flags.colour_noise = (
-            run["colour_noise"].split(",")
-            if flags.augmentation == own and "colour_noise" in run
-            else strengths
+            run["colour_noise"].split(",") if flags.augmentation == own else strengths
         )
     if not flags["flip"].present:
-        flags.flip = run.get("flip", "True") == "True"
+        flags.flip = run["flip"] == "True"
     if flags.learning_rate is None:
         flags.learning_rate = LEARNING_RATE
     flags.image_size = image_size

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from vie_tf.config import FLAGS
+from vie_tf.config import FLAGS, RUN
 from vie_tf.data.files import is_remote
 from vie_tf.errors import InputError
 
@@ -48,15 +48,13 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
             f"{known['data']}): give that --data, or use another --workdir"
         )
     before = read_flags(workdir)
-    if (before.get("mode") == "finetune") != (flags.get("mode") == "finetune"):
+    if (before["mode"] == "finetune") != (flags["mode"] == "finetune"):
         raise InputError(
-            f"{workdir} holds a run of --mode={before.get('mode')}: repeat that, or use another "
+            f"{workdir} holds a run of --mode={before['mode']}: repeat that, or use another "
             "--workdir"
         )
     for name in sorted(set(before) | set(flags)):
-        # A run from before there was a flag had what is its default now.
-        default = text(FLAGS[name].default) if name in FLAGS else ""
-        old, new = before.get(name, default), text(flags.get(name))
+        old, new = before.get(name, ""), text(flags.get(name))
         if name not in FREE and old != new:
             raise InputError(
                 f"{workdir} holds a run with --{name}={old}, not {new or 'the default'}: "
@@ -115,7 +113,7 @@ def write_run(workdir: Path, flags: dict, data: dict) -> None:
 
 
 def read_flags(workdir: Path) -> dict[str, str]:
-    """The flags of the run in a folder, as text.
+    """The flags of the run in a folder, as text; without those that have no value.
 
     Raises:
         InputError: there is no run, or its file is damaged.
@@ -127,7 +125,7 @@ def read_flags(workdir: Path) -> dict[str, str]:
             f"{workdir} holds no run; make one with --mode=pretrain --workdir={workdir}"
         ) from error
     flags = dict(line[2:].split("=", 1) for line in lines if "=" in line)
-    if not {"family", "depth", "image_size", "loss", "legacy"} <= flags.keys():
+    if not {name for name in RUN if FLAGS[name].default is not None} <= flags.keys():
         raise InputError(
             f"{workdir}/flags.txt is damaged, or of another version; use another --workdir"
         )
@@ -140,7 +138,7 @@ def said_of(workdir: Path) -> dict[str, object]:
     return {
         "family": run["family"],
         "loss": run["loss"],
-        "seed": int(run.get("seed", 0)),
+        "seed": int(run["seed"]),
         "trained_on": read_data(workdir)["fingerprint"],
     }
 

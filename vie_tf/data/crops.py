@@ -18,6 +18,7 @@ CORNER_SCALES = tuple(2 ** (-power / 4) for power in range(5))
 # Centre, corners: the share of the free room that lies above and to the left of the crop.
 PLACES = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 ATTEMPTS = 10  # of random-sized crops, before the fallback
+NARROWEST, WIDEST = 3 / 4, 4 / 3  # width over height of random-sized crops
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,13 @@ def random_sized_crop(
     seed: tf.Tensor,
     flip: bool = True,
     area: tuple[float, float] = (0.08, 1.0),
-    aspect: tuple[float, float] = (3 / 4, 4 / 3),
     log_aspect: bool = False,
     centred_fallback: bool = False,
 ) -> Crop:
     """A box of random area and shape, anywhere, that is resized to a square (Inception).
 
-    The first of ten draws that fits in the frame is taken.
+    The first of ten draws that fits in the frame is taken. Width over height is 3/4 to 4/3, swapped
+    with height over width half of the time (VIE's code).
 
     Args:
         size: as in `random_crop`.
@@ -116,19 +117,17 @@ def random_sized_crop(
         seed: as in `random_crop`.
         flip: as in `random_crop`.
         area: least and largest share of the frame, drawn uniformly.
-        aspect: least and largest width over height; swapped with height over width half of the
-            time (VIE's code).
         log_aspect: draws the logarithm of the aspect uniformly (large-scale study), not itself.
-        centred_fallback: where none fits, takes the centre as far as `aspect` lets it reach
+        centred_fallback: where none fits, takes the centre as far as the aspect lets it reach
             (large-scale study), not a random square of the whole short side (VIE's code).
     """
     draw = tf.random.experimental.stateless_split(seed, 3)
     u = tf.random.stateless_uniform((5, ATTEMPTS), draw[0])
     areas = (area[0] + u[0] * (area[1] - area[0])) * tf.cast(tf.reduce_prod(size), tf.float32)
     if log_aspect:
-        aspects = aspect[0] * (aspect[1] / aspect[0]) ** u[1]
+        aspects = NARROWEST * (WIDEST / NARROWEST) ** u[1]
     else:
-        aspects = aspect[0] + u[1] * (aspect[1] - aspect[0])
+        aspects = NARROWEST + u[1] * (WIDEST - NARROWEST)
     aspects = tf.where(u[2] < 0.5, aspects, 1.0 / aspects)
     sides = tf.round(tf.sqrt(tf.stack([areas / aspects, areas * aspects], axis=1)))
     sides = tf.cast(sides, tf.int32)
@@ -136,7 +135,7 @@ def random_sized_crop(
     first = tf.argmax(tf.cast(fits, tf.int32))
     corner = _random_corner(u[3:, first], size, sides[first])
     if centred_fallback:
-        short = tf.cast(tf.reverse(size, [0]), tf.float32) * [1 / aspect[0], aspect[1]]
+        short = tf.cast(tf.reverse(size, [0]), tf.float32) * [1 / NARROWEST, WIDEST]
         else_sides = tf.minimum(size, tf.cast(tf.round(short), tf.int32))
         else_corner = (size - else_sides) // 2
     else:
@@ -163,7 +162,7 @@ def distorted_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool
         tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
         draw[0],
         min_object_covered=0.1,
-        aspect_ratio_range=(3 / 4, 4 / 3),
+        aspect_ratio_range=(NARROWEST, WIDEST),
         area_range=(0.2, 1.0),
         max_attempts=100,
     )

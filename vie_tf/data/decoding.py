@@ -40,6 +40,7 @@ from vie_tf.data.video_file import (
     open_container,
     quarter_turns,
 )
+from vie_tf.errors import InputError
 
 MIN_FRAMES = 3
 TFIO_BYTES = 64 << 20  # the op needs it three times over
@@ -314,7 +315,7 @@ def choose_decoder(decoder: str = "auto") -> str:
     """Settles 'auto', 'tfio' or 'pyav' to 'tfio' or 'pyav'; logs the choice of 'auto' once.
 
     Raises:
-        DecodingError: 'tfio' was asked for and cannot be had.
+        InputError: 'tfio' was asked for and cannot be had.
     """
     if decoder == "pyav":
         return decoder
@@ -324,7 +325,7 @@ def choose_decoder(decoder: str = "auto") -> str:
         logging.getLogger(__name__).info("decoder: %s (%s)", choice, reason)
         return choice
     if module is None:
-        raise DecodingError(f"--decoder=tfio: {reason}; use --decoder=pyav")
+        raise InputError(f"--decoder=tfio: {reason}; use --decoder=pyav")
     return "tfio"
 
 

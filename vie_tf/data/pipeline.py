@@ -187,28 +187,27 @@ def training_batches(
 def test_batches(
     videos: VideoSet,
     clips: TestClips,
-    batch_size: int = EVALUATION_BATCH,
     skip: bool = False,
 ) -> tf.data.Dataset:
     """Batches of plain clips of each video, in order, videos slowest, views of a clip fastest.
 
+    The last batch may be smaller: no clip is dropped.
+
     Args:
         videos: N of them.
         clips: which of each.
-        batch_size: B. The last batch may be smaller: none of the clips is dropped.
         skip: whether a clip that cannot be read is black; otherwise it raises an error.
 
     Returns:
         Batches as above; the seeds are 0.
     """
-    return _plain(videos, clips, clips.choose, batch_size, skip)
+    return _plain(videos, clips, clips.choose, skip)
 
 
 def first_half_batches(
     videos: VideoSet,
     clips: TestClips,
     seed: int,
-    batch_size: int = EVALUATION_BATCH,
     augmentation: Augmentation = VIE_AUGMENTATION,
 ) -> tf.data.Dataset:
     """Clips of the first half of each video, as `training_batches` looks, but in order.
@@ -219,7 +218,6 @@ def first_half_batches(
         videos: as in `test_batches`.
         clips: a `count` of each video; the crops are those of the augmentation.
         seed: of frames, crops and colour; the same one gives the same clips.
-        batch_size: as in `test_batches`.
         augmentation: as in `training_batches`.
 
     Returns:
@@ -236,28 +234,25 @@ def first_half_batches(
 
         return _augmented(drawn, index, clips.image_size, sampling.frames, choose, augmentation)
 
-    return _in_order(videos, clips, len(videos) * clips.count, batch_size, plan)
+    return _in_order(videos, clips, len(videos) * clips.count, plan)
 
 
-def second_half_batches(
-    videos: VideoSet, clips: TestClips, batch_size: int = EVALUATION_BATCH
-) -> tf.data.Dataset:
+def second_half_batches(videos: VideoSet, clips: TestClips) -> tf.data.Dataset:
     """As `test_batches`, of the second half of each video: a `count` of clips, not all."""
-    return _plain(videos, clips, lambda n: n // 2 + clips.choose(n - n // 2), batch_size)
+    return _plain(videos, clips, lambda n: n // 2 + clips.choose(n - n // 2))
 
 
 def _in_order(
     videos: VideoSet,
     clips: TestClips,
     count: int,
-    batch_size: int,
     plan: Callable,
     skip: bool = False,
 ) -> tf.data.Dataset:
     """Batches of the clips at positions 0..count-1, the last one smaller."""
     positions = tf.data.Dataset.range(count)
     found = _clips(videos, clips.sampling, clips.image_size, positions, plan, skip)
-    return found.batch(batch_size).prefetch(2)
+    return found.batch(EVALUATION_BATCH).prefetch(2)
 
 
 def _augmented(
@@ -288,7 +283,7 @@ def _augmented(
 
 
 def _plain(
-    videos: VideoSet, clips: TestClips, choose: Callable, batch_size: int, skip: bool = False
+    videos: VideoSet, clips: TestClips, choose: Callable, skip: bool = False
 ) -> tf.data.Dataset:
     """Batches of test clips: chosen frames, crops of a test, no colour noise.
 
@@ -296,7 +291,6 @@ def _plain(
         videos: as in `test_batches`.
         clips: as in `test_batches`.
         choose: frames of the video int64 [] -> those of its clips, int64 [G, T].
-        batch_size: as in `test_batches`.
         skip: as in `test_batches`.
     """
     counts, crops = clips.counts(videos), clips.crops
@@ -313,4 +307,4 @@ def _plain(
             tf.zeros(2, tf.int32),
         )
 
-    return _in_order(videos, clips, int(counts.sum()), batch_size, plan, skip)
+    return _in_order(videos, clips, int(counts.sum()), plan, skip)

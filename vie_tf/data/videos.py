@@ -36,7 +36,8 @@ class VideoSet:
         ids: relative POSIX paths, in the source's order (folder: sorted); unique in what is
             opened, repeated where a video has several rows.
         labels: int64 [N], index into `label_names`, -1 where unknown.
-        label_names: names of all labels, sorted, or in the order of `class_index` (see `labels`).
+        label_names: names of all labels, sorted, or in the order of `class_index` (see
+            `labels.number_labels`).
         splits: str [N], 'train', 'test' or ''.
         frames: int64 [N], frames of each video.
         sizes: int32 [N, 2], height and width in pixels as displayed.
@@ -209,10 +210,7 @@ def _open_prepared(folder: str, label_column: str, split_column: str, skips: boo
 def _open_raw(
     source: list[SourceVideo], data: str, decoder: str, label_column: str = "label"
 ) -> VideoSet:
-    try:
-        decoder = decoding.choose_decoder(decoder)
-    except decoding.DecodingError as error:
-        raise InputError(str(error)) from error
+    decoder = decoding.choose_decoder(decoder)
 
     def try_probe(video: SourceVideo) -> decoding.VideoInfo | str:
         if files.is_remote(video.path):

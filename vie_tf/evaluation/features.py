@@ -93,26 +93,15 @@ def flat(tap: tf.Tensor, largest: int | None = LARGEST) -> tf.Tensor:
     Returns:
         float32 [B, h * w * C], in the authors' order: C, h, w, but h, w, C where pooled.
     """
-    maps = _over_time(tap)
+    maps = tf.cast(tap, tf.float32)
     if len(maps.shape) == 2:
         return maps
+    if len(maps.shape) == 5:
+        maps = tf.reduce_mean(maps, axis=1)
     values = maps.shape[1] * maps.shape[2] * maps.shape[3]
     if largest is None or values <= largest:
-        return _channels_first(maps)
-    size = 4 if values > 4 * largest else 2
-    pooled = tf.nn.avg_pool2d(maps, size, size, "VALID")
-    return tf.reshape(pooled, [tf.shape(pooled)[0], -1])
-
-
-def pooled_by_3(tap: tf.Tensor) -> tf.Tensor:
-    """As `flat`, but after 3x3 average pooling with stride 3: float32 [B, C * h/3 * w/3]."""
-    return _channels_first(tf.nn.avg_pool2d(_over_time(tap), 3, 3, "SAME"))
-
-
-def _over_time(tap: tf.Tensor) -> tf.Tensor:
-    tap = tf.cast(tap, tf.float32)
-    return tf.reduce_mean(tap, axis=1) if len(tap.shape) == 5 else tap
-
-
-def _channels_first(maps: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(tf.transpose(maps, [0, 3, 1, 2]), [tf.shape(maps)[0], -1])
+        maps = tf.transpose(maps, [0, 3, 1, 2])
+    else:
+        size = 4 if values > 4 * largest else 2
+        maps = tf.nn.avg_pool2d(maps, size, size, "VALID")
+    return tf.reshape(maps, [tf.shape(maps)[0], -1])

@@ -18,7 +18,7 @@ def append(workdir: Path, kind: str, values: dict) -> None:
 
     Args:
         workdir: the run's folder.
-        kind: of evaluation: knn, retrieval, readout or finetune.
+        kind: of evaluation: knn, retrieval, readout, finetune or supervised.
         values: JSON's types and NumPy's scalars. What a reader needs: data, fingerprint, family,
             loss, step, seed, top1 (0 to 1), its 95 % interval, videos.
 

@@ -69,9 +69,7 @@ def retrieval_table(rows: Sequence[tuple[Video, Sequence[Video]]]) -> list[str]:
     return lines
 
 
-def retrieval_picture(
-    path: str, rows: Sequence[tuple[Video, Sequence[Video]]], max_rows: int = MAX_ROWS
-) -> None:
+def retrieval_picture(path: str, rows: Sequence[tuple[Video, Sequence[Video]]]) -> None:
     """Draws queries (left) and their nearest videos as the paper's Figure 2 does, into a PNG.
 
     Under each frame stand id, label and similarity. A neighbour whose label is known and not the
@@ -79,13 +77,12 @@ def retrieval_picture(
 
     Args:
         path: the PNG to write.
-        rows: a query and its neighbours, nearest first, all with frames of any size.
-        max_rows: only so many rows are drawn, from the first.
+        rows: a query and its neighbours, nearest first, all with frames of any size; a picture of
+            more than `MAX_ROWS` is too tall to look at.
 
     Raises:
         InputError: nothing to draw.
     """
-    rows = rows[:max_rows]
     if not rows:
         raise InputError(f"retrieval: no query to draw in {path}; give at least one video")
     columns = 1 + max(len(neighbours) for _, neighbours in rows)

@@ -67,9 +67,8 @@ def family_of(name: str, flag: str = "family") -> Family:
     Raises:
         InputError: unknown.
     """
-    still, plus, name_of_motion = name.rpartition("+")
-    kind = FAMILIES.get(name_of_motion)
-    if kind is None or still != plus.replace("+", "single") or (plus and kind.sampling.frames == 1):
+    kind = FAMILIES.get(name.removeprefix("single+"))
+    if kind is None or ("+" in name and kind.sampling.frames == 1):
         raise InputError(f"--{flag}={name}: unknown; choose one of {', '.join(FAMILIES)}")
     return kind
 
@@ -111,12 +110,10 @@ def build(
     family: str,
     image_size: int | None = None,
     depth: int = 18,
-    dimension: int = 128,
     num_classes: int | None = None,
     bn_momentum: float = 0.997,
     frames: int | None = None,
     classify: Callable = heads.logits,
-    **options,
 ) -> keras.Model:
     """Builds the network of a family.
 
@@ -124,16 +121,14 @@ def build(
         family: a key of `FAMILIES`.
         image_size: height and width of a frame in pixels; None accepts any size.
         depth: 18, 34 or 50.
-        dimension: of the embedding.
         num_classes: None, or of a network that classifies instead of embedding.
         bn_momentum: of batch normalisation's moving statistics; 0.997 in the paper's runs.
         frames: of a clip; default the family's.
         classify: from pooled features and `num_classes` to the logits, float32.
-        **options: those of the family's own function, such as `mean` of `relation`.
 
     Returns:
         A model from clips [B, T, H, W, 3], pixel values in 0..255 of any number type, to a dict:
-        `embedding` float32 [B, dimension] of unit norm and the taps `encode_1`.., channels last.
+        `embedding` float32 [B, 128] of unit norm and the taps `encode_1`.., channels last.
         With `num_classes` also `logits`, of `heads.logits` float32 [B, num_classes], and the
         embedding is the pooled features brought to unit norm.
 
@@ -150,14 +145,14 @@ def build(
     frames = kind.sampling.frames if frames is None else frames
     # Float input: Keras casts uint8 clips itself, and clips with colour noise are not whole.
     clip = keras.Input((frames, image_size, image_size, 3), dtype="float32", name="clip")
-    taps, features = kind.network(clip, depth=depth, bn_momentum=bn_momentum, **options)
+    taps, features = kind.network(clip, depth=depth, bn_momentum=bn_momentum)
     if num_classes:
         head = {
             "logits": classify(features, num_classes),
             "embedding": heads.UnitNorm(name="embedding")(features),
         }
     else:
-        head = {"embedding": heads.embedding(features, dimension)}
+        head = {"embedding": heads.embedding(features)}
     return keras.Model(clip, {**head, **taps}, name=family)
 
 

@@ -8,6 +8,8 @@ import math
 import tensorflow as tf
 from tensorflow import keras
 
+DIMENSION = 128  # of the embedding
+
 
 @keras.utils.register_keras_serializable("vie_tf")
 class UnitNorm(keras.layers.Layer):
@@ -33,12 +35,12 @@ def pool_frames(maps, name: str = "pool"):
     )(maps)
 
 
-def embedding(features, dimension: int):
-    """Pooled features [B, C] to points on the sphere, float32 [B, dimension].
+def embedding(features):
+    """Pooled features [B, C] to points on the sphere, float32 [B, 128].
 
     One linear layer, no hidden layer and no dropout (paper section 3, "embedding function").
     """
-    raw = keras.layers.Dense(dimension, dtype="float32", name="embedding_raw")(features)
+    raw = keras.layers.Dense(DIMENSION, dtype="float32", name="embedding_raw")(features)
     return UnitNorm(name="embedding")(raw)
 
 

@@ -25,15 +25,13 @@ class FrameSubsets(keras.layers.Layer):
 
     Args:
         size: frames in a subset.
-        seed: of the draws, which follow from it and the number of training steps so far.
-
-    Attributes:
-        given: None, or rows of the lexicographic list to take instead.
+        seed: of the draws, which follow from it and the number of training steps so far; a run
+            sets its own.
     """
 
     def __init__(self, size: int, seed: int = 0, **kwargs):
         super().__init__(**kwargs)
-        self.size, self.seed, self.given = size, seed, None
+        self.size, self.seed = size, seed
 
     def build(self, shape):
         frames = range(shape[1])
@@ -48,8 +46,6 @@ class FrameSubsets(keras.layers.Layer):
 
     def rows(self, training) -> tf.Tensor | np.ndarray:
         """Rows of the list of all subsets, int [n]."""
-        if self.given is not None:
-            return self.given
         count = min(SUBSETS, len(self.all))
         if not training:
             return np.linspace(0, len(self.all) - 1, count).astype(np.int32)
@@ -68,7 +64,7 @@ class FrameSubsets(keras.layers.Layer):
         return {**super().get_config(), "size": self.size, "seed": self.seed}
 
 
-def relation(clip, depth: int, bn_momentum: float, mean: bool = False, seed: int = 0):
+def relation(clip, depth: int, bn_momentum: float, mean: bool = False):
     """The relation network (the authors' code calls it trn; Zhou et al. 2018).
 
     Args:
@@ -76,7 +72,6 @@ def relation(clip, depth: int, bn_momentum: float, mean: bool = False, seed: int
         depth: 18, 34 or 50.
         bn_momentum: of batch normalisation's moving statistics.
         mean: whether the relations are averaged, not summed.
-        seed: of the subsets drawn in training.
 
     Returns:
         The taps [B, T, h, w, C] by name, the last (`encode_11` at depth 18) the relations, float32
@@ -93,7 +88,7 @@ def relation(clip, depth: int, bn_momentum: float, mean: bool = False, seed: int
     relations = []
     for size in range(frames, 1, -1):
         name = f"relation_{size}"
-        x = FrameSubsets(size, seed, name=f"{name}_subsets", dtype="float32")(features)
+        x = FrameSubsets(size, name=f"{name}_subsets", dtype="float32")(features)
         x = keras.layers.Dense(WIDTH, "relu", dtype="float32", name=f"{name}_hidden")(x)
         relations.append(keras.layers.Dense(WIDTH, dtype="float32", name=f"{name}_out")(x))
     x = tf.concat(relations, axis=1)

@@ -9,15 +9,13 @@ from vie_tf.models import heads
 from vie_tf.models.input_single import input_single
 
 
-def two_stream(single: keras.Model, motion: keras.Model, average: bool = True) -> keras.Model:
+def two_stream(single: keras.Model, motion: keras.Model) -> keras.Model:
     """Builds the two-pathway model of two networks that were trained apart (paper section 3).
 
     Args:
-        single: from `families.build("single")`.
+        single: from `families.build("single")`; sees every frame, and its maps are averaged.
         motion: from `families.build` of the same depth, another family; both share their weights
             with the model and give an embedding.
-        average: whether `single` sees all frames and its maps are averaged (the authors' choice
-            for videos); else it sees the first frame only (for images made into clips).
 
     Returns:
         A model from the clips of `motion` to a dict: the taps `encode_1`.. [B, h, w, C1 + C2], both
@@ -25,11 +23,7 @@ def two_stream(single: keras.Model, motion: keras.Model, average: bool = True) -
         [B, D1 + D2], the unit vector along both embeddings one after the other.
     """
     clip = keras.Input(motion.input.shape[1:], dtype="float32", name="clip")
-    if average:
-        still = input_single(single, clip.shape[1])(clip)
-    else:
-        still = single(clip[:, :1])
-    moving = motion(clip)
+    still, moving = input_single(single, clip.shape[1])(clip), motion(clip)
     taps = [k for k in still if k.startswith("encode") and k in moving]
     outputs = {
         k: tf.concat([still[k], tf.cast(tf.reduce_mean(moving[k], 1), still[k].dtype)], axis=-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vie_tf import workdir
-from vie_tf.config import FLAGS, RUN
+from vie_tf.config import RUN
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.errors import InputError
 from vie_tf.report.findings import Finding, settings
@@ -36,8 +36,7 @@ def experiment(found: Finding) -> dict[str, str]:
 
 def _trained(run: dict[str, str], data: dict) -> dict[str, str]:
     """How a run came about, with those that it started from: its flags.txt and data.json."""
-    # A run from before there was a flag had what is its default now.
-    run = {name: workdir.text(FLAGS[name].default) for name in RUN} | run
+    run = dict.fromkeys(RUN, "") | run  # those that have no value are not in flags.txt
     kept = {name: value for name, value in run.items() if name not in _SAME}
     if run["loss"] != "supervised":  # it has not seen them
         del kept["label_column"]

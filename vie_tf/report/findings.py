@@ -69,7 +69,6 @@ def gather(places: Sequence[str]) -> list[Finding]:
             run, data = workdir.read_flags(folder), workdir.read_data(folder)
             changed = file.stat().st_mtime_ns
             for line, values in enumerate(results.read(folder)):
-                values = {"label_column": "label", **values}  # older lines do not say
                 found.append(Finding(folder, run, data, values["kind"], values, (changed, line)))
     if not found:
         raise InputError(
@@ -110,7 +109,7 @@ def measures(found: Finding) -> dict[str, dict[str, float]]:
     values = found.values
     if found.kind == "readout":
         taps = values["taps"]
-        return {**taps, **{tap + TOP_5: _top5(x) for tap, x in taps.items() if "top5" in x}}
+        return {**taps, **{tap + TOP_5: _top5(x) for tap, x in taps.items()}}
     if found.kind == "retrieval":
         shown = {f"recall at {k}": {"top1": values[f"class_recall_at_{k}"]} for k in AT}
         for end in ("low", "high"):
@@ -126,5 +125,5 @@ def measures(found: Finding) -> dict[str, dict[str, float]]:
 
 
 def _top5(values: dict) -> dict[str, float | None]:
-    """The accuracy of five as another's `top1`; older results have no interval of it."""
-    return {f"top1{end}": values.get(f"top5{end}") for end in ("", "_low", "_high")}
+    """The accuracy of five as another's `top1`."""
+    return {f"top1{end}": values[f"top5{end}"] for end in ("", "_low", "_high")}

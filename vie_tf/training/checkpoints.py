@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow import keras
 
 from vie_tf.errors import InputError, reason
 from vie_tf.trained import newest_readable
-from vie_tf.training.vie import VIE
 
 # Of a model, next to its optimizer.
 PARTS = ("network", "bank", "clusters", "plateau")
@@ -24,11 +24,11 @@ class Checkpoints:
 
     Args:
         folder: where they lie.
-        model: compiled.
+        model: compiled, with the `network` that learns, and those of `PARTS` that it has.
         keep: how many to keep.
     """
 
-    def __init__(self, folder: Path, model: VIE, keep: int = 3):
+    def __init__(self, folder: Path, model: keras.Model, keep: int):
         model.optimizer.build(model.network.trainable_weights)
         self.model = model
         self._remove_parts(Path(folder))  # of a save that was killed

@@ -21,7 +21,20 @@ Model = Union[VIE, Supervised]
 def measurement(
     model: Model, held_out: VideoSet, clips: TestClips, recipe: Augmentation, flags
 ) -> Callable[[], dict[str, float]]:
-    """A function that says how good the network is now, on the held-out videos."""
+    """A function that says how good the network is now, on the held-out videos.
+
+    Args:
+        model: being trained.
+        held_out: the videos that are watched; none, or some without labels, leave metrics out.
+        clips: which of each video.
+        recipe: how the run's clips look, for the queries of `recall_at_1`.
+        flags: mode, k, legacy.
+
+    Returns:
+        It returns what applies of `recall_at_1` (of two videos or more, not while fine-tuning),
+        `top1` (of a network that learns labels or a pretext task), and of one with a bank
+        `effective_dimension` and `knn_top1` (where videos and at least k rows have labels).
+    """
     embed = embedding.embedder(model.network)
     classify = embedding.classifier(model.network)
     labelled = held_out.subset(held_out.labels >= 0)

@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+MOST_DROPS = 2  # of the learning rate on plateaus
+
 
 def decays(variable: tf.Variable) -> bool:
     """Whether the L2 penalty is on a weight: on all but those of batch normalisation."""
@@ -21,6 +23,9 @@ class Momentum(keras.optimizers.Optimizer):
     `keras.optimizers.SGD` keeps rate * gradient in its accumulator instead, so that after a drop
     of the rate it goes on with steps of the old size for a while; the paper's runs did not. The
     update is two fused kernels a variable, without a temporary copy of it.
+
+    `_learning_rate`, `_built` and `_index_dict` are what the base class reads and writes, and what
+    Keras 2.15's own optimizers are written with; it has no public names for them.
 
     Args:
         learning_rate: a number or a schedule.
@@ -86,13 +91,12 @@ class Momentum(keras.optimizers.Optimizer):
 
 @keras.utils.register_keras_serializable("vie_tf")
 class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear warm-up from `start`, then `rate`, times 0.1 after each boundary.
+    """A linear warm-up from 0, then `rate`, times 0.1 after each boundary.
 
     Args:
         rate: learning rate after the warm-up.
         boundaries: steps; the drop acts from the step after each (as in the authors' code).
         warmup_steps: length of the ramp; 0 starts at `rate`.
-        start: rate at step 0 of the ramp.
         plateau: which drops it further.
         first_boundaries: steps of a first phase of `first_steps` steps, after which the rate is
             whole again.
@@ -103,32 +107,29 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
         rate: float,
         boundaries: list[int] = (),
         warmup_steps: int = 0,
-        start: float = 0.0,
         plateau: Plateau | None = None,
         first_boundaries: list[int] = (),
         first_steps: int = 0,
     ):
         self.rate, self.boundaries = rate, [int(b) for b in boundaries]
-        self.warmup_steps, self.start, self.plateau = warmup_steps, start, plateau
+        self.warmup_steps, self.plateau = warmup_steps, plateau
         self.first_boundaries, self.first_steps = [int(b) for b in first_boundaries], first_steps
 
     def __call__(self, step) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
         done = tf.minimum(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
-        rate = self.start + done * (self.rate - self.start)
         drops = sum(tf.cast(step > b, tf.float32) for b in self.boundaries)
         first = tf.cast(step < self.first_steps, tf.float32)
         drops += sum(first * tf.cast(step > b, tf.float32) for b in self.first_boundaries)
         if self.plateau:
             drops += tf.cast(self.plateau.drops, tf.float32)
-        return rate * 0.1**drops
+        return done * self.rate * 0.1**drops
 
     def get_config(self) -> dict:
         return {
             "rate": self.rate,
             "boundaries": self.boundaries,
             "warmup_steps": self.warmup_steps,
-            "start": self.start,
             "first_boundaries": self.first_boundaries,
             "first_steps": self.first_steps,
         }
@@ -138,16 +139,16 @@ class Plateau(tf.Module):
     """Counts the drops of the learning rate that a measure calls for which has ceased to grow.
 
     Args:
-        patience: values in turn none of which is above the best before; then there is a drop.
-        most: drops.
+        patience: values in turn none of which is above the best before; then there is a drop,
+            up to `MOST_DROPS` in all.
 
     Attributes:
         drops: int32, so far; with `best` and `waited` it is part of a checkpoint.
     """
 
-    def __init__(self, patience: int, most: int = 2):
+    def __init__(self, patience: int):
         super().__init__(name="plateau")
-        self.patience, self.most = patience, most
+        self.patience = patience
         self.best = tf.Variable(float("-inf"), trainable=False)
         self.waited = tf.Variable(0, trainable=False)
         self.drops = tf.Variable(0, trainable=False)
@@ -160,6 +161,6 @@ class Plateau(tf.Module):
             self.waited.assign(0)
             return
         self.waited.assign_add(1)
-        if self.waited.numpy() >= self.patience and self.drops.numpy() < self.most:
+        if self.waited.numpy() >= self.patience and self.drops.numpy() < MOST_DROPS:
             self.drops.assign_add(1)
             self.waited.assign(0)

@@ -103,7 +103,7 @@ def pretrain(flags) -> None:
             identity |= start.start(model.network, [Path(run) for run in given if run])
         elif step is not None:
             known = workdir.read_data(folder)
-            identity |= {name: known[name] for name in ("start", "start_step") if name in known}
+            identity |= {name: known[name] for name in ("start", "start_step")}
         workdir.write_run(folder, settings, identity)
         if best:
             (folder / finetuned.BEST).mkdir(exist_ok=True)

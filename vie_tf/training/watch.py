@@ -82,7 +82,8 @@ class Watch(keras.callbacks.Callback):
         best: Checkpoints | None = None,
     ):
         super().__init__()
-        # Keras would otherwise wait for the device after every step to hand over numbers.
+        # Keras would otherwise wait for the device after every step to hand over numbers; it has no
+        # public name for this.
         self._supports_tf_logs = True
         self.checkpoints, self.evaluate = checkpoints, evaluate
         self.step, self.last_step, self.batch_size = first_step, last_step, batch_size
@@ -199,6 +200,7 @@ class Watch(keras.callbacks.Callback):
                 tf.summary.histogram(name, values)
 
     def show(self, metrics: dict[str, float], last: bool) -> None:
+        """Shows how far it is, what was logged and how long the rest takes; the end in any case."""
         left = (self.last_step - self.step) * self.batch_size / metrics["clips_per_second"]
         more = f"accuracy {metrics['accuracy']:.0%}  " if "accuracy" in metrics else ""
         if "close" in metrics:
@@ -217,6 +219,7 @@ class Watch(keras.callbacks.Callback):
         )
 
     def close(self) -> None:
+        """Ends the progress line, and closes metrics.jsonl and TensorBoard's file."""
         self.line.close()
         self._file.close()
         self._board.close()
