@@ -12,6 +12,7 @@ from words import parse, rewound, vie_tf
 
 from vie_tf import modes
 from vie_tf.config import FLAGS
+from vie_tf.data.splits import training_split
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation.labelled import labelled_split, overlap
@@ -225,6 +226,19 @@ def test_classes_that_differ_and_a_class_of_one_video(rows, tmp_path):
     with pytest.raises(InputError, match="videos.csv: no training video has the label"):
         finetune(write_csv(tmp_path, kept), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_class_of_one_video_is_not_held_out(rows, tmp_path, capsys):
+    """Of folders by classes, of which a random part is held out."""
+    folder, listed = rows
+    for name, label, _ in listed[:13]:
+        (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, tmp_path / "data" / label)
+    drawn = training_split(open_videos(str(tmp_path / "data")), 0.7, 3)[1]
+    assert "c/c0.mp4" in drawn.ids and len(drawn) == 9
+    found = finetune(tmp_path / "data", tmp_path / "run", "--steps=0", "--held_out=0.7")
+    assert found["videos"] == 9
+    assert "no test video of c\n" in capsys.readouterr().err
 
 
 def test_a_test_set_that_overlaps_the_training_set(rows, tmp_path, capsys):

@@ -163,7 +163,7 @@ def trained(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
     if flags.data_service:
         check_service(flags.data_service, flags.data)
     share = min(flags.held_out, WATCHED / len(task.train))
-    train, held_out = training_split(task.train, share, flags.seed)
+    train, held_out = training_split(task.train, share, flags.seed, classes=True)
     if flags.lr_plateau and not len(held_out):
         raise InputError("--lr_plateau needs held-out videos to measure on: give --held_out")
     settings = {name: workdir.text(flags[name].value) for name in sorted(LEARNING)}
