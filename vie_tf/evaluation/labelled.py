@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import compress
+
 import numpy as np
 import tensorflow as tf
 
-from vie_tf.data.frames import pixels
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
+from vie_tf.progress import track
 
 NAMED = 5  # classes that a message names
 
@@ -79,38 +82,47 @@ def same_videos(count: int, test: VideoSet) -> str:
 def overlap(train: VideoSet, test: VideoSet) -> int:
     """How many test videos are training videos too: files of one length, with the same frames.
 
-    Looked at are the first, middle and last frame of files that have the same number of bytes.
+    Where bytes, frames, height and width are the same the first frame is looked at, and where that
+    is the same too, the middle and the last one.
     """
-    rows: dict[tuple, list[int]] = {}
-    for row in _first_rows(train):
-        rows.setdefault(_outside(train, row), []).append(row)
-    count = 0
-    for row in range(len(test)):
-        near = rows.get(_outside(test, row), ())
-        if near:
-            own = _frames(test, row)
-            count += any(np.array_equal(own, _frames(train, other)) for other in near)
-    return count
+    parts = [train.subset(_first_rows(train)), test]
+    keys = [zip(p.file_bytes.tolist(), p.frames.tolist(), *p.sizes.T.tolist()) for p in parts]
+    parts, keys = _alike(parts, keys)
+    for chosen in (lambda n: [np.zeros_like(n)], lambda n: [n // 2, n - 1]):
+        looks = [_fingerprints(part, np.stack(chosen(part.frames), axis=1)) for part in parts]
+        parts, keys = _alike(parts, [zip(*both) for both in zip(looks, keys)])
+        if (parts[1].frames == 1).all():  # seen whole
+            break
+    return len(parts[1])
+
+
+def _alike(parts: list[VideoSet], keys: list[Iterable]) -> tuple[list[VideoSet], list[list]]:
+    """The videos of two sets whose key a video of the other set has too, and their keys."""
+    keys = [list(of_part) for of_part in keys]
+    shared = set(keys[0]).intersection(keys[1])
+    chosen = [np.array([key in shared for key in of_part], bool) for of_part in keys]
+    return (
+        [part.subset(rows) for part, rows in zip(parts, chosen)],
+        [list(compress(of_part, rows)) for of_part, rows in zip(keys, chosen)],
+    )
+
+
+def _fingerprints(videos: VideoSet, frames: np.ndarray) -> Iterator[bytes]:
+    """What tells the frames int64 [N, T] of videos from others, as they are stored."""
+
+    def look(number: tf.Tensor, chosen: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = videos.read(number, chosen, tf.concat([[0, 0], size], axis=0))
+        return tf.fingerprint(found.stored), found.problem
+
+    rows = tf.data.Dataset.from_tensor_slices((videos.numbers, frames, videos.sizes))
+    looks = rows.map(look, num_parallel_calls=tf.data.AUTOTUNE)
+    for fingerprint, problem in track(looks.as_numpy_iterator(), "comparing videos", len(videos)):
+        yield problem or fingerprint.tobytes()  # a problem names its video, and is like no other
 
 
 def _first_rows(videos: VideoSet) -> np.ndarray:
     """One row of each video, of which there are several where rows are bins."""
     return np.unique(videos.numbers, return_index=True)[1]
-
-
-def _outside(videos: VideoSet, row: int) -> tuple:
-    return int(videos.file_bytes[row]), int(videos.frames[row]), *videos.sizes[row].tolist()
-
-
-def _frames(videos: VideoSet, row: int) -> np.ndarray:
-    """First, middle and last frame; one that is like no other where they cannot be read."""
-    n = int(videos.frames[row])
-    box = tf.constant([0, 0, *videos.sizes[row]], tf.int32)
-    chosen = tf.constant([0, n // 2, n - 1], tf.int64)
-    frames = videos.read(tf.constant(videos.numbers[row], tf.int64), chosen, box)
-    if frames.problem.numpy():  # training and tests will tell
-        return np.full(1, np.nan)
-    return pixels(frames).numpy()
 
 
 def _named(videos: VideoSet, classes: np.ndarray) -> str:
