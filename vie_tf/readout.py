@@ -27,7 +27,7 @@ from vie_tf.evaluation.cache import cached_features
 from vie_tf.evaluation.classification import accuracy
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps, find_taps
-from vie_tf.evaluation.labelled import labelled_splits
+from vie_tf.evaluation.labelled import check_splits, labelled_split
 from vie_tf.progress import track
 from vie_tf.training.checkpoints import saved_step
 from vie_tf.training.device import set_seed
@@ -74,7 +74,9 @@ def read_out(flags, network: keras.Model, sampling: Sampling, image_size: int) -
     taps = find_taps(network, flags.taps, int(run["depth"]))
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     where = f"--mode=readout: {flags.data}"
-    train, test, notes = labelled_splits(videos, where)
+    train, test = (videos.subset(videos.splits == split) for split in ("train", "test"))
+    check_splits(train, test, where)
+    test, notes = labelled_split(train, test, where)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     stills = all_still((train, test), sampling, where)
