@@ -7,10 +7,14 @@ import shutil
 
 import numpy as np
 import pytest
-from make_videos import write_video
+import tensorflow as tf
+from make_videos import picture, write_video
+from PIL import Image
 from words import parse, rewound, vie_tf
 
 from vie_tf.config import FLAGS
+from vie_tf.data import decoding
+from vie_tf.data.splits import training_split
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation.labelled import labelled_split, overlap
@@ -227,6 +231,19 @@ def test_classes_that_differ_and_a_class_of_one_video(rows, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_class_of_one_video_is_not_held_out(rows, tmp_path, capsys):
+    """Of folders by classes, of which a random part is held out."""
+    folder, listed = rows
+    for name, label, _ in listed[:13]:
+        (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, tmp_path / "data" / label)
+    drawn = training_split(open_videos(str(tmp_path / "data")), 0.7, 3)[1]
+    assert "c/c0.mp4" in drawn.ids and len(drawn) == 9
+    found = finetune(tmp_path / "data", tmp_path / "run", "--steps=0", "--held_out=0.7")
+    assert found["videos"] == 9
+    assert "no test video of c\n" in capsys.readouterr().err
+
+
 def test_a_test_set_that_overlaps_the_training_set(rows, tmp_path, capsys):
     """Copies under other names are found; a file that is as long with other pictures is none."""
     folder, listed = rows
@@ -239,13 +256,40 @@ def test_a_test_set_that_overlaps_the_training_set(rows, tmp_path, capsys):
     train, test = split(open_videos(str(data)))
     assert overlap(train, test) == 2 and overlap(train, train) == len(train)
 
-    def darker(*what):
-        frames = test.read(*what)
-        return frames._replace(unpack=lambda one: frames.unpack(one) // 2)
+    def darker(first):
+        def read(number, chosen, box):
+            frames = test.read(number, chosen, box)
+            dark = (chosen >= first)[:, None, None, None]
+            return frames._replace(stored=tf.where(dark, frames.stored // 2, frames.stored))
 
-    assert overlap(train, dataclasses.replace(test, read=darker)) == 0
+        return dataclasses.replace(test, read=read)
+
+    assert overlap(train, darker(99)) == 2
+    assert overlap(train, darker(0)) == overlap(train, darker(1)) == 0
     finetune(data, tmp_path / "run", "--steps=0")
     assert "2 of 8 test videos are in the training set" in capsys.readouterr().err
+
+
+def test_overlap_of_prepared_videos(prepared):
+    """Of which frames are compared as they are stored."""
+    train, test = split(open_videos(str(prepared)))
+    assert overlap(train, train) == len(train) and overlap(train, test) == 0
+    as_long = {name: getattr(train, name)[:1] for name in ("file_bytes", "frames", "sizes")}
+    for other in (test.subset([0]), train.subset([1])):
+        assert overlap(train, dataclasses.replace(other, **as_long)) == 0
+
+
+def test_overlap_of_images_decodes_each_once(tmp_path, monkeypatch):
+    """Though all are as long as each other."""
+    pictures, rows, read = [], [], []
+    for number in range(20):
+        pictures.append(str(tmp_path / f"{number}.bmp"))
+        Image.fromarray(picture(number % 19)).save(pictures[-1])
+        rows.append((pictures[-1], "ab"[number % 2], "train" if number < 10 else "test"))
+    parts, decoded = split(open_videos(str(write_csv(tmp_path, rows)))), decoding.read_frames
+    monkeypatch.setattr(decoding, "read_frames", lambda *a: read.append(a[0]) or decoded(*a))
+    assert overlap(*parts) == 1
+    assert sorted(read) == sorted(pictures)
 
 
 def test_drops_of_the_rate_in_both_phases(data):

@@ -4,12 +4,13 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 from words import TRAIN, vie_tf
 
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
-from vie_tf.evaluation import results
+from vie_tf.evaluation import results, searched
 
 
 def knn(capsys, *words):
@@ -130,7 +131,36 @@ def test_a_bank_of_other_videos_is_told(trained, digits, capsys, tmp_path):
     assert "the bank was not made of" in capsys.readouterr().err
 
 
-def test_classes_that_no_training_video_has_are_named(trained, digits, capsys, tmp_path, caplog):
+@pytest.mark.parametrize(
+    "train, test, says",
+    [
+        (["", ""], ["a"], "knn: x: 2 of 2 training videos have no label; give a CSV"),
+        (["a", "b"], [], "knn: x: no train and test split; give a CSV"),
+        ([], ["a"], "knn: x: no train and test split; give a CSV"),
+        (["a", "b"], ["", ""], "knn: x: no test video has a label; fill in"),
+        (["a", "a", ""], ["a"], "knn: x: all training videos have one label"),
+        (["a", "b"], ["c", "c", ""], "knn: x: no training video has the label .*: c; add some"),
+        (["a", "b", "", "", ""], ["a"], "k is 3, but only 2 of 5 training videos"),
+    ],
+)
+def test_labels_that_do_not_do(train, test, says):
+    parts = [searched.Searched(np.array(names, str)) for names in (train, test)]
+    with pytest.raises(InputError, match=says):
+        searched.check("x", *parts, 3)
+
+
+def test_what_is_known_of_the_labels_is_told(capsys):
+    train, test = (searched.Searched(np.array(names)) for names in (list("aab") + [""], ["a", "c"]))
+    searched.check("x", train, test, 3)
+    assert capsys.readouterr().err.splitlines() == [
+        "note: 1 of 4 training videos have no label",
+        "note: no training video of c: their test videos count as wrong",
+        "note: no test video of b",
+        "note: only one training video of b",
+    ]
+
+
+def test_classes_that_no_training_video_has_are_named(trained, digits, capsys, tmp_path):
     head, *rows = [line.split(",") for line in digits.read_text().splitlines()]
     column = {name: i for i, name in enumerate(head)}
     for row in rows:
@@ -138,11 +168,13 @@ def test_classes_that_no_training_video_has_are_named(trained, digits, capsys, t
         row[column["label"]] += "!" if row[column["split"]] == "test" else ""
     table = tmp_path / "other.csv"
     table.write_text("\n".join(",".join(row) for row in [head, *rows]))
-    with pytest.raises(InputError, match="no training video has a class .* such as 0!"):
+    with pytest.raises(InputError, match="no training video has the label .*: 0!, "):
         knn(capsys, f"--data={table}", f"--workdir={trained}")
-    asked = {row[column["label"]] for row in rows if row[column["split"]] == "test"}
-    rows[0][column["label"]], rows[0][column["split"]] = min(asked), "train"
+    asked = sorted({row[column["label"]] for row in rows if row[column["split"]] == "test"})
+    rows[0][column["label"]], rows[0][column["split"]] = asked[0], "train"
     table.write_text("\n".join(",".join(row) for row in [head, *rows]))
     shutil.copytree(trained, tmp_path / "run")
-    knn(capsys, f"--data={table}", f"--workdir={tmp_path / 'run'}")
-    assert f"{len(asked) - 1} classes of test videos have no training video" in caplog.text
+    vie_tf("--mode=knn", "--k=5", f"--data={table}", f"--workdir={tmp_path / 'run'}")
+    said = f"no training video of {', '.join(asked[1:6])} and {len(asked) - 6} more: their test"
+    assert said in capsys.readouterr().err
+    assert results.read(tmp_path / "run")[0]["videos"] >= len(asked)  # they count

@@ -14,12 +14,14 @@ from PIL import Image
 from words import vie_tf
 
 from data_prep import moving_digits
-from vie_tf import modes
+from vie_tf import modes, readout
+from vie_tf.data.splits import training_split
+from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation.features import find_taps
 from vie_tf.models import families
 from vie_tf.training.optimizer import Momentum
-from vie_tf.training.readout import ReadOut
+from vie_tf.training.readout import ReadOut, train_read_outs
 from vie_tf.training.watch import Watch
 
 RUN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32", "--steps=0")
@@ -331,6 +333,22 @@ def test_classes_of_no_test_video_or_one_training_video_are_named(data, work, ca
     said = capsys.readouterr().err
     assert "no test video of lonely" in said and "only one training video of lonely" in said
     assert results(work)[0]["classes"] == 3
+
+
+def test_a_class_of_one_training_video_is_not_held_out(data, work, monkeypatch):
+    table = rewritten(data, relabelled(("train", 1), "lonely"))
+    videos, learned = open_videos(str(table)), []
+    drawn = training_split(videos.subset(videos.splits == "train"), 0.8, 0)[1]
+    assert "lonely" in drawn.names and len(drawn) == 19
+
+    def train(model, part, held_out, *rest):
+        learned.extend([set(part.names.tolist()), len(held_out)])
+        train_read_outs(model, part, held_out, *rest)
+
+    monkeypatch.setattr(readout, "train_read_outs", train)
+    words = ("--steps=1", "--held_out=0.8", "--taps=conv5-avg", "--clips=1")
+    vie_tf(*TRAIN, f"--data={table}", f"--workdir={work}", *words)
+    assert learned == [{"a", "b", "lonely"}, 19]
 
 
 def test_test_videos_that_are_trained_on_are_counted(data, work, capsys):

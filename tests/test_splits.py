@@ -1,5 +1,7 @@
 """Which videos are trained on, and which are held out."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,25 @@ def test_training_split(splits, share, train, held_out):
 def test_at_least_two_are_held_out(split):
     train, held_out = training_split(sets(*[split] * 5), 0.1, 0)
     assert len(held_out) == 2 and sorted(train.ids + held_out.ids) == list("01234")
+
+
+def test_a_classifier_keeps_a_video_of_each_class():
+    """And draws as ever where it would have one anyway."""
+    videos = dataclasses.replace(sets(*[""] * 9), labels=np.array([0, 0, 0, 0, 1, 1, 1, 2, 2]))
+    lost = 0
+    for seed in range(30):
+        plain = training_split(videos, 0.4, seed)
+        train, held_out = training_split(videos, 0.4, seed, classes=True)
+        assert set(train.labels) == {0, 1, 2} and len(held_out) == 3
+        assert sorted(train.ids + held_out.ids) == videos.ids
+        if set(plain[0].labels) == {0, 1, 2}:
+            assert [train.ids, held_out.ids] == [part.ids for part in plain]
+        else:
+            lost += 1
+    assert 0 < lost < 30
+    alone = dataclasses.replace(videos, labels=np.arange(9))
+    train, held_out = training_split(alone, 0.4, 0, classes=True)
+    assert train.ids == videos.ids and not len(held_out)
 
 
 def test_only_test_videos_are_refused():

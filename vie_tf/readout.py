@@ -25,7 +25,7 @@ from vie_tf.evaluation.cache import cached_features
 from vie_tf.evaluation.classification import accuracy
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps, find_taps
-from vie_tf.evaluation.labelled import labelled_splits
+from vie_tf.evaluation.labelled import check_splits, labelled_split
 from vie_tf.progress import track
 from vie_tf.trained import Run
 from vie_tf.training.device import set_seed
@@ -68,7 +68,9 @@ def read_out(flags, run: Run) -> None:
     taps = find_taps(network, flags.taps, int(own["depth"]))
     videos = open_videos(flags.data, flags.decoder, flags.label_column, flags.split_column)
     where = f"--mode=readout: {flags.data}"
-    train, test, notes = labelled_splits(videos, where)
+    train, test = (videos.subset(videos.splits == split) for split in ("train", "test"))
+    check_splits(train, test, where)
+    test, notes = labelled_split(train, test, where)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     stills = all_still((train, test), run.clips.sampling, where)
@@ -156,7 +158,7 @@ def trained(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
     if flags.data_service:
         check_service(flags.data_service, flags.data)
     share = min(flags.held_out, WATCHED / len(task.train))
-    train, held_out = training_split(task.train, share, flags.seed)
+    train, held_out = training_split(task.train, share, flags.seed, classes=True)
     if flags.lr_plateau and not len(held_out):
         raise InputError("--lr_plateau needs held-out videos to measure on: give --held_out")
     settings = {name: workdir.text(flags[name].value) for name in sorted(LEARNING)}

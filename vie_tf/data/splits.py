@@ -11,12 +11,22 @@ from vie_tf.errors import InputError
 WATCHED = 1000
 
 
-def training_split(videos: VideoSet, share: float, seed: int) -> tuple[VideoSet, VideoSet]:
+def training_split(
+    videos: VideoSet, share: float, seed: int, classes: bool = False
+) -> tuple[VideoSet, VideoSet]:
     """Videos to train on, and others to watch the training with.
 
     Trained on are those of the train split, or where there is none, those of no split; never those
     of the test split, which are the others. Where there is no test split, a random share is held
     out: at least 2, so that there is something to tell apart, and none of fewer than 4 videos.
+
+    Args:
+        videos: all.
+        share: of the videos that is held out, in 0..1.
+        seed: of the draw.
+        classes: whether a classifier is trained: then one video of each class is not held out,
+            even if fewer than 2 others are. Where none would be held out wholly, the draw is the
+            same.
 
     Raises:
         InputError: all videos are of the test split.
@@ -30,6 +40,10 @@ def training_split(videos: VideoSet, share: float, seed: int) -> tuple[VideoSet,
     if not len(test) and share and len(train) >= 4:
         order = np.random.default_rng(seed).permutation(train)
         count = max(2, int(share * len(order)))
+        if classes:  # the last one of each class is taken out of the draw
+            last = -1 - np.unique(videos.labels[order[::-1]], return_index=True)[1]
+            order = np.concatenate([np.delete(order, last), order[last]])
+            count = min(count, len(order) - len(last))
         test, train = np.sort(order[:count]), np.sort(order[count:])
     return videos.subset(train), videos.subset(test)
 

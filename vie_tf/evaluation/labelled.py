@@ -1,70 +1,80 @@
-"""Whether training and test videos make a fair test of a classifier."""
+"""Whether the labels of training and test videos make a fair test."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import compress
 
-from vie_tf.data.frames import pixels
+import numpy as np
+import tensorflow as tf
+
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
+from vie_tf.progress import track
 
 NAMED = 5  # classes that a message names
 
 
-def labelled_splits(videos: VideoSet, where: str) -> tuple[VideoSet, VideoSet, list[str]]:
-    """The train and the test split of a classifier, and notes; as `labelled_split`, on which see.
-
-    Raises:
-        InputError: one of them is missing too.
-    """
-    train, test = (videos.subset(videos.splits == split) for split in ("train", "test"))
-    if not len(train) or not len(test):
-        raise InputError(f"{where}: no train and test split; give a CSV with a split column")
-    return train, *labelled_split(train, test, where)
-
-
 def labelled_split(train: VideoSet, test: VideoSet, where: str) -> tuple[VideoSet, list[str]]:
-    """Checks the labels of a training and a test set.
-
-    Args:
-        train: what a classifier learns from; all need labels.
-        test: what it is tested on; may be empty.
-        where: the mode and the data, in front of a message.
-
-    Returns:
-        The test videos that have a label, and what should be known of the split, in lines.
+    """The videos with a label of a classifier's test set, which may be empty, and notes.
 
     Raises:
-        InputError: labels are missing, or of a class of test videos there is none to learn from.
+        InputError: as `check_labels`.
     """
-    unknown = int((train.labels < 0).sum())
-    if unknown:
-        raise InputError(
-            f"{where}: {unknown} of {len(train)} training videos have no label; give a CSV with a "
-            "label column, or class sub-folders"
-        )
+    said = check_labels(_classes(train), _classes(test), where)
     labelled = test.subset(test.labels >= 0)
-    if len(test) and not len(labelled):
-        raise InputError(f"{where}: no test video has a label; fill in the CSV's label column")
-    learned, videos = np.unique(train.labels[_first_rows(train)], return_counts=True)
-    tested = np.unique(labelled.labels)
-    if len(learned) < 2:
-        raise InputError(f"{where}: all training videos have one label; give two classes or more")
-    if len(foreign := np.setdiff1d(tested, learned)):
-        raise InputError(
-            f"{where}: no training video has the label of some test videos: "
-            f"{_named(train, foreign)}; add some, or leave those test videos out"
-        )
-    said = []
-    if len(labelled) < len(test):
-        said.append(f"{len(test) - len(labelled)} of {len(test)} test videos have no label")
-    if len(labelled) and len(untested := np.setdiff1d(learned, tested)):
-        said.append(f"no test video of {_named(train, untested)}")
-    if (videos == 1).any():
-        said.append(f"only one training video of {_named(train, learned[videos == 1])}")
     if count := overlap(train, labelled):
         said.append(same_videos(count, labelled))
     return labelled, said
+
+
+def check_splits(train: Collection, test: Collection, where: str) -> None:
+    """Raises InputError where there are no videos to train on, or none to test with."""
+    if not len(train) or not len(test):
+        raise InputError(f"{where}: no train and test split; give a CSV with a split column")
+
+
+def check_labels(
+    train: Mapping[str, int], test: Mapping[str, int], where: str, learned: bool = True
+) -> list[str]:
+    """What should be known of the labels of a training and a test set, in lines.
+
+    Args:
+        train: how many training videos have each label; under '' those without.
+        test: the same of the test videos; may be empty.
+        where: the mode and the data, in front of a message.
+        learned: whether a classifier learns from the training videos: then it is an error where
+            one has no label, or none that of a test video. Where they are searched it is told.
+
+    Raises:
+        InputError: there is nothing to tell apart, or to test with.
+    """
+    classes, tested = set(train) - {""}, set(test) - {""}
+    foreign, single = tested - classes, {name for name in classes if train[name] == 1}
+    unknown, unasked = (
+        f"{part.get('', 0)} of {sum(part.values())} {what} videos have no label"
+        for part, what in ((train, "training"), (test, "test"))
+    )
+    if "" in train and (learned or not classes):
+        hint = "give a CSV with a label column, or class sub-folders"
+        raise InputError(f"{where}: {unknown}; {hint}")
+    if "" in test and not tested:
+        raise InputError(f"{where}: no test video has a label; fill in the CSV's label column")
+    if len(classes) < 2:
+        raise InputError(f"{where}: all training videos have one label; give two classes or more")
+    if foreign and (learned or foreign == tested):
+        raise InputError(
+            f"{where}: no training video has the label of some test videos: {_named(foreign)}; "
+            "add some, or leave those test videos out"
+        )
+    notes = {
+        unknown: "" in train,
+        unasked: "" in test,
+        f"no training video of {_named(foreign)}: their test videos count as wrong": foreign,
+        f"no test video of {_named(classes - tested)}": tested and classes - tested,
+        f"only one training video of {_named(single)}": single,
+    }
+    return [note for note, there in notes.items() if there]
 
 
 def same_videos(count: int, test: VideoSet) -> str:
@@ -78,18 +88,42 @@ def same_videos(count: int, test: VideoSet) -> str:
 def overlap(train: VideoSet, test: VideoSet) -> int:
     """How many test videos are training videos too: files of one length, with the same frames.
 
-    Looked at are the first, middle and last frame of files that have the same number of bytes.
+    Where bytes, frames, height and width are the same the first frame is looked at, and where that
+    is the same too, the middle and the last one.
     """
-    rows: dict[tuple, list[int]] = {}
-    for row in _first_rows(train):
-        rows.setdefault(_outside(train, row), []).append(row)
-    count = 0
-    for row in range(len(test)):
-        near = rows.get(_outside(test, row), ())
-        if near:
-            own = _frames(test, row)
-            count += any(np.array_equal(own, _frames(train, other)) for other in near)
-    return count
+    parts = [train.subset(_first_rows(train)), test]
+    keys = [zip(p.file_bytes.tolist(), p.frames.tolist(), *p.sizes.T.tolist()) for p in parts]
+    parts, keys = _alike(parts, keys)
+    for chosen in (lambda n: [np.zeros_like(n)], lambda n: [n // 2, n - 1]):
+        looks = [_fingerprints(part, np.stack(chosen(part.frames), axis=1)) for part in parts]
+        parts, keys = _alike(parts, [zip(*both) for both in zip(looks, keys)])
+        if (parts[1].frames == 1).all():  # seen whole
+            break
+    return len(parts[1])
+
+
+def _alike(parts: list[VideoSet], keys: list[Iterable]) -> tuple[list[VideoSet], list[list]]:
+    """The videos of two sets whose key a video of the other set has too, and their keys."""
+    keys = [list(of_part) for of_part in keys]
+    shared = set(keys[0]).intersection(keys[1])
+    chosen = [np.array([key in shared for key in of_part], bool) for of_part in keys]
+    return (
+        [part.subset(rows) for part, rows in zip(parts, chosen)],
+        [list(compress(of_part, rows)) for of_part, rows in zip(keys, chosen)],
+    )
+
+
+def _fingerprints(videos: VideoSet, frames: np.ndarray) -> Iterator[bytes]:
+    """What tells the frames int64 [N, T] of videos from others, as they are stored."""
+
+    def look(number: tf.Tensor, chosen: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = videos.read(number, chosen, tf.concat([[0, 0], size], axis=0))
+        return tf.fingerprint(found.stored), found.problem
+
+    rows = tf.data.Dataset.from_tensor_slices((videos.numbers, frames, videos.sizes))
+    looks = rows.map(look, num_parallel_calls=tf.data.AUTOTUNE)
+    for fingerprint, problem in track(looks.as_numpy_iterator(), "comparing videos", len(videos)):
+        yield problem or fingerprint.tobytes()  # a problem names its video, and is like no other
 
 
 def _first_rows(videos: VideoSet) -> np.ndarray:
@@ -97,20 +131,12 @@ def _first_rows(videos: VideoSet) -> np.ndarray:
     return np.unique(videos.numbers, return_index=True)[1]
 
 
-def _outside(videos: VideoSet, row: int) -> tuple:
-    return int(videos.file_bytes[row]), int(videos.frames[row]), *videos.sizes[row].tolist()
+def _classes(videos: VideoSet) -> dict[str, int]:
+    """How many videos have each label, '' where unknown."""
+    labels, counts = np.unique(videos.labels[_first_rows(videos)], return_counts=True)
+    return dict(zip(np.array([*videos.label_names, ""])[labels].tolist(), counts.tolist()))
 
 
-def _frames(videos: VideoSet, row: int) -> np.ndarray:
-    """First, middle and last frame; one that is like no other where they cannot be read."""
-    n = int(videos.frames[row])
-    frames = videos.read_row(row, [0, n // 2, n - 1])
-    if frames.problem.numpy():  # training and tests will tell
-        return np.full(1, np.nan)
-    return pixels(frames).numpy()
-
-
-def _named(videos: VideoSet, classes: np.ndarray) -> str:
-    names = [videos.label_names[label] for label in classes[:NAMED]]
+def _named(classes: Collection[str]) -> str:
     more = f" and {len(classes) - NAMED} more" if len(classes) > NAMED else ""
-    return ", ".join(names) + more
+    return ", ".join(sorted(classes)[:NAMED]) + more

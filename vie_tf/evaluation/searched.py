@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
@@ -18,6 +19,7 @@ from vie_tf.errors import InputError
 from vie_tf.evaluation.class_recall import AT, class_recall
 from vie_tf.evaluation.embed import video_embeddings
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy
+from vie_tf.evaluation.labelled import check_labels, check_splits
 from vie_tf.objectives.memory_bank import joined
 from vie_tf.trained import newest_readable
 
@@ -116,34 +118,18 @@ def read_bank(folder: str, label_column: str, split_column: str) -> Searched:
 
 
 def check(source: str, train: Searched, test: Searched, k: int) -> None:
-    """Raises InputError where there is nothing to search or nothing to ask with.
+    """Says what should be known of the labels.
 
-    Says which classes of the test videos no training video has.
+    Raises:
+        InputError: nothing to search, or nothing to ask with.
     """
-    if not (train.names != "").any() and not (test.names != "").any():
-        raise InputError(f"--mode=knn: {source} has no labels; give a CSV with a label column")
-    if not len(train.names) or not len(test.names):
-        raise InputError(
-            f"--mode=knn: {source} has no train and test split; give a CSV with a split column"
-        )
+    where = f"--mode=knn: {source}"
+    check_splits(train.names, test.names, where)
+    classes = (Counter(part.names.tolist()) for part in (train, test))
+    notes = check_labels(*classes, where, learned=False)
     check_neighbours(k, train.names != "")
-    if not (test.names != "").any():
-        raise InputError(f"--mode=knn: no test video of {source} has a label")
-    asked = set(test.names.tolist()) - {""}
-    missing = sorted(asked - set(train.names.tolist()))
-    if len(missing) == len(asked):
-        raise InputError(
-            f"--mode=knn: no training video has a class of the test videos of {source}, such as "
-            f"{missing[0]}: both splits need the same classes"
-        )
-    if missing:
-        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        logging.getLogger(__name__).warning(
-            "%s: %d classes of test videos have no training video, and cannot be found: %s",
-            source,
-            len(missing),
-            shown,
-        )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def measure(train: Searched, test: Searched, k: int, temperature: float) -> dict[str, dict]:

@@ -138,7 +138,9 @@ def training_videos(flags, videos: VideoSet, sampling: Sampling) -> tuple[VideoS
     Raises:
         InputError: none, or only one, is left to train on.
     """
-    train, held_out = splits.training_split(videos, flags.held_out, flags.seed)
+    train, held_out = splits.training_split(
+        videos, flags.held_out, flags.seed, classes=flags.loss == "supervised"
+    )
     said = splits.split_line(videos, train, held_out)
     train = train.subset(splits.subset_rows(len(train), flags.subset, flags.seed, flags.legacy))
     if flags.steps and len(train) < 2:
