@@ -54,11 +54,13 @@ def cached_features(
 def _compute(network: keras.Model, taps: Taps, batches, count: int, folder: Path) -> None:
     """Writes a file for each tap; all of them are there at the end, or none."""
 
-    @tf.function(reduce_retracing=True)
+    shape = network.input.shape[1:]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])  # traced once
     def features(clip):
         return taps(network(clip, training=False))
 
-    black = features(tf.zeros((1, *network.input.shape[1:])))
+    black = features(tf.zeros((1, *shape), tf.uint8))
     shapes = {name: (count, row.shape[1]) for name, row in black.items()}
     needed = sum(4 * rows * values for rows, values in shapes.values())
     folder.mkdir(parents=True, exist_ok=True)
