@@ -33,6 +33,7 @@ def read_out(folder, data, classes=400, cached=False, more=(), **accuracies):
         "data": str(data),
         "fingerprint": str(data),
         "label_column": "label",
+        "split_column": "split",
         "step": 7,
         "cached": cached,
         "videos": 19,
@@ -50,8 +51,9 @@ def fine_tuned(run, data, start, augmentation, classes, *words, start_from=None,
     if start != "scratch":
         words += (f"--start_from={run.parent / (start_from or start)}",)
     run_of(run, data, *words, f"--augmentation={augmentation}", classes=classes)
-    values = {"data": data, "fingerprint": data, "label_column": "label", "start": start}
-    results.append(run, "finetune", {**values, "augmentation": augmentation, **TOP_5, **found})
+    columns = {"label_column": "label", "split_column": "split"}
+    values = {"data": data, "fingerprint": data, **columns, "start": start, **TOP_5}
+    results.append(run, "finetune", {**values, "augmentation": augmentation, **found})
 
 
 def filled(papers):

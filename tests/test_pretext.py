@@ -10,12 +10,14 @@ from make_videos import write_video
 from test_each_family import data, train  # noqa: F401 (a fixture)
 from words import rewound, vie_tf
 
+from vie_tf import trained
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import NO_NOISE
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.objectives import pretext
+from vie_tf.training import start
 from vie_tf.training.optimizer import Momentum
 from vie_tf.training.supervised import Supervised
 
@@ -132,6 +134,20 @@ def test_run(data, tmp_path, capsys, loss, family):  # noqa: F811
     rows = np.load(out)["embeddings"][: len(batch["clip"])]
     np.testing.assert_allclose(found["embedding"], rows, atol=1e-5)
     assert {"encode_1", "encode_10"} <= set(found)
+
+
+@pytest.mark.slow
+def test_one_frame_of_opn(data, tmp_path):  # noqa: F811
+    """As flags/opn_single.flags: its weights in the network of VIE-Single, for larger frames."""
+    train(data, tmp_path / "opn", loss="order", family="opn", steps=2)
+    words = (f"--start_from={tmp_path / 'opn'}", "--family=single", "--image_size=64", "--steps=0")
+    vie_tf(f"--data={data}", f"--workdir={tmp_path / 'single'}", *words)
+    single, opn = (trained.load_network(tmp_path / name) for name in ("single", "opn"))
+    assert single.input_shape == (None, 1, 64, 64, 3)
+    theirs = dict(start.named_weights(opn))
+    for name, weight in start.named_weights(single):
+        if name[0] != "embedding_raw":
+            np.testing.assert_array_equal(weight, theirs[name])
 
 
 @pytest.mark.parametrize("loss, family", [("order", "opn"), ("rotation", "single")])

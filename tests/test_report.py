@@ -117,6 +117,9 @@ def test_the_papers_tables(tmp_path):
     assert "| VIE-Single | 57.59 |  | 23.84 | 20.0 (19.0–21.0) | 38.25 | 30.0" in said
     assert "| Supervised-TRN | 22.82 |  | 41.13 |  | 39.15 |  |" in said
     assert "30%-VIE-3DResNet" in said and "no run fills 2." in said
+    lines = text.comma_separated(papers, {}).splitlines()
+    assert sum(line.startswith("Table 2,") for line in lines) == 53
+    assert 'Table 2,"SlowFast, VIE",Color-noise HMDB51,0.5010,,,,,,' in lines
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,7 @@ ROTATION = ("--family=rotnet3d", "--loss=rotation", "--augmentation=rotnet")
         (["--family=trn", "--loss=order"], "OPN-TRN --augmentation=colour_noise"),
         ([*VIE, "--steps=0"], "Random"),
         (["--family=single", "--loss=supervised", "--steps=0"], "Random"),
+        (["--family=slow", "--loss=vie", "--steps=0"], "Random-Slow"),
         (["--family=rotnet3d", "--loss=vie"], "VIE-rotnet3d"),
     ],
 )
@@ -176,6 +177,24 @@ def test_names_of_networks(tmp_path, words, name):
     if name != "Random":
         read_out(run, "kinetics", conv5=0.4)
         assert not report(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    "words, start, name",
+    [
+        (["--family=single", "--loss=ir", "--steps=0"], "order", "Single, from OPN"),
+        (["--family=trn", "--loss=la", "--steps=0"], "vie", "TRN, from VIE"),
+        (["--family=single", "--loss=ir"], "order", "VIE-Single (IR), from OPN"),
+        (["--family=trn", "--loss=la"], "vie", "VIE-TRN"),
+    ],
+)
+def test_what_learned_nothing_is_named_by_its_start(tmp_path, words, start, name):
+    vie = run_of(tmp_path / "vie", "kinetics", *VIE)
+    run = run_of(tmp_path / "run", "kinetics", *words, f"--start_from={vie}", start=start)
+    read_out(run, "kinetics", conv5=0.4)
+    (found,) = findings.gather([str(tmp_path)])
+    assert names.model(found) == name
+    assert bool(report(tmp_path)[0]) == (name == "VIE-TRN")
 
 
 def test_baselines_beside_those_that_the_paper_quotes(tmp_path):
@@ -281,3 +300,108 @@ def test_top_5_of_read_outs(tmp_path):
     assert f"; Kinetics Conv4 top 5 {top5}; Kinetics Conv5 top 5 {top5}\n" in said
     lines = text.comma_separated(papers, plain).splitlines()
     assert any(x.startswith("Table 1,VIE-Single,Kinetics Conv5 top 5,,0.700000,0.6") for x in lines)
+
+
+@pytest.mark.parametrize("column, is_first", [("split", True), ("split1", True), ("split2", False)])
+def test_the_papers_tables_are_of_the_first_fold(tmp_path, column, is_first):
+    words, said = (f"--split_column={column}",), {"split_column": column}
+    vie = run_of(tmp_path / "vie", "kinetics", *VIE)
+    read_out(vie, "kinetics", more=said, conv5=0.4)
+    twin = run_of(tmp_path / "twin", "kinetics", "--loss=supervised", *words)
+    values = {"data": "kinetics", "label_column": "label", "top1": 0.6, **TOP_5, **said}
+    results.append(twin, "supervised", values)
+    tuned = tmp_path / "tuned"
+    fine_tuned(tuned, "ucf101", "vie", "multi_scale", 101, *words, **said, top1=0.5)
+    # Trained on some fold, and evaluated on all videos.
+    other = run_of(tmp_path / "other", "kinetics", "--family=slow", "--loss=vie", *words)
+    read_out(other, "kinetics", conv5=0.3)
+    papers, plain = report(tmp_path)
+    cells = {
+        ("1", "VIE-Slow", "Kinetics Conv5"): (0.3,),
+        ("1", "VIE-Single", "Super."): (0.6,),
+        ("1", "VIE-Single (IR)", "Super."): (0.6,),
+        ("2", "ResNet18, VIE", "Multi-scale UCF101"): (0.5,),
+        ("3", "VIE-Single", "Kinetics Conv5"): (0.4,),
+        CONV5: (0.4,),
+    }
+    assert filled(papers) == (cells if is_first else {})
+    assert bool(plain) != is_first
+
+
+def test_folds_have_tables_of_their_own(tmp_path):
+    for column, top1 in (("split1", 0.5), ("split2", 0.3)):
+        words = (f"--split_column={column}",)
+        said = {"split_column": column, "fingerprint": f"of {column}", "top1": top1}
+        run = tmp_path / column
+        fine_tuned(run, "digits", "scratch", "multi_scale", 10, *words, **said)
+        values = {"data": "digits", "label_column": "label", "k": 5, **said, **TOP_5}
+        results.append(run, "knn", values)
+    papers, plain = report(tmp_path)
+    assert not papers and {table for table, _ in plain} == {
+        "digits (of split1)",
+        "digits (of split2), split2",
+    }
+    tops = {
+        name: [x["top-1"].values for x in table.values()]
+        for (name, kind), table in plain.items()
+        if kind == "finetune"
+    }
+    assert tops == {"digits (of split1)": [(0.5,)], "digits (of split2), split2": [(0.3,)]}
+
+
+def test_runs_that_were_moved(tmp_path):
+    """With those that they name, whose absolute paths are in their flags and results."""
+    place = tmp_path / "runs"
+    fast = ("--family=slowfast", "--loss=vie")
+    for seed in (0, 1):
+        folder, seeded = place / f"seed {seed}", (f"--seed={seed}",)
+        single = run_of(folder / "vie", "kinetics", *VIE, *seeded)
+        slowfast = run_of(folder / "slowfast", "kinetics", *fast, *seeded)
+        second = {"second_workdir": str(slowfast)}
+        read_out(single, "kinetics", more=second, conv5=0.4 + seed / 10)
+        words = ("--family=trn", "--loss=la", f"--start_from={single}", *seeded)
+        trn = run_of(folder / "trn", "kinetics", *words, start="vie", start_step=7)
+        read_out(trn, "kinetics", conv5=0.3 + seed / 10)
+        # Deeper than its start, beside another run of that name.
+        run_of(folder / "tuned" / "vie", "digits", *VIE, *seeded)
+        for data, classes in (("ucf101", 101), ("digits", 10)):
+            of = ("vie", "multi_scale", classes, *seeded)
+            tuned = folder / "tuned" / data
+            fine_tuned(tuned, data, *of, start_from=single, top1=0.5 + seed / 10)
+            of = (*of, "--family=single+slowfast", f"--second_workdir={slowfast}")
+            two = folder / "two" / data
+            fine_tuned(two, data, *of, start_from=single, top1=0.6 + seed / 10)
+        twin = run_of(folder / "twin", "kinetics", "--loss=supervised", *seeded)
+        of = ("supervised", "multi_scale", 51, *seeded)
+        fine_tuned(folder / "tuned" / "hmdb51", "hmdb51", *of, start_from=twin, top1=0.7)
+    papers, plain = report(place)
+    cells = {
+        ("1", "VIE-TwoStream-SF", "Kinetics Conv5"): (0.4, 0.5),
+        ("1", "VIE-TRN", "Kinetics Conv5"): (0.3, 0.4),
+        ("2", "ResNet18, VIE", "Multi-scale UCF101"): (0.5, 0.6),
+        ("2", "VIE-TwoStream-SF, VIE", "Multi-scale UCF101"): (0.6, 0.7),
+        ("2", "ResNet18, Supervised", "Multi-scale HMDB51"): (0.7, 0.7),
+    }
+    assert filled(papers) == cells and rows(plain)["ResNet18, VIE"]["top-1"] == (0.5, 0.6)
+    moved = tmp_path / "kept" / "elsewhere"
+    moved.parent.mkdir()
+    place.rename(moved)
+    papers, again = report(moved)
+    assert filled(papers) == cells and rows(again) == rows(plain)
+    # Evaluated again in the new place: of the same second stream.
+    single, second = moved / "seed 0" / "vie", moved / "seed 0" / "slowfast"
+    read_out(single, "kinetics", more={"second_workdir": str(second)}, conv5=0.45)
+    cells["1", "VIE-TwoStream-SF", "Kinetics Conv5"] = (0.45, 0.5)
+    assert filled(report(moved)[0]) == cells
+
+
+def test_what_is_gone_is_no_start(tmp_path):
+    """Not the run itself, nor one that started from it, though they have the name."""
+    for name, start in (("vie", "trn"), ("trn", "vie")):
+        words = (f"--start_from={tmp_path / 'gone' / start}",)
+        run = run_of(tmp_path / "runs" / name, "digits", *VIE, *words, start="vie", start_step=7)
+        read_out(run, "digits", conv5=0.4)
+    run = tmp_path / "runs" / "tuned"
+    fine_tuned(run, "ucf101", "vie", "multi_scale", 101, start_from="gone/own", top1=0.5)
+    papers, plain = report(tmp_path)
+    assert not papers and len(rows(plain)) == 3

@@ -8,7 +8,7 @@ from vie_tf import workdir
 from vie_tf.config import RUN
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.errors import InputError
-from vie_tf.report.findings import Finding, settings
+from vie_tf.report.findings import Finding, place, settings
 from vie_tf.report.names import model
 
 # Flags that do not tell two runs apart as experiments, or are told otherwise.
@@ -22,7 +22,7 @@ def experiment(found: Finding) -> dict[str, str]:
     The evaluated data are not in it. Where a run was evaluated with a flag of its own, its kind of
     evaluation stands in front of that flag.
     """
-    own = _trained(found.run, found.data)
+    own = _trained(found.run, found.data, found.folder)
     how = {name: value for name, value in settings(found).items() if name not in _TOLD}
     if found.kind in ("finetune", "supervised"):  # whose flags are the run's
         how = {name: value for name, value in how.items() if name not in own}
@@ -30,12 +30,18 @@ def experiment(found: Finding) -> dict[str, str]:
         how = {f"{found.kind} {name}" if name in own else name: how[name] for name in how}
     del own["steps"]  # it may have been evaluated before
     step = {"step": str(found.values.get("step"))}
-    beside = _other(found.values.get("second_workdir"), "second")
+    beside = _other(found.values.get("second_workdir"), "second", found.folder)
     return {"name": model(found), **own, **step, **how, **beside}
 
 
-def _trained(run: dict[str, str], data: dict) -> dict[str, str]:
-    """How a run came about, with those that it started from: its flags.txt and data.json."""
+def _trained(run: dict[str, str], data: dict, *folders: Path) -> dict[str, str]:
+    """How a run came about, with those that it started from.
+
+    Args:
+        run: its flags.txt.
+        data: its data.json.
+        folders: its own, and those of the runs that started from it.
+    """
     run = dict.fromkeys(RUN, "") | run  # those that have no value are not in flags.txt
     kept = {name: value for name, value in run.items() if name not in _SAME}
     if run["loss"] != "supervised":  # it has not seen them
@@ -45,16 +51,17 @@ def _trained(run: dict[str, str], data: dict) -> dict[str, str]:
         kept["colour_noise"] = ""
     kept["trained on"] = str(data.get("fingerprint"))
     kept["start step"] = str(data.get("start_step", 0))
-    starts = _other(run["start_from"], "start"), _other(run["second_workdir"], "second start")
-    return {**kept, **starts[0], **starts[1]}
+    first = _other(run["start_from"], "start", *folders)
+    return {**kept, **first, **_other(run["second_workdir"], "second start", *folders)}
 
 
-def _other(folder: str | None, what: str) -> dict[str, str]:
-    """How the run in a folder came about; of one that is gone, which it was."""
-    if not folder:
+def _other(named: str | None, what: str, *by: Path) -> dict[str, str]:
+    """How a run came about that others name (see `findings.place`); of one that is gone, which."""
+    if not named:
         return {}
+    folder = place(named, *by)
     try:
-        run, data = workdir.read_flags(Path(folder)), workdir.read_data(Path(folder))
+        run, data = workdir.read_flags(folder), workdir.read_data(folder)
     except InputError:
-        return {what: folder}
-    return {f"{what} {name}": value for name, value in _trained(run, data).items()}
+        return {what: named}
+    return {f"{what} {name}": value for name, value in _trained(run, data, folder, *by).items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +20,7 @@ _SETTINGS = (
 
 
 TOP_5 = " top 5"  # behind a column's name: how often the class was among five
+FIRST_FOLD = ("split", "split1")  # columns: where there are several, the default is the first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,17 +44,46 @@ class Finding:
     when: tuple[int, int] = (0, 0)
 
     @property
+    def second_folder(self) -> Path | None:
+        """Of the second stream's run, None where the evaluation names none."""
+        named = self.values.get("second_workdir")
+        return place(named, self.folder) if named else None
+
+    @property
     def second(self) -> str:
         """Family of the second stream, '' where there is none."""
         if name := self.values.get("second_family"):
             return name
         if "+" in self.run["family"]:
             return self.run["family"].split("+")[1]
-        other = self.values.get("second_workdir")
         try:
-            return workdir.read_flags(Path(other))["family"] if other else ""
+            return workdir.read_flags(self.second_folder)["family"] if self.second_folder else ""
         except InputError:
             return "?"
+
+    @property
+    def fold(self) -> str:
+        """Column of the split that it was evaluated by; '' for the first."""
+        column = self.values.get("split_column", "split")
+        return "" if column in FIRST_FOLD else column
+
+
+def place(named: str, *by: Path) -> Path:
+    """Where a run is that another one names: there, or where both were moved to.
+
+    Args:
+        named: its folder, as the other one's flags or results have it.
+        by: folders of the other one and of those that started from that: it is none of them.
+
+    Returns:
+        Of a path that is gone, what is found by the longest end of it in a folder above the other
+        one, the nearest first; the path itself where nothing is.
+    """
+    path, *others = (Path(os.path.abspath(folder)) for folder in (named, *by))
+    ends = (Path(*path.parts[first:]) for first in range(1, len(path.parts)))
+    moved = (above / end for end in ends for above in others[0].parents)
+    there = (p for p in itertools.chain([path], moved) if os.path.exists(p / "flags.txt"))
+    return next((p for p in there if p not in others), path)
 
 
 def gather(places: Sequence[str]) -> list[Finding]:
@@ -93,7 +125,7 @@ def latest(findings: Iterable[Finding]) -> list[Finding]:
     kept: dict[tuple, Finding] = {}
     for found in findings:
         same = tuple(sorted(settings(found).items()))
-        of = (found.values.get("fingerprint"), found.values.get("second_workdir"))
+        of = (found.values.get("fingerprint"), found.second_folder)
         key = (found.folder.resolve(), found.kind, *of, same)
         if key in kept and found.kind == "readout":
             before = kept[key].values

@@ -39,14 +39,19 @@ def model(found: Finding) -> str:
     run, loss = found.run, found.run["loss"]
     family = run["family"].split("+")[0]
     fine_tuned = run.get("mode") == "finetune"
-    name = _fine_tuned(found, family) if fine_tuned else _pretrained(found, family)
+    start = found.data.get("start", "scratch")
+    untrained = run.get("steps") == "0"
+    if fine_tuned:
+        name = _fine_tuned(found, family)
+    else:
+        name = _pretrained(found, family, untrained, start)
     if (share := float(run.get("subset", 1))) < 1:
         name = f"{100 * share:g}%-{name}"
     if bins := int(run.get("bin_frames", 0)):
         name = f"{_BINS.get(bins, f'{bins}-frame-bin')}-{name}"
-    start = found.data.get("start", "scratch")
-    as_trn = (family, loss, start) == ("trn", "la", "vie")  # the paper's goes on from VIE-Single
-    if loss in ("ir", "la") and run.get("steps") != "0" and not as_trn:
+    # The paper's goes on from VIE-Single.
+    as_trn = not untrained and (family, loss, start) == ("trn", "la", "vie")
+    if loss in ("ir", "la") and not untrained and not as_trn:
         name += f" ({loss.upper()})"
     if start != "scratch" and not fine_tuned and not as_trn:
         name += f", from {_STARTS.get(start, start)}"
@@ -62,19 +67,22 @@ def model(found: Finding) -> str:
     return name
 
 
-def _pretrained(found: Finding, family: str) -> str:
+def _pretrained(found: Finding, family: str, untrained: bool, start: str) -> str:
     loss, frames_of = found.run["loss"], found.values.get("frames_of")
     whose, own, _ = BASELINES.get(loss, ("VIE", "", ""))
-    if found.run.get("steps") == "0":
-        whose, own = "Random", "single"
+    if untrained:  # it has learned nothing itself
+        whose, own = ("Random", "single") if start == "scratch" else ("", "")
     elif loss == "supervised":
         whose = "Supervised"
+    name = NETWORKS.get(family, family)
     if found.second:
-        return f"{whose}-TwoStream-{_STREAMS.get(found.second, found.second)}"
-    if frames_of:
+        name = f"TwoStream-{_STREAMS.get(found.second, found.second)}"
+    elif frames_of:
         name = f"{NETWORKS.get(frames_of, frames_of).replace('Slowfast', 'Sf')}-Input-Single"
-        return name if whose == "VIE" else f"{whose}-{name}"
-    return whose if family == own else f"{whose}-{NETWORKS.get(family, family)}"
+        whose = "" if whose == "VIE" else whose
+    elif family == own:
+        return whose
+    return f"{whose}-{name}" if whose else name
 
 
 def _fine_tuned(found: Finding, family: str) -> str:

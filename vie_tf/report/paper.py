@@ -1,7 +1,8 @@
 """The tables of Zhuang et al., CVPR 2020: their numbers (paper.csv), and which results fill them.
 
 A result fills a cell only where its run is that of the cell: family, loss, depth, image size, data
-trained on and evaluated. How long it was trained, and tested on how many videos, is said below.
+and split trained on and evaluated. How long it was trained, and tested on how many videos, is said
+below.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from vie_tf import workdir
 from vie_tf.errors import InputError
-from vie_tf.report.findings import Finding
+from vie_tf.report.findings import FIRST_FOLD, Finding, place
 from vie_tf.report.names import BASELINES, NETWORKS, data_set, model
 
 TITLES = {
@@ -51,6 +52,8 @@ def cells(found: Finding) -> Iterator[tuple[str, str, str, str]]:
         Table, row, column, and which of the result's measures (`findings.measures`) is put there.
     """
     values = found.values
+    if found.fold:
+        return
     if found.kind in ("finetune", "supervised"):
         data = data_set(values["data"], len(found.data.get("label_names", [])))
         yield from _fine_tuned(found, data) if found.kind == "finetune" else _twins(found, data)
@@ -78,7 +81,7 @@ def _fine_tuned(found: Finding, data: str) -> Iterator[tuple[str, str, str, str]
     folders = (found.run.get("start_from"), found.run.get("second_workdir"))
     if start != "scratch":
         for family, folder in zip(found.run["family"].split("+"), folders):
-            if not _is(folder, _started(start, family)):
+            if not _is(folder, found, _started(start, family)):
                 return
     if row in QUOTED:
         row, column = QUOTED[row], data
@@ -105,25 +108,29 @@ def _twins(found: Finding, data: str) -> Iterator[tuple[str, str, str, str]]:
 def _both_streams(found: Finding) -> bool:
     """Whether the network that is read out, and the one beside it, were trained as the paper's."""
     second = found.values.get("second_workdir")
-    beside = not second or _is(second, f"VIE-{NETWORKS.get(found.second)}")
-    return _as_the_papers(found.run, found.data) and beside
+    beside = not second or _is(second, found, f"VIE-{NETWORKS.get(found.second)}")
+    return _as_the_papers(found) and beside
 
 
-def _is(folder: str | None, name: str) -> bool:
-    """Whether the run in a folder is the paper's of that name; one that is gone is not."""
-    place = Path(folder or "")
+def _is(named: str | None, by: Finding, name: str) -> bool:
+    """Whether the run that another one names is the paper's `name`; one that is gone is not."""
+    if not named:
+        return False
+    folder = place(named, by.folder)
     try:
-        run, data = workdir.read_flags(place), workdir.read_data(place)
+        found = Finding(folder, workdir.read_flags(folder), workdir.read_data(folder), "", {})
     except InputError:
         return False
-    return model(Finding(place, run, data, "", {})) == name and _as_the_papers(run, data)
+    return model(found) == name and _as_the_papers(found)
 
 
-def _as_the_papers(run: dict[str, str], data: dict) -> bool:
+def _as_the_papers(found: Finding) -> bool:
     """Whether a run was trained on Kinetics, from scratch or from the paper's VIE-Single.
 
     By its flags.txt and data.json; one that was imported was, by its code.
     """
+    run, data = found.run, found.data
     where, classes = str(data.get("data", "")), len(data.get("label_names", [])) or None
     known = where.startswith("the imported checkpoint") or data_set(where, classes) == "Kinetics"
-    return known and (not run.get("start_from") or _is(run["start_from"], "VIE-Single"))
+    known = known and run["split_column"] in FIRST_FOLD
+    return known and (not run.get("start_from") or _is(run["start_from"], found, "VIE-Single"))

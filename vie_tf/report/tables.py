@@ -89,14 +89,16 @@ def _without(found: Finding, shown: set[str]) -> Finding | None:
 def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
     """What is in no table of the paper: (data, kind) -> row -> column -> cell.
 
-    Labels of another column than `label` are told in the name of the data. A row is a network; runs
-    that differ in no more than their seed share one, others are told apart by what they differ in.
+    Labels of another column than `label`, and another fold than the first, are told in the name of
+    the data. A row is a network; runs that differ in no more than their seed share one, others are
+    told apart by what they differ in.
     """
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     names: dict[str, str] = {}
     for found in findings:
         fingerprint = str(found.values.get("fingerprint"))
         data = f"{'/'.join(Path(found.values['data']).parts[-2:])} ({fingerprint})"
+        data += f", {found.fold}" if found.fold else ""
         names[fingerprint] = data  # of one set that was moved, the last place
         labels = found.values["label_column"]
         groups.setdefault((fingerprint, labels, found.kind), []).append(found)

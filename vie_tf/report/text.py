@@ -89,7 +89,10 @@ def _sources(table: Table, aside: str = "") -> list[str]:
 
 
 def comma_separated(tables: dict[str, Table], plain: dict[tuple[str, str], Table]) -> str:
-    """All cells of all tables, a line each; shares in 0 to 1, the paper's too."""
+    """All cells of all tables, a line each; shares in 0 to 1, the paper's too.
+
+    Where runs fill a cell of the paper, all of its cells are there, otherwise none.
+    """
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
     head = "table row column papers ours low high ends runs folders"
@@ -104,8 +107,8 @@ def comma_separated(tables: dict[str, Table], plain: dict[tuple[str, str], Table
             line.append(";".join(str(source.folder) for source in found.findings))
         lines.writerow(line + [""] * (len(head.split()) - len(line)))
 
-    for name, table in tables.items():
-        printed = paper.numbers()[name]
+    for name, printed in paper.numbers().items() if tables else ():
+        table = tables.get(name, {})
         for row in dict.fromkeys([*printed, *table]):
             numbers, ours = printed.get(row, {}), table.get(row, {})
             for column in dict.fromkeys([*numbers, *ours]):
