@@ -160,7 +160,8 @@ def by_step(png_path: str, panels: dict[str, dict[str, Sequence[dict[int, float]
         axes.set_xlabel("step", fontsize=8)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         _titled(axes, title, axes.yaxis)
-        axes.legend(fontsize=7, frameon=False)
+        # Below, since the lines may lie anywhere.
+        axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16))
     figure.savefig(pathlib.Path(png_path), format="png")
 
 
@@ -173,7 +174,7 @@ def accuracy_curves(metrics_jsonl_path: str) -> dict[str, dict[int, float]]:
 
 def _panels(panels: dict, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with a place for each panel, two a row, as wide as its titles and legends need."""
-    texts = [text for title, networks in panels.items() for text in (title, *networks)]
+    texts = [text for title, names in panels.items() for text in (*_lines(title), *names)]
     width = max(width, 1.2 + 0.075 * max(map(len, texts)))  # inches
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -182,8 +183,14 @@ def _panels(panels: dict, width: float, height: float) -> tuple[Figure, list[Axe
     return figure, [figure.add_subplot(rows, columns, n + 1) for n in range(len(panels))]
 
 
+def _lines(title: str) -> list[str]:
+    """The title, the flags at its end in a line of their own."""
+    name, comma, flags = title.partition(", --")
+    return [name, f"--{flags}"] if comma else [name]
+
+
 def _titled(axes: Axes, title: str, shares: Axis) -> None:
-    axes.set_title(title, loc="left", fontsize=9, parse_math=False)
+    axes.set_title("\n".join(_lines(title)), loc="left", fontsize=9, parse_math=False)
     shares.set_major_formatter(PercentFormatter(1, decimals=0))
     _style(axes)
 

@@ -53,7 +53,6 @@ def cached_features(
 
 def _compute(network: keras.Model, taps: Taps, batches, count: int, folder: Path) -> None:
     """Writes a file for each tap; all of them are there at the end, or none."""
-
     shape = network.input.shape[1:]
 
     @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])  # traced once

@@ -143,9 +143,9 @@ def measures(found: Finding) -> dict[str, dict[str, float]]:
         taps = values["taps"]
         return {**taps, **{tap + TOP_5: _top5(x) for tap, x in taps.items()}}
     if found.kind == "retrieval":
-        shown = {f"recall at {k}": {"top1": values[f"class_recall_at_{k}"]} for k in AT}
+        shown = {f"class recall at {k}": {"top1": values[f"class_recall_at_{k}"]} for k in AT}
         for end in ("low", "high"):
-            shown["recall at 1"][f"top1_{end}"] = values[f"class_recall_at_1_{end}"]
+            shown["class recall at 1"][f"top1_{end}"] = values[f"class_recall_at_1_{end}"]
         return {**shown, "mean average precision": {"top1": values["map"]}}
     if found.kind == "knn":
         return {f"{values['k']}-NN": values, f"{values['k']}-NN{TOP_5}": _top5(values)}
@@ -158,4 +158,4 @@ def measures(found: Finding) -> dict[str, dict[str, float]]:
 
 def _top5(values: dict) -> dict[str, float | None]:
     """The accuracy of five as another's `top1`."""
-    return {f"top1{end}": values[f"top5{end}"] for end in ("", "_low", "_high")}
+    return {f"top1{end}": values.get(f"top5{end}") for end in ("", "_low", "_high")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vie_tf.models.families import FAMILIES
@@ -65,6 +66,19 @@ def model(found: Finding) -> str:
         if run.get(flag, value) not in (value, "None"):
             name += f" --{flag}={run[flag]}"
     return name
+
+
+def without_shared(rows: Sequence[str]) -> tuple[str, list[str]]:
+    """The flags that all rows' names end with, and the names without them.
+
+    Of a single row the name stays what it is.
+    """
+    parts = [row.split(" --") for row in rows]
+    shared = [flag for flag in parts[0][1:] if all(flag in other for other in parts)]
+    if len(parts) == 1 or not shared:
+        return "", list(rows)
+    left = [" --".join(part for part in own if part not in shared) for own in parts]
+    return "".join(f" --{flag}" for flag in shared), left
 
 
 def _pretrained(found: Finding, family: str, untrained: bool, start: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vie_tf import plots
 from vie_tf.report.findings import FIRST_FOLD, TOP_5, Finding
-from vie_tf.report.names import model
+from vie_tf.report.names import model, without_shared
 from vie_tf.report.tables import Table
 from vie_tf.report.text import KINDS
 
@@ -50,6 +50,9 @@ def pictures(
             if len(points) > 1:
                 panel = steps.setdefault(f"{title} while training: {', '.join(what)}", {})
                 panel.setdefault(model(found), []).append(points)
+    for title, panel in list(steps.items()):
+        shared, short = without_shared(list(panel))
+        steps[title + (shared and f",{shared}")] = dict(zip(short, steps.pop(title).values()))
     drawn = []
     for draw, panels in (
         (plots.by_layer, layers),

@@ -11,6 +11,7 @@ import numpy as np
 from vie_tf.report import paper
 from vie_tf.report.experiment import experiment
 from vie_tf.report.findings import TOP_5, Finding, measures
+from vie_tf.report.names import without_shared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +90,9 @@ def _without(found: Finding, shown: set[str]) -> Finding | None:
 def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
     """What is in no table of the paper: (data, kind) -> row -> column -> cell.
 
-    Labels of another column than `label`, and another fold than the first, are told in the name of
-    the data. A row is a network; runs that differ in no more than their seed share one, others are
-    told apart by what they differ in.
+    Labels of another column than `label`, another fold than the first, and flags that all rows have
+    are told in the name of the data. A row is a network; runs that differ in no more than their
+    seed share one, others are told apart by what they differ in.
     """
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     names: dict[str, str] = {}
@@ -119,6 +120,7 @@ def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
             for column in dict.fromkeys(name for _, values in shown for name in values):
                 there = [(found, values[column]) for found, values in shown if column in values]
                 table.setdefault(row, {})[column] = cell(there)
-        which = "" if labels == "label" else f", {labels}"
-        tables[names[fingerprint] + which, kind] = table
+        shared, short = without_shared(list(table))
+        which = ("" if labels == "label" else f", {labels}") + (shared and f",{shared}")
+        tables[names[fingerprint] + which, kind] = dict(zip(short, table.values()))
     return tables
