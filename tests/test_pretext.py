@@ -142,7 +142,7 @@ def test_one_frame_of_opn(data, tmp_path):  # noqa: F811
     train(data, tmp_path / "opn", loss="order", family="opn", steps=2)
     words = (f"--start_from={tmp_path / 'opn'}", "--family=single", "--image_size=64", "--steps=0")
     vie_tf(f"--data={data}", f"--workdir={tmp_path / 'single'}", *words)
-    single, opn = (trained.load_network(tmp_path / name) for name in ("single", "opn"))
+    single, opn = (trained.load_network(tmp_path / name)[0] for name in ("single", "opn"))
     assert single.input_shape == (None, 1, 64, 64, 3)
     theirs = dict(start.named_weights(opn))
     for name, weight in start.named_weights(single):
