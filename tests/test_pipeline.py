@@ -142,7 +142,7 @@ def test_clips_are_those_of_the_sampling(family):
     shape = (15, sampling.frames, SIZE, SIZE, 3)
     for batches in (
         pipeline.test_batches(videos, clips),
-        pipeline.first_half_batches(videos, clips, 0),
+        pipeline.first_half_batches(videos, clips),
         pipeline.second_half_batches(videos, clips),
         pipeline.training_batches(videos, sampling, 15, SIZE, 0, 0, 1),
     ):
@@ -156,7 +156,7 @@ def test_clips_are_those_of_the_sampling(family):
     first, second = (
         next(iter(batches))["clip"].numpy()[:5, :, 0, 0, 0]  # of the first video
         for batches in (
-            pipeline.first_half_batches(videos, clips, 0),
+            pipeline.first_half_batches(videos, clips),
             pipeline.second_half_batches(videos, clips),
         )
     )

@@ -17,6 +17,8 @@ from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
 from vie_tf.progress import track
 
+QUERIES = 4  # of recall at 1, clips a video on either side
+
 
 def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """The network's embedding in inference mode, compiled once: clips -> float32 [B, D]."""
@@ -103,8 +105,6 @@ def instance_recall(
     videos: VideoSet,
     clips: TestClips,
     augmentation: Augmentation = VIE_AUGMENTATION,
-    seed: int = 0,
-    queries: int = 4,
 ) -> float:
     """How often an augmented clip of a video's first half finds its second half among all videos.
 
@@ -115,19 +115,17 @@ def instance_recall(
         embed: from `embedder`.
         videos: the gallery, and the source of the queries.
         clips: which the network takes; the second half is cropped as they are.
-        augmentation: of the queries.
-        seed: of the queries' augmentation; the same one gives the same queries.
-        queries: clips a video on either side.
+        augmentation: of the queries, which are the same each time.
 
     Returns:
         Share in 0..1 of all queries.
     """
-    clips = replace(clips, count=queries)
+    clips = replace(clips, count=QUERIES)
     asked = [
         embed(colour_noise(batch["clip"], batch["seed"], augmentation.colour)).numpy()
-        for batch in pipeline.first_half_batches(videos, clips, seed, augmentation=augmentation)
+        for batch in pipeline.first_half_batches(videos, clips, augmentation)
     ]
-    asked = np.concatenate(asked).reshape(len(videos), queries, -1)
+    asked = np.concatenate(asked).reshape(len(videos), QUERIES, -1)
     kept = [embed(batch["clip"]).numpy() for batch in pipeline.second_half_batches(videos, clips)]
     gallery = video_embeddings(np.concatenate(kept).reshape(len(videos), -1, asked.shape[-1]))
-    return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(queries)]))
+    return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(QUERIES)]))
