@@ -184,11 +184,7 @@ def training_batches(
     return batches.prefetch(2)
 
 
-def test_batches(
-    videos: VideoSet,
-    clips: TestClips,
-    skip: bool = False,
-) -> tf.data.Dataset:
+def test_batches(videos: VideoSet, clips: TestClips, skip: bool = False) -> tf.data.Dataset:
     """Batches of plain clips of each video, in order, videos slowest, views of a clip fastest.
 
     The last batch may be smaller: no clip is dropped.
@@ -242,11 +238,7 @@ def second_half_batches(videos: VideoSet, clips: TestClips) -> tf.data.Dataset:
 
 
 def _in_order(
-    videos: VideoSet,
-    clips: TestClips,
-    count: int,
-    plan: Callable,
-    skip: bool = False,
+    videos: VideoSet, clips: TestClips, count: int, plan: Callable, skip: bool = False
 ) -> tf.data.Dataset:
     """Batches of the clips at positions 0..count-1, the last one smaller."""
     positions = tf.data.Dataset.range(count)

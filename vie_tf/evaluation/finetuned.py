@@ -18,12 +18,7 @@ BEST = "best"  # the folder in a run's that is the run as it was at its best eva
 
 
 def report(
-    network: keras.Model,
-    test: VideoSet,
-    clips: TestClips,
-    folder: Path,
-    flags,
-    identity: dict,
+    network: keras.Model, test: VideoSet, clips: TestClips, folder: Path, flags, identity: dict
 ) -> None:
     """Tests the last and the best network of a run on all test videos, and keeps what comes out.
 
