@@ -137,6 +137,7 @@ def test_every_clip_of_an_image_is_the_image(family):
     assert not np.any(sampling.random(one, [1, 2])) and not np.any(sampling.spaced(one, 5))
 
 
+@pytest.mark.slow
 def test_a_family_of_clips_sees_an_image_again_and_again(sources, tmp_path, capsys):
     run = ("--image_size=32", "--batch_size=4", "--precision=float32", "--family=slow")
     data, out = f"--data={sources[1]}", tmp_path / "e.npz"

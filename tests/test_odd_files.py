@@ -58,7 +58,9 @@ def files(tmp_path_factory):
     return whole + damaged_copies(whole, folder, 24, seed=0)
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(
+    "decoder", ["pyav", pytest.param("tfio", marks=[*DECODERS[1].marks, pytest.mark.slow])]
+)
 def test_damaged_files(files, decoder):
     found = outcomes(files, decoder)
     assert all(o["outcome"] == "kept" for o in found[:12])
