@@ -69,8 +69,6 @@ def knn(flags) -> None:
         videos = opened(flags, run.clips.sampling)
         said = run.said | workdir.said_of_data(flags, videos.fingerprint) | {"clips": flags.clips}
         parts = [videos.subset(videos.splits == split) for split in ("train", "test")]
-        if same := overlap(*parts):
-            print(f"note: {same_videos(same, parts[1])}", file=sys.stderr)
         train, test = (searched.Searched(part.names) for part in parts)
         if flags.bank:
             train = searched.read_bank(flags.workdir, flags.label_column, flags.split_column)
@@ -82,6 +80,8 @@ def knn(flags) -> None:
                 )
         # Before minutes of embedding.
         searched.check(source, train, test, flags.k)
+        if same := overlap(*parts):
+            print(f"note: {same_videos(same, parts[1])}", file=sys.stderr)
         embed = embedding.embedder(run.network)
         if not flags.bank:
             clips = embedding.embed_clips(embed, parts[0], run.clips, "training batches")

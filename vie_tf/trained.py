@@ -159,7 +159,5 @@ def load_run(flags, any_size: bool = False, own: Sequence[str] = ()) -> Run:
             raise InputError(f"--second_workdir={second} holds a network of single frames too")
         network = two_stream(network, load_network(second, any_size)[0])
         said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
-    # A run from before there was the flag is one of VIE's colour noise.
-    augmentation = AUGMENTATIONS[run.get("augmentation", "colour_noise")]
-    crops = TEN if flags.ten_crop else augmentation.test
+    crops = TEN if flags.ten_crop else AUGMENTATIONS[run["augmentation"]].test
     return Run(network, TestClips(sampling, int(run["image_size"]), flags.clips, crops), said)
