@@ -4,13 +4,15 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+import tensorflow as tf
 from words import TRAIN, parse, vie_tf
 
 from vie_tf import workdir
 from vie_tf.errors import InputError
+from vie_tf.models import families
 from vie_tf.trained import load_network
+from vie_tf.training.watch import all_finite
 
 
 @pytest.mark.parametrize(
@@ -180,4 +182,13 @@ def test_a_diverged_network_is_never_saved(digits, tmp_path):
             "--evaluate_every=100",
         )
     network, _ = load_network(tmp_path / "run")
-    assert all(np.isfinite(weight).all() for weight in network.get_weights())
+    assert all_finite(network)
+
+
+@pytest.mark.parametrize("family", ["single", "relation4"])  # with a count of steps, an integer
+def test_a_weight_that_is_no_number_is_seen(family):
+    network = families.build(family, 32)
+    assert all_finite(network)
+    weight = network.trainable_weights[-1]
+    weight.assign(tf.fill(weight.shape, float("nan")))
+    assert not all_finite(network)

@@ -43,7 +43,8 @@ def keep_up_to(metrics: Path, step: int) -> list[dict]:
 
 def all_finite(network: keras.Model) -> bool:
     """Whether all weights and moving statistics are numbers, of which none is infinite."""
-    return all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in network.weights)
+    numbers = (w for w in network.weights if w.dtype.is_floating)  # not a count of steps
+    return all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in numbers)
 
 
 class Watch(keras.callbacks.Callback):
