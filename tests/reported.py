@@ -6,6 +6,7 @@ from vie_tf import workdir
 from vie_tf.config import FLAGS, RUN
 from vie_tf.evaluation import results
 from vie_tf.models.families import family_of
+from vie_tf.report import findings, tables
 
 VIE = ("--family=single", "--loss=vie")
 TOP_5 = {"top5": 1.0, "top5_low": 0.9, "top5_high": 1.0}
@@ -64,4 +65,19 @@ def filled(papers):
         for row, columns in rows.items()
         for column, found in columns.items()
         if not column.endswith("top 5")
+    }
+
+
+def report(folder):
+    """The paper's tables and the others of what is in a folder."""
+    papers, rest = tables.in_the_paper(findings.latest(findings.gather([str(folder)])))
+    return papers, tables.others(rest)
+
+
+def rows(plain):
+    """Of all other tables: row -> column -> values."""
+    return {
+        row: {column: found.values for column, found in columns.items()}
+        for table in plain.values()
+        for row, columns in table.items()
     }
