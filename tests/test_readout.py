@@ -392,5 +392,7 @@ def test_a_checkpoint_of_another_family(data, run, slow, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     shutil.copytree(slow / "checkpoints", tmp_path / "run" / "checkpoints")
-    with pytest.raises(InputError, match="no checkpoint can be read: they are damaged, or were"):
+    with pytest.raises(
+        InputError, match="no checkpoint can be read: they are damaged, or of another network"
+    ):
         vie_tf(*TRAIN, f"--data={data}", f"--workdir={tmp_path / 'run'}")

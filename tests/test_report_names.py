@@ -7,7 +7,6 @@ from reported import VIE, filled, fine_tuned, read_out, report, rows, run_of
 
 from vie_tf.report import findings, names, text
 
-CONV5 = ("1", "VIE-Single", "Kinetics Conv5")
 OPN = ("--family=opn", "--loss=order", "--augmentation=opn")
 ROTATION = ("--family=rotnet3d", "--loss=rotation", "--augmentation=rotnet")
 

@@ -90,8 +90,8 @@ def newest_readable(folder: Path, load: Callable[[str], Loaded]) -> Loaded | Non
             print(f"{path} is damaged, or of another network; left out", file=sys.stderr)
     if paths:
         raise InputError(
-            f"{folder}: no checkpoint can be read: they are damaged, or were made by another "
-            "version; use another --workdir"
+            f"{folder}: no checkpoint can be read: they are damaged, or of another network or "
+            "version; give another run's folder"
         ) from unreadable
     return None
 

@@ -20,7 +20,6 @@ _SETTINGS = (
 
 
 TOP_5 = " top 5"  # behind a column's name: how often the class was among five
-FIRST_FOLD = ("split", "split1")  # columns: where there are several, the default is the first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +63,12 @@ class Finding:
     @property
     def fold(self) -> str:
         """Column of the split that it was evaluated by; '' for the first."""
-        column = self.values.get("split_column", "split")
-        return "" if column in FIRST_FOLD else column
+        return fold(self.values.get("split_column", "split"))
+
+
+def fold(column: str) -> str:
+    """The column of a split; '' for the first, which is the default's too where there are several."""
+    return "" if column in ("split", "split1") else column
 
 
 def place(named: str, *by: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vie_tf import workdir
 from vie_tf.errors import InputError
-from vie_tf.report.findings import FIRST_FOLD, Finding, place
+from vie_tf.report.findings import Finding, fold, place
 from vie_tf.report.names import BASELINES, NETWORKS, data_set, model
 
 TITLES = {
@@ -132,5 +132,5 @@ def _as_the_papers(found: Finding) -> bool:
     run, data = found.run, found.data
     where, classes = str(data.get("data", "")), len(data.get("label_names", [])) or None
     known = where.startswith("the imported checkpoint") or data_set(where, classes) == "Kinetics"
-    known = known and run["split_column"] in FIRST_FOLD
+    known = known and not fold(run["split_column"])
     return known and (not run.get("start_from") or _is(run["start_from"], found, "VIE-Single"))

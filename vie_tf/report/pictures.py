@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vie_tf import plots
-from vie_tf.report.findings import FIRST_FOLD, TOP_5, Finding
+from vie_tf.report.findings import TOP_5, Finding, fold
 from vie_tf.report.names import model, without_shared
 from vie_tf.report.tables import Table
 from vie_tf.report.text import KINDS
@@ -40,7 +40,7 @@ def pictures(
         if not (found.folder / "metrics.jsonl").exists():  # an imported run
             continue
         what = ["/".join(Path(found.data["data"]).parts[-2:])]
-        if (split := found.run["split_column"]) not in FIRST_FOLD:
+        if split := fold(found.run["split_column"]):
             what.append(split)
         if (labels := found.run.get("label_column", "label")) != "label":
             what.append(labels)

@@ -47,7 +47,7 @@ def measurement(
             metrics["recall_at_1"] = embedding.instance_recall(embed, held_out, clips, recipe)
         if isinstance(model, Supervised):
             if task and len(held_out):
-                solved = embedding.embed_clips(solve, held_out, replace(clips, count=1))
+                solved = embedding.clip_means(solve, held_out, replace(clips, count=1))
                 metrics["top1"] = float(solved.mean())
             elif not task and len(labelled):
                 guessed = embedding.clip_means(classify, labelled, clips).argmax(axis=1)

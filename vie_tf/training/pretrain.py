@@ -122,7 +122,7 @@ def pretrain(flags) -> None:
             plateau_of=plateau_measure(flags, train, held_out),
             best=best,
         )
-        curves = flags.steps or len(held_out)  # an untrained network alone has none
+        curves = flags.steps or len(held_out)  # else there is no curve
         with writing_to(folder):
             if curves:
                 plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))

@@ -178,7 +178,8 @@ class Watch(keras.callbacks.Callback):
         if self.best and metrics.get("top1", -1.0) > self._highest:
             self._highest = metrics["top1"]
             self.best.save()
-        self.record(metrics)
+        if metrics:  # nothing may be held out
+            self.record(metrics)
         return metrics
 
     def evaluated(self) -> dict[str, float]:
