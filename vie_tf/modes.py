@@ -33,7 +33,7 @@ from vie_tf.readout import read_out
 from vie_tf.report import findings, tables, text
 from vie_tf.report.pictures import pictures
 from vie_tf.trained import load_run
-from vie_tf.training.device import strategy
+from vie_tf.device import strategy
 from vie_tf.training.pretrain import pretrain, training_videos  # noqa: F401 (a mode too)
 from vie_tf.training.settings import augmentation, settle
 

@@ -28,7 +28,7 @@ from vie_tf.evaluation.features import Taps, find_taps
 from vie_tf.evaluation.labelled import check_splits, labelled_split
 from vie_tf.progress import track
 from vie_tf.trained import Run
-from vie_tf.training.device import set_seed
+from vie_tf.device import set_seed
 from vie_tf.training.readout import ReadOut, train_read_outs
 from vie_tf.training.settings import augmentation
 

@@ -2,7 +2,7 @@
 
 Two halves. Where to cut is decided before anything is decoded, so that only that part of a frame is
 decoded (`vie_tf.data.crops`, in the tf.data graph). Colour noise is heavier and runs on whole
-batches where the network runs (`colour_noise`). `AUGMENTATIONS` are the recipes of the papers.
+batches where the network runs (`colour_noise`), by frames or by whole batches, as suits that. `AUGMENTATIONS` are the recipes of the papers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Callable
 
 import tensorflow as tf
 
-from vie_tf.data import crops
+from vie_tf import device
+from vie_tf.data import crops, draws
 from vie_tf.data.blur import blurred
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as in Pillow's "L"
@@ -108,8 +109,19 @@ AUGMENTATIONS = {
 }
 
 
+def luma(planes: list[tf.Tensor]) -> tf.Tensor:
+    """Brightness of red, green and blue, of their shape."""
+    return sum(share * plane for share, plane in zip(GREY, planes))
+
+
+def mixed(planes: list[tf.Tensor], factor: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
+    """factor * plane + (1 - factor) * target, in 0..255."""
+    rest = (1.0 - factor) * target
+    return [tf.clip_by_value(factor * plane + rest, 0.0, 255.0) for plane in planes]
+
+
 def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
-    """Turns the colour circle of red, green and blue (any shape) by a share of a whole turn, []."""
+    """Turns the colour circle of red, green and blue (any shape) by a share of a whole turn."""
     red, green, blue = planes
     largest = tf.maximum(red, tf.maximum(green, blue))
     chroma = largest - tf.minimum(red, tf.minimum(green, blue))
@@ -128,8 +140,12 @@ def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
     return [plane(5.0), plane(3.0), plane(1.0)]
 
 
-# Compiled, each operation is one pass over a frame; op by op TensorFlow takes a dozen.
-@tf.function(jit_compile=True)
+def without_colour(planes: list[tf.Tensor], grey: tf.Tensor) -> list[tf.Tensor]:
+    """Their brightness in place of red, green and blue, where `grey`."""
+    brightness = luma(planes)
+    return [tf.where(grey, brightness, plane) for plane in planes]
+
+
 def jitter(
     clip: tf.Tensor,
     blend: tf.Tensor,
@@ -156,13 +172,14 @@ def jitter(
     Returns:
         float32 [B, T, H, W, 3] in 0..255.
     """
+    way = jitter_batch if device.on_gpu() else jitter_frames
+    return way(clip, blend, hue, order, grey, grey_first)
 
-    def luma(planes: list[tf.Tensor]) -> tf.Tensor:
-        return sum(share * plane for share, plane in zip(GREY, planes))
 
-    def mixed(planes: list[tf.Tensor], factor: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
-        rest = (1.0 - factor) * target
-        return [tf.clip_by_value(factor * plane + rest, 0.0, 255.0) for plane in planes]
+# Compiled, each operation is one pass over a frame; op by op TensorFlow takes a dozen.
+@tf.function(jit_compile=True)
+def jitter_frames(clip, blend, hue, order, grey, grey_first: bool = False) -> tf.Tensor:
+    """`jitter` on a processor: frame by frame, since one stays in its cache."""
 
     def noisy(one: tuple) -> tf.Tensor:
         frame, blend, hue, order, grey = one
@@ -172,25 +189,48 @@ def jitter(
             lambda planes: mixed(planes, blend[2], luma(planes)),
             lambda planes: shift_hue(planes, hue),
         )
-
-        def without_colour(planes: list[tf.Tensor]) -> list[tf.Tensor]:
-            brightness = luma(planes)
-            return [tf.where(grey, brightness, plane) for plane in planes]
-
         planes = tf.unstack(tf.cast(frame, tf.float32), axis=-1)
         if grey_first:
-            planes = without_colour(planes)
+            planes = without_colour(planes, grey)
         for turn in tf.range(4):
             branches = [partial(operation, planes) for operation in operations]
             planes = tf.switch_case(order[turn], branches)
-        return tf.stack(planes if grey_first else without_colour(planes), axis=-1)
+        return tf.stack(planes if grey_first else without_colour(planes, grey), axis=-1)
 
     shape = tf.shape(clip)
-    # Frame by frame, since one frame stays in the processor's cache.
     frames = tf.reshape(clip, tf.concat([[-1], shape[2:]], axis=0))
-    draws = [tf.repeat(draw, shape[1], axis=0) for draw in (blend, hue, order, grey)]
-    frames = tf.map_fn(noisy, (frames, *draws), fn_output_signature=tf.float32)
+    each = [tf.repeat(draw, shape[1], axis=0) for draw in (blend, hue, order, grey)]
+    frames = tf.map_fn(noisy, (frames, *each), fn_output_signature=tf.float32)
     return tf.reshape(frames, shape)
+
+
+@tf.function(jit_compile=True)
+def jitter_batch(clip, blend, hue, order, grey, grey_first: bool = False) -> tf.Tensor:
+    """`jitter` on a GPU: all clips at once, each of four turns a mean and one pass over them.
+
+    In a turn each clip is blended, with what its own operation says, or turned in hue.
+    """
+
+    def by_clip(values: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(values, (-1, 1, 1, 1))
+
+    grey = by_clip(grey)
+    planes = tf.unstack(tf.cast(clip, tf.float32), axis=-1)
+    if grey_first:
+        planes = without_colour(planes, grey)
+    for turn in range(4):
+        what = order[:, turn]
+        factor = tf.ones_like(hue)
+        for operation in range(3):
+            factor = tf.where(what == operation, blend[:, operation], factor)
+        what = by_clip(what)
+        brightness = luma(planes)
+        mean = tf.reduce_mean(brightness, axis=(2, 3), keepdims=True)
+        target = tf.where(what == 1, mean, tf.where(what == 2, brightness, 0.0))
+        blended = mixed(planes, by_clip(factor), target)
+        turned = shift_hue(planes, by_clip(hue))
+        planes = [tf.where(what == 3, new, old) for new, old in zip(turned, blended)]
+    return tf.stack(planes if grey_first else without_colour(planes, grey), axis=-1)
 
 
 def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.Tensor:
@@ -206,27 +246,25 @@ def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.
     """
     if strength.apart:
         frames = clip.shape[1]
-        seeds = tf.map_fn(lambda s: tf.random.experimental.stateless_split(s, frames), seed)
+        seeds = draws.split(seed, frames)
         each = tf.reshape(clip, (-1, 1, *clip.shape[2:]))
         alike = replace(strength, apart=False)
         noisy = colour_noise(each, tf.reshape(seeds, (-1, 2)), alike)
         return tf.reshape(noisy, (-1, *clip.shape[1:]))
     ranges = (strength.brightness, strength.contrast, strength.saturation, strength.hue)
-    draws = tf.map_fn(
-        lambda s: tf.random.stateless_uniform((12,), s), seed, fn_output_signature=tf.float32
-    )
+    drawn = draws.uniform(seed, 12)
     if any((*ranges, strength.grey)):
-        jittered = tf.cast(draws[:, 9:10] < strength.jittered, tf.float32)
-        spread = (2.0 * draws[:, :4] - 1.0) * tf.constant(ranges, tf.float32) * jittered
+        jittered = tf.cast(drawn[:, 9:10] < strength.jittered, tf.float32)
+        spread = (2.0 * drawn[:, :4] - 1.0) * tf.constant(ranges, tf.float32) * jittered
         clip = jitter(
             clip,
             blend=1.0 + spread[:, :3],
             hue=spread[:, 3],
-            order=tf.argsort(draws[:, 4:8], axis=1),
-            grey=draws[:, 8] < strength.grey,
+            order=tf.argsort(drawn[:, 4:8], axis=1),
+            grey=drawn[:, 8] < strength.grey,
             grey_first=strength.grey_first,
         )
     clip = tf.cast(clip, tf.float32)
     if strength.blur:
-        clip = blurred(clip, draws[:, 10] < strength.blur, draws[:, 11])
+        clip = blurred(clip, drawn[:, 10] < strength.blur, drawn[:, 11])
     return clip

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import tensorflow as tf
+
+from vie_tf import device
 
 SIGMA = (0.1, 2.0)  # pixels, of images of 224; other sizes scale that
 OF_IMAGE = 224
 REACH = 4.0  # of the kernel, in units of the largest sigma
 
 
-@tf.function
 def blurred(clip: tf.Tensor, chosen: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """Blurs some of the clips (SimCLR, MoCo v2); beyond its border a frame goes on as it ends.
 
@@ -17,30 +21,34 @@ def blurred(clip: tf.Tensor, chosen: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     matrices quickly is also the shortest way to give every clip a kernel of its own.
 
     Args:
-        clip: float32 [B, T, H, W, 3].
+        clip: float32 [B, T, H, W, 3]; T, H and W are known.
         chosen: bool [B], which clips.
         width: float32 [B], in 0..1: where in its range sigma is.
 
     Returns:
         float32 [B, T, H, W, 3].
     """
+    if device.on_gpu():  # to pick some would make the host wait for their number
+        return tf.where(tf.reshape(chosen, (-1, 1, 1, 1, 1)), _soft(clip, width), clip)
     rows = tf.where(chosen)
-    soft = tf.gather_nd(clip, rows)  # only these, which halves the work
-    batch, frames, height, breadth = tf.unstack(tf.shape(soft)[:4])
-    scale = tf.cast(tf.minimum(height, breadth), tf.float32) / OF_IMAGE
-    sigma = (SIGMA[0] + tf.gather_nd(width, rows)[:, None] * (SIGMA[1] - SIGMA[0])) * scale
-    reach = tf.cast(tf.math.ceil(REACH * SIGMA[1] * scale), tf.int32)
-    offset = tf.range(-reach, reach + 1)
-    kernel = tf.nn.softmax(-0.5 * (tf.cast(offset, tf.float32) / sigma) ** 2, axis=1)
-
-    def matrix(side: tf.Tensor) -> tf.Tensor:
-        source = tf.clip_by_value(tf.range(side)[:, None] + offset, 0, side - 1)
-        return tf.einsum("bk,ikj->bij", kernel, tf.one_hot(source, side))
-
-    soft = tf.reshape(soft, [batch, frames, height, breadth * 3])
-    soft = tf.reshape(
-        tf.matmul(matrix(height)[:, None], soft), [batch, frames * height, breadth, 3]
-    )
-    soft = tf.einsum("bij,brjc->bric", matrix(breadth), soft)
-    soft = tf.reshape(soft, [batch, frames, height, breadth, 3])
+    soft = _soft(tf.gather_nd(clip, rows), tf.gather_nd(width, rows))  # which halves the work
     return tf.tensor_scatter_nd_update(clip, rows, soft)
+
+
+def _soft(clip: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """All of the clips blurred."""
+    frames, height, breadth = clip.shape[1:4]
+    scale = min(height, breadth) / OF_IMAGE
+    sigma = (SIGMA[0] + width[:, None] * (SIGMA[1] - SIGMA[0])) * scale
+    reach = math.ceil(REACH * SIGMA[1] * scale)
+    offset = np.arange(-reach, reach + 1)
+    kernel = tf.nn.softmax(-0.5 * (offset.astype(np.float32) / sigma) ** 2, axis=1)
+
+    def matrix(side: int) -> tf.Tensor:
+        source = np.clip(np.arange(side)[:, None] + offset, 0, side - 1)
+        return tf.einsum("bk,ikj->bij", kernel, np.eye(side, dtype=np.float32)[source])
+
+    soft = tf.reshape(clip, [-1, frames, height, breadth * 3])
+    soft = tf.reshape(tf.matmul(matrix(height)[:, None], soft), [-1, frames * height, breadth, 3])
+    soft = tf.einsum("bij,brjc->bric", matrix(breadth), soft)
+    return tf.reshape(soft, [-1, frames, height, breadth, 3])

@@ -110,7 +110,7 @@ def read_bank(folder: str, label_column: str, split_column: str) -> Searched:
         saved = [name for name in reader.get_variable_to_shape_map() if "bank/parts/" in name]
         parts = [f"parts/{shard}" for shard in range(len(saved))] or ["rows"]
         rows = joined([variable(part) for part in parts], len(labels))
-        used = variable("visited") | legacy
+        used = variable("visited").astype(bool) | legacy
         known = np.array([*names.get("label_names", []), ""])
         return Searched(known[labels[used]], rows[used, None])
 

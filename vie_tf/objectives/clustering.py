@@ -109,15 +109,16 @@ class Clusters(keras.layers.Layer):
     """In which cluster each of N videos is, in each of H clusterings.
 
     Attributes:
-        labels: int32 [N, H], -1 for a video that was in no clustering yet.
+        labels: int64 [N, H], -1 for a video that was in no clustering yet. Not int32, as GPUs have
+            no kernel that reads some places of such a variable.
         next_labels: the same, of a clustering that is not in use yet.
     """
 
     def __init__(self, size: int, clusterings: int = 1):
         super().__init__(name="clusters", dtype="float32", trainable=False)
         shape, none = (size, clusterings), keras.initializers.Constant(-1)
-        self.labels = self.add_weight("labels", shape, tf.int32, none)
-        self.next_labels = self.add_weight("next_labels", shape, tf.int32, none)
+        self.labels = self.add_weight("labels", shape, tf.int64, none)
+        self.next_labels = self.add_weight("next_labels", shape, tf.int64, none)
 
     def close(self, index: tf.Tensor, neighbours: tf.Tensor) -> tf.Tensor:
         """Which neighbours share a cluster with their item in any of the clusterings.

@@ -12,7 +12,11 @@ from vie_tf.objectives.neighbours import nearest_rows
 
 
 def running_mean(
-    rows: tf.Tensor, index: tf.Tensor, embeddings: tf.Tensor, momentum: float
+    rows: tf.Tensor,
+    index: tf.Tensor,
+    embeddings: tf.Tensor,
+    momentum: float,
+    taken: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """New rows of the bank: normalise(momentum * row + (1 - momentum) * embedding), eq. 1.
 
@@ -21,16 +25,22 @@ def running_mean(
 
     Args:
         rows: float32 [B, D], the bank's rows of the batch's videos.
-        index: int64 [B], the batch's videos.
+        index: int64 [B], the rows' numbers.
         embeddings: float32 [B, D], of unit norm.
         momentum: share of the old row, in 0..1.
+        taken: bool [B], which embeddings count; a row of which none does stays. Default: all do.
 
     Returns:
         float32 [B, D] of unit norm.
     """
-    same = tf.cast(index[:, None] == index[None, :], embeddings.dtype)
-    mean = tf.linalg.matmul(same, embeddings) / tf.reduce_sum(same, axis=1, keepdims=True)
-    return tf.math.l2_normalize(momentum * rows + (1 - momentum) * mean, axis=1)
+    same = index[:, None] == index[None, :]
+    if taken is not None:
+        same &= taken[None, :]
+    same = tf.cast(same, embeddings.dtype)
+    count = tf.reduce_sum(same, axis=1, keepdims=True)
+    mean = tf.math.divide_no_nan(tf.linalg.matmul(same, embeddings), count)
+    new = tf.math.l2_normalize(momentum * rows + (1 - momentum) * mean, axis=1)
+    return new if taken is None else tf.where(count > 0, new, rows)
 
 
 def joined(parts: Sequence[np.ndarray], size: int) -> np.ndarray:
@@ -62,7 +72,8 @@ class MemoryBank(keras.layers.Layer):
         rows: float32 or bfloat16 [N, D], unit norm (`legacy`: only in expectation, as in the
             authors' code); sharded, a replica's own [ceil(N / R), D].
         labels: int64 [N], the label of a row's video, -1 (`legacy`: 0) until it is visited.
-        visited: bool [N].
+        visited: uint8 [N], 1 or 0. Not bool, as GPUs have no kernel that writes some places of
+            such a variable.
     """
 
     def __init__(
@@ -100,7 +111,7 @@ class MemoryBank(keras.layers.Layer):
             self._local = lambda: whole
         unknown = keras.initializers.Constant(0 if legacy else -1)
         self.labels = self.add_weight("labels", (size,), tf.int64, unknown)
-        self.visited = self.add_weight("visited", (size,), tf.bool, tf.zeros)
+        self.visited = self.add_weight("visited", (size,), tf.uint8, tf.zeros)
 
     def similarities(self, embeddings: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         """Inner products with rows of given numbers; call it in the replica context.
@@ -129,14 +140,15 @@ class MemoryBank(keras.layers.Layer):
         As `nearest_rows`; call it in the replica context.
         """
         if self.shards == 1:
-            return nearest_rows(embeddings, self.rows, k, None if self.legacy else self.visited)
+            usable = None if self.legacy else tf.cast(self.visited, tf.bool)
+            return nearest_rows(embeddings, self.rows, k, usable)
         replica = tf.distribute.get_replica_context()
         first = tf.cast(replica.replica_id_in_sync_group, tf.int64)
         batch, each = tf.shape(embeddings)[0], self.parts[0].shape[0]
         numbers = tf.range(each, dtype=tf.int64) * self.shards + first
         there = numbers < self.size
         if not self.legacy:
-            there &= tf.gather(self.visited, tf.minimum(numbers, self.size - 1))
+            there &= tf.gather(self.visited, tf.minimum(numbers, self.size - 1)) > 0
         embeddings = replica.all_gather(tf.stop_gradient(embeddings), axis=0)
         nearest, place = nearest_rows(embeddings, self._local(), min(k, each), there)
         nearest = self._of_replica(replica.all_gather(nearest, axis=1), batch)
@@ -160,21 +172,26 @@ class MemoryBank(keras.layers.Layer):
                 replica.all_gather(x, axis=0) for x in (index, embeddings, labels)
             )
         self.labels.scatter_update(tf.IndexedSlices(labels, index))
-        self.visited.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.bool), index))
-        rows = self.rows if self.shards == 1 else self._local()
-        if self.shards > 1:
+        self.visited.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.uint8), index))
+        if self.shards == 1:
+            rows, own = self.rows, None
+        else:  # of the others' videos a row of its own is written as it is
+            rows = self._local()
             own, index = self._own(index)
-            index, embeddings = (tf.boolean_mask(x, own) for x in (index, embeddings))
         old = tf.cast(tf.gather(rows, index), tf.float32)
-        new = running_mean(old, index, embeddings, self.momentum)
+        new = running_mean(old, index, embeddings, self.momentum, own)
         rows.scatter_update(tf.IndexedSlices(tf.cast(new, rows.dtype), index))
+
+    def used(self) -> np.ndarray:
+        """Which rows are those of a video, bool [N]: all that were visited, in `legacy` all."""
+        return (self.visited.numpy() > 0) | self.legacy
 
     def snapshot(self) -> tuple[list[tf.Tensor], list[np.ndarray]]:
         """Rows as they are now, float32, a tensor for each shard, and the numbers of their videos.
 
         Without those that have not been visited, unless the bank is `legacy`.
         """
-        used = np.ones(self.size, bool) if self.legacy else self.visited.numpy()
+        used = self.used()
         parts, numbers = [], []
         for shard, part in enumerate([self.rows] if self.shards == 1 else self.parts):
             own = used[shard :: self.shards]

@@ -13,6 +13,12 @@ from vie_tf.trained import newest_readable
 
 # Of a model, next to its optimizer.
 PARTS = ("network", "bank", "clusters", "plateau")
+# State that the first versions kept in types for which GPUs have no kernels.
+FIRST_TYPES = {
+    "bank": {"visited": tf.bool},
+    "clusters": {"labels": tf.int32, "next_labels": tf.int32},
+}
+STATE = {"bank": ("rows", "parts", "labels", "visited"), "clusters": ("labels", "next_labels")}
 
 
 class Checkpoints:
@@ -32,10 +38,9 @@ class Checkpoints:
         model.optimizer.build(model.network.trainable_weights)
         self.model = model
         self._remove_parts(Path(folder))  # of a save that was killed
-        self._checkpoint = tf.train.Checkpoint(
-            optimizer=model.optimizer,
-            **{name: part for name in PARTS if (part := getattr(model, name, None)) is not None},
-        )
+        self._parts = {name: getattr(model, name, None) for name in PARTS}
+        self._parts = {name: part for name, part in self._parts.items() if part is not None}
+        self._checkpoint = tf.train.Checkpoint(optimizer=model.optimizer, **self._parts)
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), keep)
 
     def save(self) -> None:
@@ -67,7 +72,28 @@ class Checkpoints:
         """
 
         def load(path: str) -> int:
-            self._checkpoint.restore(path).assert_consumed()
+            types = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
+            if types.get("bank/visited/.ATTRIBUTES/VARIABLE_VALUE") == tf.bool:
+                self._restore_first(path)
+            else:
+                self._checkpoint.restore(path).assert_consumed()
             return int(self.model.optimizer.iterations.numpy())
 
         return newest_readable(Path(self._manager.directory), load)
+
+    def _restore_first(self, path: str) -> None:
+        """Loads a checkpoint whose state has the types of the first versions."""
+        parts, read = dict(self._parts, optimizer=self.model.optimizer), []
+        for name, types in FIRST_TYPES.items():
+            if name not in parts:
+                continue
+            part = parts[name]
+            there = {x: getattr(part, x) for x in STATE[name] if hasattr(part, x)}
+            for x, dtype in types.items():
+                now = there[x]
+                there[x] = tf.Variable(tf.zeros(now.shape, dtype), trainable=False)
+                read.append((now, there[x]))
+            parts[name] = tf.train.Checkpoint(**there)
+        tf.train.Checkpoint(**parts).restore(path).assert_existing_objects_matched()
+        for now, before in read:
+            now.assign(tf.cast(before, now.dtype))

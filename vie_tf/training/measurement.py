@@ -56,7 +56,7 @@ def measurement(
         bank = model.bank
         rows = bank.whole()
         metrics["effective_dimension"] = effective_dimension(rows)
-        visited = bank.visited.numpy() | flags.legacy
+        visited = bank.used()
         if len(labelled) and (visited & (bank.labels.numpy() >= 0)).sum() >= flags.k:
             metrics["knn_top1"] = knn_accuracy(
                 embedding.embed_clips(embed, labelled, clips),

@@ -23,7 +23,7 @@ from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training import loop, start
 from vie_tf.training.checkpoints import Checkpoints
-from vie_tf.training.device import set_precision, set_seed, strategy
+from vie_tf.device import set_precision, set_seed, strategy
 from vie_tf.training.measurement import Model, measurement, plateau_measure
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
 from vie_tf.training.reclustering import Reclustering

@@ -81,7 +81,7 @@ class Reclustering(keras.callbacks.Callback):
     def _cluster(self, parts: list[tf.Tensor], numbers: np.ndarray, step: int):
         """Labels of all videos, sizes of the clusters that are not empty, and what to tell."""
         start = time.perf_counter()
-        labels = np.full(self.clusters.labels.shape, -1, np.int32)
+        labels = np.full(self.clusters.labels.shape, -1, np.int64)
         sizes, reseeded = [], 0
         for h, wanted in enumerate(self.sizes):
             k = min(wanted, len(numbers))

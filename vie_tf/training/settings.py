@@ -11,7 +11,7 @@ from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.rules import OF_LOSS
 from vie_tf.training import recipe
-from vie_tf.training.device import has_bfloat16
+from vie_tf.device import has_bfloat16
 
 
 def settle(flags, videos: int) -> dict[str, object]:

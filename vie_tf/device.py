@@ -9,9 +9,14 @@ import tensorflow as tf
 from tensorflow import keras
 
 
+def on_gpu() -> bool:
+    """Whether there are GPUs, and so steps run on them."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def strategy() -> tf.distribute.Strategy:
     """One replica for each GPU, to which batches are sent ahead."""
-    if tf.config.list_logical_devices("GPU"):
+    if on_gpu():
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
