@@ -155,6 +155,15 @@ flags.DEFINE_enum(
     "Of the convolutions; auto takes bfloat16 where the processor has it.",
 )
 flags.DEFINE_bool(
+    "deterministic",
+    None,
+    "A run goes on, and can be repeated, to the last bit. Default: without a GPU, where it costs "
+    "nothing.",
+)
+flags.DEFINE_bool(
+    "xla", None, "Compiles the network and its gradient by TensorFlow's XLA. Default: on GPUs."
+)
+flags.DEFINE_bool(
     "legacy",
     False,
     "The authors' faults: bank rows start un-normalised, label 0 and in use; clips leave out the "
@@ -232,7 +241,7 @@ RUN = (
     "noise_samples ir_steps neighbours clusters cluster_every cluster_lag augmentation "
     "colour_noise flip frame_interval precision legacy held_out subset bin_frames clips ten_crop k "
     "data decoder log_every evaluate_every save_every keep mode data_service max_unreadable "
-    "start_from second_workdir"
+    "start_from second_workdir deterministic xla"
 ).split()
 
 # The flags that say how something learns: with --mode=readout the read-outs, not the run's network.

@@ -1,30 +1,72 @@
-"""What trains: GPUs or the processor, repeatably, in float32 or bfloat16."""
+"""What computes: GPUs or the processor; how, repeatably or fast, and in which precision."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
+from typing import Callable
 
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf.errors import InputError
+
+# The first major compute capability whose GPUs a release of CUDA knows nothing of.
+_UNKNOWN_TO = {"12.2": 10}
+_DRIVER = Path("/proc/driver/nvidia/version")
+
 
 def on_gpu() -> bool:
-    """Whether there are GPUs, and so steps run on them."""
+    """Whether there are GPUs, and so steps run on them.
+
+    What is fast on a processor and what is fast on a GPU differ: where they do, a function has two
+    bodies, and asks here which one to take.
+    """
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+def compiled(function: Callable, wanted: bool | None = None) -> Callable:
+    """A function of tensors by TensorFlow's compiler (XLA), which pays on GPUs alone.
+
+    Made anew for each replica that traces a step, so that each finds its own copy of a variable.
+
+    Args:
+        function: may read and write variables.
+        wanted: None is on GPUs.
+    """
+    wanted = on_gpu() if wanted is None else wanted
+    return tf.function(function, jit_compile=True) if wanted else function
 
 
 def strategy() -> tf.distribute.Strategy:
     """One replica for each GPU, to which batches are sent ahead."""
-    if on_gpu():
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+    gpus = tf.config.list_logical_devices("GPU")
+    if not gpus:
+        return tf.distribute.get_strategy()
+    if len(gpus) == 1:
+        return tf.distribute.OneDeviceStrategy(gpus[0].name)
+    if len(gpus) > len(tf.config.list_physical_devices("GPU")):
+        # Parts of one card: NVIDIA's library for several refuses those.
+        return tf.distribute.MirroredStrategy(
+            cross_device_ops=tf.distribute.HierarchicalCopyAllReduce()
+        )
+    return tf.distribute.MirroredStrategy()
 
 
-def set_seed(seed: int) -> None:
-    """Makes all that follows a function of the seed, on GPUs too."""
+def set_seed(seed: int, deterministic: bool | None = None) -> None:
+    """Makes what follows a function of the seed.
+
+    Args:
+        seed: of every random draw.
+        deterministic: to the last bit; None is without a GPU, where it costs nothing.
+    """
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if not on_gpu() if deterministic is None else deterministic:
+        # TensorFlow would carry the whole memory bank to the host and back to write a few of its
+        # rows in a fixed order. Where we write, equal places get equal values: any order will do.
+        os.environ["TF_DISABLE_SCATTER_OP_DETERMINISM"] = "1"
+        tf.config.experimental.enable_op_determinism()
 
 
 def set_precision(precision: str) -> None:
@@ -36,10 +78,70 @@ def set_precision(precision: str) -> None:
 
 def has_bfloat16() -> bool:
     """Whether the GPUs, or without any the processor, multiply bfloat16 natively."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        return all(d.get("compute_capability", (0, 0)) >= (8, 0) for d in details)
+    if gpus := tf.config.list_physical_devices("GPU"):
+        return all(_capability(gpu) >= (8, 0) for gpu in gpus)
     with contextlib.suppress(OSError):
         return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
     return False
+
+
+def _capability(gpu: tf.config.PhysicalDevice) -> tuple[int, int]:
+    details = tf.config.experimental.get_device_details(gpu)
+    return details.get("compute_capability", (0, 0))
+
+
+def gpus_in_words() -> str:
+    """Which GPUs are used, and whether to be patient; '' where there are none.
+
+    Raises:
+        InputError: there are GPUs, and this TensorFlow can use none of them, or knows nothing of
+            their generation.
+    """
+    gpus, build = tf.config.list_physical_devices("GPU"), tf.sysconfig.get_build_info()
+    if not gpus:
+        _check_unused_gpus(build)
+        return ""
+    first = _UNKNOWN_TO.get(str(build.get("cuda_version")), 1000)
+    names = []
+    for gpu in gpus:
+        name = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+        major, minor = _capability(gpu)
+        if major >= first:
+            raise InputError(
+                f"TensorFlow {tf.__version__} (CUDA {build['cuda_version']}) knows nothing of "
+                f"{name}, of compute capability {major}.{minor}: it takes TensorFlow 2.21 or "
+                "newer; CUDA_VISIBLE_DEVICES=-1 trains on the processor"
+            )
+        names.append(f"{name} (compute capability {major}.{minor})")
+    counted = [f"{names.count(x)} x {x}" if names.count(x) > 1 else x for x in dict.fromkeys(names)]
+    made_for = {f"sm_{c[0]}{c[1]}" for c in map(_capability, gpus)}
+    said = ", ".join(counted)
+    if not made_for <= set(build.get("cuda_compute_capabilities", made_for)):
+        said += (
+            f"; TensorFlow {tf.__version__} has no ready kernels for it, so they are compiled at "
+            "their first use: a minute or two, once on this machine"
+        )
+    return said
+
+
+def _check_unused_gpus(build: dict) -> None:
+    """Raises InputError where there is a GPU that TensorFlow for GPUs does not find."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    if hidden or not build.get("is_cuda_build") or not any(_DRIVER.parent.glob("gpus/*")):
+        return
+    with contextlib.suppress(OSError):
+        said = _DRIVER.read_text().splitlines()[0]
+        raise InputError(
+            f"there is a GPU, and TensorFlow {tf.__version__} cannot use it: CUDA "
+            f"{build['cuda_version']} is not installed (pip install '.[gpu]') or the driver is too "
+            f"old for it ({said}); CUDA_VISIBLE_DEVICES=-1 trains on the processor"
+        )
+
+
+def memory() -> float | None:
+    """The most that any GPU has held at once so far, GB; None without GPUs."""
+    held = [
+        tf.config.experimental.get_memory_info(gpu.name.removeprefix("/device:"))["peak"]
+        for gpu in tf.config.list_logical_devices("GPU")
+    ]
+    return max(held) / 1e9 if held else None

@@ -19,6 +19,7 @@ from vie_tf.data import stills
 from vie_tf.data.frames import pixels
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, open_video, open_videos
+from vie_tf.device import strategy
 from vie_tf.errors import InputError, reason
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import results, retrieval, searched
@@ -33,7 +34,6 @@ from vie_tf.readout import read_out
 from vie_tf.report import findings, tables, text
 from vie_tf.report.pictures import pictures
 from vie_tf.trained import load_run
-from vie_tf.device import strategy
 from vie_tf.training.pretrain import pretrain, training_videos  # noqa: F401 (a mode too)
 from vie_tf.training.settings import augmentation, settle
 

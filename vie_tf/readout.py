@@ -19,6 +19,7 @@ from vie_tf.data.service import check_service
 from vie_tf.data.splits import WATCHED, training_split
 from vie_tf.data.stills import all_still
 from vie_tf.data.videos import VideoSet, open_videos
+from vie_tf.device import set_seed
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation import results
 from vie_tf.evaluation.cache import cached_features
@@ -28,7 +29,6 @@ from vie_tf.evaluation.features import Taps, find_taps
 from vie_tf.evaluation.labelled import check_splits, labelled_split
 from vie_tf.progress import track
 from vie_tf.trained import Run
-from vie_tf.device import set_seed
 from vie_tf.training.readout import ReadOut, train_read_outs
 from vie_tf.training.settings import augmentation
 
@@ -164,7 +164,7 @@ def trained(task: Task, flags, folder: Path, identity: dict) -> np.ndarray:
     settings = {name: workdir.text(flags[name].value) for name in sorted(LEARNING)}
     settings |= {"taps": task.taps.outputs, "clips": task.clips.count, **identity}
     place = folder / f"{Path(flags.data).stem}-{_digest(settings)}"
-    set_seed(flags.seed)
+    set_seed(flags.seed, flags.deterministic)
     recipe = augmentation(flags)
     model = ReadOut(task.network, task.taps, len(train.label_names), flags.seed, recipe.colour)
     sizes = ", ".join(f"{name} {tap.shape[1]:,}" for name, tap in model.network.input.items())

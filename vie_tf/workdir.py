@@ -13,11 +13,11 @@ from vie_tf.config import FLAGS, RUN
 from vie_tf.data.files import is_remote
 from vie_tf.errors import InputError
 
-# Flags that may differ when a run goes on: they change neither its steps' numbers nor its data,
-# which has a fingerprint.
+# Flags that may differ when a run goes on: they change neither its steps' numbers, but for their
+# last bits, nor its data, which has a fingerprint.
 FREE = (
     "mode data decoder data_service max_unreadable steps clips ten_crop k evaluate_every "
-    "save_every log_every keep"
+    "save_every log_every keep deterministic xla"
 ).split()
 
 

@@ -2,7 +2,8 @@
 
 Two halves. Where to cut is decided before anything is decoded, so that only that part of a frame is
 decoded (`vie_tf.data.crops`, in the tf.data graph). Colour noise is heavier and runs on whole
-batches where the network runs (`colour_noise`), by frames or by whole batches, as suits that. `AUGMENTATIONS` are the recipes of the papers.
+batches where the network runs (`colour_noise`): frame by frame on a processor, all at once on a
+GPU. `AUGMENTATIONS` are the recipes of the papers.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def luma(planes: list[tf.Tensor]) -> tf.Tensor:
 
 
 def mixed(planes: list[tf.Tensor], factor: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
-    """factor * plane + (1 - factor) * target, in 0..255."""
+    """Of each plane factor * plane + (1 - factor) * target, in 0..255."""
     rest = (1.0 - factor) * target
     return [tf.clip_by_value(factor * plane + rest, 0.0, 255.0) for plane in planes]
 

@@ -1,8 +1,8 @@
 """Random numbers of many seeds at once, where the network runs.
 
-`tf.random.stateless_uniform` takes one seed, which has to be in the host's memory: a number of
-draws for each clip of a batch would be a loop over clips, and a seed that is computed on a GPU would
-make the host wait for it. Here are the same numbers by plain arithmetic on all seeds.
+`tf.random.stateless_uniform` takes one seed, which has to be in the host's memory: draws for each
+clip of a batch would be a loop over clips, and the host would wait for a seed that a GPU computes.
+Here are the same numbers by plain arithmetic on all seeds.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def bits(seeds: tf.Tensor, count: int) -> tf.Tensor:
     key = [zero + tf.constant(np.uint32(part)) for part in _SCRAMBLE]
     mixed = _philox([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], key)
     # Each counter gives four numbers.
-    place = zero[:, None] + tf.constant(np.arange(-(-count // 4), dtype=np.uint32))
+    place = zero[:, None] + tf.cast(tf.range((count + 3) // 4), tf.uint32)
     none = tf.zeros_like(place)
     counter = [place, none, none + mixed[2][:, None], none + mixed[3][:, None]]
     found = _philox(counter, [none + part[:, None] for part in mixed[:2]])
-    return tf.reshape(tf.stack(found, axis=2), (-1, 4 * place.shape[1]))[:, :count]
+    return tf.reshape(tf.stack(found, axis=2), (tf.shape(seeds)[0], -1))[:, :count]
 
 
 # Compiled, since on GPUs TensorFlow has no such arithmetic for whole numbers outside its compiler.
@@ -77,7 +77,7 @@ def uniform(seeds: tf.Tensor, count: int) -> tf.Tensor:
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def integers(seeds: tf.Tensor, count: int, below: int) -> tf.Tensor:
-    """int64 [S, count] in [0, below), as `stateless_uniform((count,), seed, 0, below, tf.int32)`."""
+    """int64 [S, count] in [0, below), as `stateless_uniform` with `minval=0, dtype=tf.int32`."""
     return tf.cast(bits(seeds, count) % tf.constant(below, tf.uint32), tf.int64)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf.data import draws
 from vie_tf.errors import InputError
 from vie_tf.models import heads, resnet
 
@@ -35,23 +36,25 @@ class FrameSubsets(keras.layers.Layer):
 
     def build(self, shape):
         frames = range(shape[1])
-        self.all = np.array(list(itertools.combinations(frames, self.size)), np.int32)
+        self.all = np.array(list(itertools.combinations(frames, self.size)), np.int64)
         self.steps = self.add_weight(
             "steps",
             dtype=tf.int64,
             initializer="zeros",
             trainable=False,
+            # Each replica counts for itself.
+            synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
     def rows(self, training) -> tf.Tensor | np.ndarray:
-        """Rows of the list of all subsets, int [n]."""
+        """Rows of the list of all subsets, int64 [n]."""
         count = min(SUBSETS, len(self.all))
         if not training:
-            return np.linspace(0, len(self.all) - 1, count).astype(np.int32)
+            return np.linspace(0, len(self.all) - 1, count).astype(np.int64)
         step = self.steps.assign_add(1)
-        seed = [tf.constant(self.seed + self.size, tf.int64), step]
-        return tf.random.stateless_uniform([count], seed, 0, len(self.all), tf.int32)
+        seed = tf.stack([tf.constant(self.seed + self.size, tf.int64), step])
+        return draws.integers(seed[None], count, len(self.all))[0]
 
     def call(self, frames: tf.Tensor, training=None) -> tf.Tensor:
         subsets = tf.gather(self.all, self.rows(training))

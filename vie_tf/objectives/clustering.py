@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf import device
+
 _BLOCK = 1 << 22  # similarities of points to centres held at once (16 MB)
+_GPU_BLOCK = 1 << 28  # as many on a GPU (1 GB)
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Clustering:
     """The outcome of `k_means`.
 
     Attributes:
-        labels: int32 [N], the nearest centre of each point.
+        labels: int64 [N], the nearest centre of each point.
         centres: float32 [k, D].
         objective: sum of squared distances to the nearest centre, before each iteration and at
             the end.
@@ -74,35 +78,63 @@ def k_means(
             if iteration == iterations or before is not None and (labels == before).all():
                 break
             centres = sums / np.maximum(sizes, 1)[:, None]
-            empty = np.flatnonzero(sizes == 0)
-            farthest = np.argsort(-distances, kind="stable")[: len(empty)]
-            centres[empty] = points(farthest)
-            reseeded += len(empty)
+            if len(empty := np.flatnonzero(sizes == 0)):
+                farthest = np.argsort(-distances, kind="stable")[: len(empty)]
+                centres[empty] = points(farthest)
+                reseeded += len(empty)
     return Clustering(labels, centres, objective, reseeded)
 
 
-@tf.function(reduce_retracing=True)
 def _assigned(
-    points: tf.Tensor, centres: tf.Tensor
+    points: tf.Tensor, centres: np.ndarray
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Nearest centre and squared distance of each point; sum and number of each centre's points."""
-    count, k = tf.shape(points)[0], tf.shape(centres)[0]
-    size = tf.clip_by_value(_BLOCK // k, 256, 1 << 16)
-    blocks = (count + size - 1) // size
-    transposed = tf.transpose(centres)
-    half = -0.5 * tf.reduce_sum(tf.square(centres), axis=1)
-    labels = tf.TensorArray(tf.int32, blocks, element_shape=[None], infer_shape=False)
-    distances = tf.TensorArray(tf.float32, blocks, element_shape=[None], infer_shape=False)
-    for block in tf.range(blocks):
-        part = points[block * size : (block + 1) * size]
-        # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2). Of one value top_k is faster than argmax.
-        value, label = tf.math.top_k(tf.nn.bias_add(tf.matmul(part, transposed), half), 1)
-        square = tf.reduce_sum(tf.square(part), axis=1) - 2 * value[:, 0]
-        labels = labels.write(block, label[:, 0])
-        distances = distances.write(block, tf.maximum(square, 0.0))
-    labels, distances = labels.concat(), distances.concat()
+    count, k = len(points), len(centres)
+    centres = tf.constant(centres, tf.float32)
+    if device.on_gpu():
+        size, nearest = max(1, _GPU_BLOCK // k), _nearest_centre_gpu
+    else:
+        size, nearest = min(max(_BLOCK // k, 256), 1 << 16), _nearest_centre
+    found = []
+    for end in range(size, count + size, size):
+        # The last block overlaps the one before, so that all are of one size.
+        begin, seen = max(0, min(end, count) - size), end - size
+        block = nearest(points[begin : begin + size], centres)
+        found.append([part[seen - begin :] for part in block])
+    labels, distances = (tf.concat(parts, axis=0) for parts in zip(*found))
     sums = tf.math.unsorted_segment_sum(points, labels, k)
     return labels, distances, sums, tf.math.unsorted_segment_sum(tf.ones_like(distances), labels, k)
+
+
+def _nearest(points: tf.Tensor, centres: tf.Tensor, largest: Callable) -> tuple:
+    """Of each point the nearest centre, int64, and the squared distance to it, float32."""
+    # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2)
+    half = -0.5 * tf.reduce_sum(tf.square(centres), axis=1)
+    products = tf.nn.bias_add(tf.matmul(points, centres, transpose_b=True), half)
+    value, label = largest(products)
+    square = tf.reduce_sum(tf.square(points), axis=1) - 2 * value
+    return label, tf.maximum(square, 0.0)
+
+
+@tf.function(reduce_retracing=True)
+def _nearest_centre(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`_nearest` on a processor, where of one value top_k is faster than argmax."""
+
+    def largest(products):
+        value, label = tf.math.top_k(products, 1)
+        return value[:, 0], tf.cast(label[:, 0], tf.int64)
+
+    return _nearest(points, centres, largest)
+
+
+@tf.function(jit_compile=True)
+def _nearest_centre_gpu(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`_nearest` on a GPU: compiled, value and place of the largest are one pass."""
+
+    def largest(products):
+        return tf.reduce_max(products, axis=1), tf.argmax(products, axis=1)
+
+    return _nearest(points, centres, largest)
 
 
 class Clusters(keras.layers.Layer):

@@ -127,12 +127,13 @@ class MemoryBank(keras.layers.Layer):
             rows = tf.cast(tf.gather(self.rows, numbers), tf.float32)
             return tf.einsum("bd,bkd->bk", embeddings, rows)
         replica = tf.distribute.get_replica_context()
-        batch = tf.shape(embeddings)[0]
+        batch, count = tf.shape(embeddings)[0], numbers.shape[1]
         embeddings, numbers = (replica.all_gather(x, axis=0) for x in (embeddings, numbers))
         own, place = self._own(numbers)
         rows = tf.cast(tf.gather(self._local(), place), tf.float32)
         found = tf.where(own, tf.einsum("bd,bkd->bk", embeddings, rows), 0.0)
-        return self._of_replica(replica.all_reduce(tf.distribute.ReduceOp.SUM, found), batch)
+        found = self._of_replica(replica.all_reduce(tf.distribute.ReduceOp.SUM, found), batch)
+        return tf.ensure_shape(found, (None, count))
 
     def nearest(self, embeddings: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Similarities and numbers of the k nearest visited rows (`legacy`: of all rows).
@@ -216,8 +217,5 @@ class MemoryBank(keras.layers.Layer):
     @staticmethod
     def _of_replica(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         """This replica's part of what was computed for the global batch."""
-        replica = tf.distribute.get_replica_context()
-        first = tf.reduce_sum(
-            replica.all_gather(batch[None], axis=0)[: replica.replica_id_in_sync_group]
-        )
+        first = batch * tf.distribute.get_replica_context().replica_id_in_sync_group
         return values[first : first + batch]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
+from vie_tf import device
+
 _BLOCK = 16_384  # rows whose similarities to the batch are held at once
+_GPU_BLOCK = 1 << 20  # as many on a GPU, 512 MB of a batch of 128
 _GROUP = 16  # similarities that are passed over by a look at their largest
 _SAMPLE = 8192  # rows, evenly spaced, that tell about where the K-th largest similarity lies
 
@@ -16,12 +20,9 @@ def nearest_rows(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds each embedding's k rows of largest inner product, exactly; for use in a graph.
 
-    A sample of the rows gives each embedding a threshold that somewhat more than k rows exceed.
-    All rows then pass in blocks, of which only what exceeds it is kept, whole groups of
-    similarities being passed over by their largest; and only what was kept is sorted. Should
-    fewer than k have been kept of an embedding, that is done again with a lower threshold for it.
-    So the time is that of the matrix product and of a pass over it, and linear in N; the memory
-    holds a block.
+    The time is that of the matrix product and of a pass over it, and linear in N; the memory holds
+    a block of rows. On a processor only what exceeds a threshold is sorted (`_by_threshold`), on a
+    GPU only what the largest similarities of groups leave (`_by_groups`).
 
     Args:
         embeddings: float32 [B, D]; no gradient flows to them from here.
@@ -50,14 +51,75 @@ def nearest_rows(
         nearest, number = tf.math.top_k(similarities(tf.range(count)), k, sorted=False)
         return nearest, tf.cast(number, tf.int64)
 
+    if device.on_gpu():
+        nearest, number = _by_groups(similarities, batch, count, k)
+        # Of a row that is left out, or an embedding that is not a number.
+        return tf.where(tf.math.is_nan(nearest), float("-inf"), nearest), number
+    wanted = k if usable is None else tf.minimum(tf.math.count_nonzero(usable, dtype=tf.int32), k)
+    # Of an embedding that is not a number nothing is kept.
+    lacking = tf.math.is_finite(tf.reduce_sum(embeddings, axis=1))
+    return _by_threshold(similarities, lacking, count, k, wanted)
+
+
+def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k largest similarities of each item, by operations of known size alone.
+
+    They lie in the k groups of rows with the largest maxima, so these maxima are sorted, and then
+    the members of k groups, together sqrt(8 k N) values at least in place of N.
+    """
+    size = min(count, _GPU_BLOCK)
+    group = max(1, math.isqrt(size // k))
+    groups = -(-size // group)
+    rows = tf.constant(np.arange(groups * group))
+
+    def block(start) -> tuple[tf.Tensor, tf.Tensor]:
+        own = rows + start
+        there = (own < count) & (rows < size)
+        found = similarities(tf.minimum(own, count - 1))
+        found = tf.nn.bias_add(found, tf.where(there, 0.0, float("-inf")))
+        # Group j has the rows j, j + groups, j + 2 groups..
+        largest = tf.reduce_max(tf.reshape(found, (-1, group, groups)), axis=1)
+        chosen = tf.cast(tf.math.top_k(largest, min(k, groups), sorted=False).indices, tf.int64)
+        members = chosen[:, :, None] + tf.constant(np.arange(group) * groups)
+        members = tf.reshape(members, (-1, chosen.shape[1] * group))
+        nearest, place = tf.math.top_k(
+            tf.gather(found, members, batch_dims=1), min(k, size), sorted=False
+        )
+        return nearest, tf.gather(members, place, batch_dims=1) + start
+
+    nearest, number = block(tf.constant(0, tf.int64))
+    if size == count:
+        return nearest, tf.minimum(number, count - 1)
+    for turn in tf.range(1, -(-count // size)):  # int32: counted on the host
+        more, of = block(tf.cast(turn, tf.int64) * size)
+        nearest, place = tf.math.top_k(tf.concat([nearest, more], axis=1), k, sorted=False)
+        number = tf.gather(tf.concat([number, of], axis=1), place, batch_dims=1)
+    return nearest, tf.minimum(number, count - 1)
+
+
+def _by_threshold(
+    similarities, lacking: tf.Tensor, count: int, k: int, wanted
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k largest similarities of each item, by sorting what exceeds a threshold.
+
+    A sample of the rows gives each item a threshold that somewhat more than k rows exceed. All rows
+    then pass in blocks, of which only what exceeds it is kept, whole groups of similarities being
+    passed over by their largest. Should fewer than k have been kept of an item, that is done again
+    with a lower threshold for it.
+
+    Args:
+        similarities: to rows of given numbers, [B, n].
+        lacking: bool [B], the items that are searched for.
+        count: N.
+        k: K.
+        wanted: int32 [], of how many rows there are to be found.
+    """
+    batch = tf.shape(lacking)[0]
     sample = similarities(tf.range(_SAMPLE, dtype=tf.int64) * count // _SAMPLE)
     expected = k * _SAMPLE / count
     rank = tf.constant(math.ceil(expected + 4 * math.sqrt(expected) + 2))
-    wanted = k if usable is None else tf.minimum(tf.math.count_nonzero(usable, dtype=tf.int32), k)
     nearest = tf.zeros([batch, 0])
     number = tf.zeros([batch, 0], tf.int64)
-    # Of an embedding that is not a number nothing is kept.
-    lacking = tf.math.is_finite(tf.reduce_sum(embeddings, axis=1))
     threshold = tf.where(lacking, 0.0, float("inf"))
     again = tf.constant(True)
     while again:

@@ -67,7 +67,7 @@ class Finding:
 
 
 def fold(column: str) -> str:
-    """The column of a split; '' for the first, which is the default's too where there are several."""
+    """The column of a split; '' for the first, which is the default where there are several."""
     return "" if column in ("split", "split1") else column
 
 

@@ -13,12 +13,18 @@ from vie_tf.trained import newest_readable
 
 # Of a model, next to its optimizer.
 PARTS = ("network", "bank", "clusters", "plateau")
-# State that the first versions kept in types for which GPUs have no kernels.
+# State by its place in a checkpoint, and those of it that the first versions kept in types for
+# which GPUs have no kernels.
+STATE = {
+    "bank": ("rows", "parts", "labels", "visited"),
+    "clusters": ("labels", "next_labels"),
+    "plateau": ("best", "waited", "drops"),
+}
 FIRST_TYPES = {
     "bank": {"visited": tf.bool},
     "clusters": {"labels": tf.int32, "next_labels": tf.int32},
+    "plateau": {"waited": tf.int32, "drops": tf.int32},
 }
-STATE = {"bank": ("rows", "parts", "labels", "visited"), "clusters": ("labels", "next_labels")}
 
 
 class Checkpoints:
@@ -73,7 +79,11 @@ class Checkpoints:
 
         def load(path: str) -> int:
             types = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
-            if types.get("bank/visited/.ATTRIBUTES/VARIABLE_VALUE") == tf.bool:
+            if any(
+                types.get(f"{part}/{name}/.ATTRIBUTES/VARIABLE_VALUE") == dtype
+                for part, first in FIRST_TYPES.items()
+                for name, dtype in first.items()
+            ):
                 self._restore_first(path)
             else:
                 self._checkpoint.restore(path).assert_consumed()

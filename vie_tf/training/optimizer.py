@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf import device
+
 MOST_DROPS = 2  # of the learning rate on plateaus
 
 
@@ -22,10 +24,12 @@ class Momentum(keras.optimizers.Optimizer):
 
     `keras.optimizers.SGD` keeps rate * gradient in its accumulator instead, so that after a drop
     of the rate it goes on with steps of the old size for a while; the paper's runs did not. The
-    update is two fused kernels a variable, without a temporary copy of it.
+    update is two fused kernels a variable, without a temporary copy of it; on a GPU those of all
+    variables are compiled together. Each replica changes its own copies, alike.
 
     `_learning_rate`, `_built` and `_index_dict` are what the base class reads and writes, and what
-    Keras 2.15's own optimizers are written with; it has no public names for them.
+    Keras 2.15's own optimizers are written with; it has no public names for them. Its options for
+    clipping, weight decay and averages have no effect.
 
     Args:
         learning_rate: a number or a schedule.
@@ -62,7 +66,33 @@ class Momentum(keras.optimizers.Optimizer):
         """Whether the L2 penalty is on a weight."""
         return decays(variable) and (not self.l2_layer or f"{self.l2_layer}/" in variable.name)
 
-    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+    def apply_gradients(
+        self, grads_and_vars, name=None, skip_gradients_aggregation=False, **kwargs
+    ):
+        if not skip_gradients_aggregation:
+            grads_and_vars = self.aggregate_gradients(grads_and_vars)
+        gradients, variables = zip(*grads_and_vars)
+        with tf.init_scope():
+            self.build(variables)
+
+        def update(rate, *gradients):
+            for gradient, variable in zip(gradients, variables):
+                self._update(gradient, variable, rate)
+
+        device.compiled(update)(tf.convert_to_tensor(self.learning_rate), *gradients)
+        self.iterations.assign_add(1)
+
+    @property
+    def learning_rate(self):
+        """That of the step that comes, float32 []."""
+        rate = self._learning_rate
+        return rate(self.iterations) if callable(rate) else rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        keras.optimizers.Optimizer.learning_rate.fset(self, rate)
+
+    def _update(self, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor) -> None:
         accumulator = self.accumulator(variable)
         if self.l2 and self.penalises(variable):
             # Before the momentum multiplies it, hence divided by it.
@@ -74,7 +104,7 @@ class Momentum(keras.optimizers.Optimizer):
         tf.raw_ops.ResourceApplyMomentum(
             var=variable.handle,
             accum=accumulator.handle,
-            lr=tf.cast(self.learning_rate, variable.dtype),
+            lr=rate,
             grad=gradient,
             momentum=tf.cast(self.momentum, variable.dtype),
         )
@@ -143,15 +173,15 @@ class Plateau(tf.Module):
             up to `MOST_DROPS` in all.
 
     Attributes:
-        drops: int32, so far; with `best` and `waited` it is part of a checkpoint.
+        drops: int64, so far; with `best` and `waited` it is part of a checkpoint.
     """
 
     def __init__(self, patience: int):
         super().__init__(name="plateau")
         self.patience = patience
         self.best = tf.Variable(float("-inf"), trainable=False)
-        self.waited = tf.Variable(0, trainable=False)
-        self.drops = tf.Variable(0, trainable=False)
+        self.waited = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self.drops = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def see(self, value: float) -> None:
         """Takes notice of the measure's next value."""

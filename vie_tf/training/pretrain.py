@@ -13,6 +13,7 @@ from vie_tf.data.pipeline import TestClips
 from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, open_videos
+from vie_tf.device import set_precision, set_seed, strategy
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation import finetuned
 from vie_tf.evaluation.labelled import labelled_split
@@ -23,7 +24,6 @@ from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training import loop, start
 from vie_tf.training.checkpoints import Checkpoints
-from vie_tf.device import set_precision, set_seed, strategy
 from vie_tf.training.measurement import Model, measurement, plateau_measure
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
 from vie_tf.training.reclustering import Reclustering
@@ -68,7 +68,7 @@ def pretrain(flags) -> None:
             "--lr_plateau needs two or more held-out videos to measure on: give --held_out or a "
             "test split"
         )
-    set_seed(flags.seed)
+    set_seed(flags.seed, flags.deterministic)
     set_precision(flags.precision)
     replicas = strategy()
     if flags.batch_size % replicas.num_replicas_in_sync:
@@ -214,7 +214,7 @@ def build(flags, train: VideoSet) -> Model:
     )
     # The authors' fault: while fine-tuning, the penalty is on the head alone.
     layer = "logits" if finetunes and flags.legacy else ""
-    model.compile(Momentum(rate, l2=flags.weight_decay, l2_layer=layer))
+    model.compile(Momentum(rate, l2=flags.weight_decay, l2_layer=layer), jit_compile=flags.xla)
     model.plateau = plateau
     return model
 

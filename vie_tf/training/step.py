@@ -8,6 +8,16 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf import device
+
+
+def forward(model: keras.Model, call: Callable, *inputs: tf.Tensor):
+    """What `call` returns of the inputs, compiled as the model's `jit_compile` says.
+
+    So is its gradient. None, Keras' default, compiles on GPUs alone.
+    """
+    return device.compiled(call, model.jit_compile)(*inputs)
+
 
 def learn(model: keras.Model, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tensor:
     """Changes the weights of the model's `network`; returns the rate that was taken, float32 [].
@@ -20,15 +30,16 @@ def learn(model: keras.Model, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tens
     weights = model.network.trainable_weights
     share = tf.constant(1 / tf.distribute.get_replica_context().num_replicas_in_sync)
     gradients = tape.gradient(loss, weights, output_gradients=share)
-    model.optimizer.apply_gradients(zip(gradients, weights))
-    return tf.convert_to_tensor(model.optimizer.learning_rate)
+    rate = tf.convert_to_tensor(model.optimizer.learning_rate)
+    model.optimizer.apply_gradients(list(zip(gradients, weights)))
+    return rate
 
 
 def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
     """As Keras', but the wait for each batch is timed, which tells a starved accelerator.
 
     Args:
-        model: with a `train_step`; `seconds_waiting` and `unreadable`, which are added to.
+        model: with a `train_step`; `seconds_waiting` and `left_out`, which are added to.
         force: makes it anew although the model has one.
     """
     if model.train_function is not None and not force:
@@ -45,8 +56,7 @@ def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
         batch = next(iterator)
         model.seconds_waiting += time.perf_counter() - start
         if "unreadable" in batch:
-            for rows in strategy.experimental_local_results(batch["unreadable"]):
-                model.unreadable += [row for row in rows.numpy().tolist() if row >= 0]
+            model.left_out += strategy.experimental_local_results(batch["unreadable"])
         return step(batch)
 
     model.train_function = train_function

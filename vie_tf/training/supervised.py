@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
 from vie_tf.objectives.pretext import Pretext
-from vie_tf.training.step import learn, timed_train_function
+from vie_tf.training.step import forward, learn, timed_train_function
 
 
 class Supervised(keras.Model):
@@ -28,7 +28,7 @@ class Supervised(keras.Model):
         super().__init__(name="supervised")
         self.network, self.colour, self.pretext = network, colour, pretext
         self.seconds_waiting = 0.0  # for data, in all
-        self.unreadable: list[int] = []  # rows of videos that were left out
+        self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
@@ -37,10 +37,11 @@ class Supervised(keras.Model):
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
             if self.pretext:
-                logits = self.pretext.answers(self.network, clip, training=True)
+                logits = forward(self, lambda x: self.pretext.answers(self, x, training=True), clip)
                 labels = tf.broadcast_to(self.pretext.labels, tf.shape(logits)[:-1])
             else:
-                logits, labels = self.network(clip, training=True)["logits"], batch["label"]
+                logits = forward(self, lambda x: self(x, training=True)["logits"], clip)
+                labels = batch["label"]
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses)
         rate = learn(self, tape, loss)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf.data import draws
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
 from vie_tf.objectives import instance_recognition, local_aggregation
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.training.step import learn, timed_train_function
+from vie_tf.training.step import forward, learn, timed_train_function
 
 
 class VIE(keras.Model):
@@ -18,8 +19,9 @@ class VIE(keras.Model):
     A step: forward, loss and gradient against the bank as it was, optimizer, then the bank
     (paper section 3). Under a strategy batch normalisation uses each replica's own statistics,
     every copy of the bank is the same, and the loss is the mean of the replicas' means: give
-    batches that the replicas share evenly. `compile` takes the optimizer; `run_eagerly`,
-    `steps_per_execution` and `jit_compile` have no effect.
+    batches that the replicas share evenly. `compile` takes the optimizer and `jit_compile`, for
+    the network and its gradient (default: on GPUs); `run_eagerly` and `steps_per_execution` have no
+    effect.
 
     Args:
         network: from `vie_tf.models.families.build`.
@@ -53,7 +55,7 @@ class VIE(keras.Model):
         self.clusters, self.neighbours = clusters, neighbours
         self.aggregates = False
         self.seconds_waiting = 0.0  # for data, in all
-        self.unreadable: list[int] = []  # rows of videos that were left out
+        self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
@@ -98,28 +100,22 @@ class VIE(keras.Model):
         }
 
     def noise(self, batch: tf.Tensor) -> tf.Tensor:
-        """Rows drawn for this step and this replica's part of the batch, int32 [batch, K].
+        """Rows drawn for this step and this replica's part of the batch, int64 [batch, K].
 
         Drawn for the global batch and cut, so that it does not depend on how many replicas share
         the batch.
         """
         replica = tf.distribute.get_replica_context()
-        sizes, number = batch[None], 0
-        if replica.num_replicas_in_sync > 1:
-            sizes = replica.all_gather(sizes, axis=0)
-            number = replica.replica_id_in_sync_group
-        first = tf.reduce_sum(sizes[:number])
-        step = tf.cast(self.optimizer.iterations, tf.int32)
-        shape = (tf.reduce_sum(sizes), self.noise_samples)
-        rows = tf.random.stateless_uniform(
-            shape, [self.seed, step], 0, self.bank.size, dtype=tf.int32
-        )
+        seeds = tf.stack([tf.constant(self.seed, tf.int64), self.optimizer.iterations])[None]
+        count = batch * replica.num_replicas_in_sync * self.noise_samples
+        rows = tf.reshape(draws.integers(seeds, count, self.bank.size), (-1, self.noise_samples))
+        first = batch * replica.replica_id_in_sync_group
         return rows[first : first + batch]
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
-            embeddings = self.network(clip, training=True)["embedding"]
+            embeddings = forward(self, lambda x: self(x, training=True)["embedding"], clip)
             losses = self.objective(embeddings, batch["index"])
             loss = tf.reduce_mean(losses["loss"])
         rate = learn(self, tape, loss)

@@ -11,6 +11,7 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf import device
 from vie_tf.data.videos import VideoSet, why_unreadable
 from vie_tf.errors import InputError
 from vie_tf.progress import Line, duration
@@ -111,11 +112,12 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.step += 1
-        if len(self.model.unreadable) > self._unreadable:
-            self._tell_unreadable()
         last = self.step == self.last_step
         save = self.step % self.save_every == 0 or last or self.interrupted
         log = self.step % self.log_every == 0 or last
+        # To look at what is on a GPU is to wait for it, so not after every step.
+        if self.model.left_out and (log or save or not device.on_gpu()):
+            self._tell_unreadable()
         # The loss is that of the weights before the step; what is saved are those after it.
         finite = not (log or save) or math.isfinite(logs["loss"])
         if not finite or save and not all_finite(self.model.network):
@@ -131,6 +133,8 @@ class Watch(keras.callbacks.Callback):
             metrics["clips_per_second"] = (self.step - first) * self.batch_size / seconds
             metrics["data_wait"] = (self.model.seconds_waiting - waited) / seconds
             metrics["unreadable"] = self._unreadable
+            if (memory := device.memory()) is not None:
+                metrics["gpu_memory"] = memory
             self.show(metrics, last)
             self.record(metrics)
             self._pace_from()
@@ -146,12 +150,13 @@ class Watch(keras.callbacks.Callback):
         self.model.stop_training = self.interrupted
 
     def _tell_unreadable(self) -> None:
-        """Names the videos of the step's clips that could not be read; stops when it is too much.
+        """Names the videos of clips that could not be read since the last look; stops at too many.
 
         Raises:
             InputError: more than `max_unreadable` videos since the start of this command.
         """
-        rows = self.model.unreadable[self._unreadable :]
+        rows = tf.concat(self.model.left_out, axis=0).numpy()
+        self.model.left_out, rows = [], rows[rows >= 0]
         self._unreadable += len(rows)
         for row in rows:
             number = self.videos.numbers[row]  # rows may be bins of one video
@@ -204,6 +209,7 @@ class Watch(keras.callbacks.Callback):
     def show(self, metrics: dict[str, float], last: bool) -> None:
         """Shows how far it is, what was logged and how long the rest takes; the end in any case."""
         left = (self.last_step - self.step) * self.batch_size / metrics["clips_per_second"]
+        memory = f"memory {metrics['gpu_memory']:.1f} GB  " if "gpu_memory" in metrics else ""
         more = f"accuracy {metrics['accuracy']:.0%}  " if "accuracy" in metrics else ""
         if "close" in metrics:
             more = f"close {metrics['close']:.0%}  "
@@ -216,7 +222,7 @@ class Watch(keras.callbacks.Callback):
         self.line.show(
             f"step {self.step}/{self.last_step}  loss {metrics['loss']:.3f}  {more}"
             f"{metrics['clips_per_second']:.0f} clips/s  "
-            f"waiting for data {metrics['data_wait']:.0%}  ETA {duration(left)}",
+            f"waiting for data {metrics['data_wait']:.0%}  {memory}ETA {duration(left)}",
             last,
         )
 
