@@ -18,6 +18,8 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf import device
+
 # Mean and standard deviation of ImageNet's RGB values, in 0..1.
 RGB_MEAN = (0.485, 0.456, 0.406)
 RGB_STD = (0.229, 0.224, 0.225)
@@ -110,7 +112,10 @@ def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
 
 
 def _pad(margins: tuple, x: tf.Tensor) -> tf.Tensor:
-    """Zeros around [B, T, H, W, C]. Not tf.pad: TensorFlow 2.15 fails to fuse it, and logs that."""
+    """Zeros around [B, T, H, W, C]."""
+    if device.on_gpu():  # where PadV2 takes its zero from the host's memory
+        return tf.pad(x, ((0, 0), *margins, (0, 0)))
+    # Not tf.pad: TensorFlow 2.15 fails to fuse it on a processor, and logs that.
     zero = tf.zeros((), x.dtype)
     return tf.raw_ops.PadV2(input=x, paddings=((0, 0), *margins, (0, 0)), constant_values=zero)
 

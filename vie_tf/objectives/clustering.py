@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.objectives.replicas import local
 
 _BLOCK = 1 << 22  # similarities of points to centres held at once (16 MB)
 _GPU_BLOCK = 1 << 28  # as many on a GPU (1 GB)
@@ -162,5 +163,6 @@ class Clusters(keras.layers.Layer):
         Returns:
             bool [B, K].
         """
-        own = tf.gather(self.labels, index)[:, None]
-        return tf.reduce_any((tf.gather(self.labels, neighbours) == own) & (own >= 0), axis=2)
+        labels = local(self.labels)
+        own = tf.gather(labels, index)[:, None]
+        return tf.reduce_any((tf.gather(labels, neighbours) == own) & (own >= 0), axis=2)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.objectives.neighbours import nearest_rows
+from vie_tf.objectives.replicas import gathered, items, local, own_part
 
 
 def running_mean(
@@ -108,7 +109,7 @@ class MemoryBank(keras.layers.Layer):
             for replica, part in enumerate(self.parts):
                 own = rows[replica :: self.shards]
                 part.assign(tf.pad(own, [[0, each - len(own)], [0, 0]]))
-            self._local = lambda: whole
+            self._whole = lambda: whole
         unknown = keras.initializers.Constant(0 if legacy else -1)
         self.labels = self.add_weight("labels", (size,), tf.int64, unknown)
         self.visited = self.add_weight("visited", (size,), tf.uint8, tf.zeros)
@@ -124,13 +125,13 @@ class MemoryBank(keras.layers.Layer):
             float32 [B, K].
         """
         if self.shards == 1:
-            rows = tf.cast(tf.gather(self.rows, numbers), tf.float32)
+            rows = tf.cast(tf.gather(local(self.rows), numbers), tf.float32)
             return tf.einsum("bd,bkd->bk", embeddings, rows)
         replica = tf.distribute.get_replica_context()
-        batch, count = tf.shape(embeddings)[0], numbers.shape[1]
-        embeddings, numbers = (replica.all_gather(x, axis=0) for x in (embeddings, numbers))
+        batch, count = items(embeddings), numbers.shape[1]
+        embeddings, numbers = gathered(embeddings), gathered(numbers)
         own, place = self._own(numbers)
-        rows = tf.cast(tf.gather(self._local(), place), tf.float32)
+        rows = tf.cast(tf.gather(local(self._whole()), place), tf.float32)
         found = tf.where(own, tf.einsum("bd,bkd->bk", embeddings, rows), 0.0)
         found = self._of_replica(replica.all_reduce(tf.distribute.ReduceOp.SUM, found), batch)
         return tf.ensure_shape(found, (None, count))
@@ -142,18 +143,19 @@ class MemoryBank(keras.layers.Layer):
         """
         if self.shards == 1:
             usable = None if self.legacy else tf.cast(self.visited, tf.bool)
-            return nearest_rows(embeddings, self.rows, k, usable)
+            return nearest_rows(embeddings, local(self.rows), k, usable)
         replica = tf.distribute.get_replica_context()
         first = tf.cast(replica.replica_id_in_sync_group, tf.int64)
-        batch, each = tf.shape(embeddings)[0], self.parts[0].shape[0]
+        batch, each = items(embeddings), self.parts[0].shape[0]
         numbers = tf.range(each, dtype=tf.int64) * self.shards + first
         there = numbers < self.size
         if not self.legacy:
-            there &= tf.gather(self.visited, tf.minimum(numbers, self.size - 1)) > 0
-        embeddings = replica.all_gather(tf.stop_gradient(embeddings), axis=0)
-        nearest, place = nearest_rows(embeddings, self._local(), min(k, each), there)
-        nearest = self._of_replica(replica.all_gather(nearest, axis=1), batch)
-        number = replica.all_gather(place * self.shards + first, axis=1)
+            visited = tf.cast(self.visited, tf.bool)
+            there &= tf.gather(visited, tf.minimum(numbers, self.size - 1))
+        embeddings = gathered(tf.stop_gradient(embeddings))
+        nearest, place = nearest_rows(embeddings, local(self._whole()), min(k, each), there)
+        nearest = self._of_replica(gathered(nearest, axis=1), batch)
+        number = gathered(place * self.shards + first, axis=1)
         number = self._of_replica(number, batch)
         nearest, chosen = tf.math.top_k(nearest, k, sorted=False)
         return nearest, tf.minimum(tf.gather(number, chosen, batch_dims=1), self.size - 1)
@@ -166,18 +168,14 @@ class MemoryBank(keras.layers.Layer):
             embeddings: float32 [B, D].
             labels: int64 [B], -1 where unknown.
         """
-        replica = tf.distribute.get_replica_context()
-        if replica.num_replicas_in_sync > 1:
-            # Every copy gets every replica's rows: writing only one's own makes the copies differ.
-            index, embeddings, labels = (
-                replica.all_gather(x, axis=0) for x in (index, embeddings, labels)
-            )
+        # Every copy gets every replica's rows: writing only one's own makes the copies differ.
+        index, embeddings, labels = gathered(index), gathered(embeddings), gathered(labels)
         self.labels.scatter_update(tf.IndexedSlices(labels, index))
         self.visited.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.uint8), index))
         if self.shards == 1:
-            rows, own = self.rows, None
+            rows, own = local(self.rows), None
         else:  # of the others' videos a row of its own is written as it is
-            rows = self._local()
+            rows = local(self._whole())
             own, index = self._own(index)
         old = tf.cast(tf.gather(rows, index), tf.float32)
         new = running_mean(old, index, embeddings, self.momentum, own)
@@ -217,5 +215,5 @@ class MemoryBank(keras.layers.Layer):
     @staticmethod
     def _of_replica(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         """This replica's part of what was computed for the global batch."""
-        first = batch * tf.distribute.get_replica_context().replica_id_in_sync_group
+        first = own_part(batch)[1]
         return values[first : first + batch]

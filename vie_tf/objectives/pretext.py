@@ -75,10 +75,11 @@ PRETEXTS = {
 
 def solver(network: keras.Model, task: Pretext) -> Callable[[tf.Tensor], tf.Tensor]:
     """The share of a clip's answers that are right, in inference mode: clips -> float32 [B]."""
+    labels = tf.constant(task.labels, tf.int64)
 
     @tf.function(reduce_retracing=True)
     def solve(clip):
-        right = tf.argmax(task.answers(network, clip, training=False), -1) == task.labels
+        right = tf.argmax(task.answers(network, clip, training=False), -1) == labels
         return tf.reduce_mean(tf.cast(right, tf.float32), axis=1)
 
     return solve

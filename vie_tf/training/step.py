@@ -35,6 +35,11 @@ def learn(model: keras.Model, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tens
     return rate
 
 
+def _of_any_size(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    any_size = tf.compat.v1.placeholder_with_default
+    return {name: any_size(x, [None, *x.shape[1:]]) for name, x in batch.items()}
+
+
 def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
     """As Keras', but the wait for each batch is timed, which tells a starved accelerator.
 
@@ -48,6 +53,9 @@ def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
 
     @tf.function
     def step(batch):
+        parts = strategy.experimental_local_results(batch["index"])
+        if len({part.shape[0] for part in parts}) > 1:  # shared unevenly: of no known size
+            batch = strategy.run(_of_any_size, (batch,))
         logs = strategy.run(model.train_step, (batch,))
         return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
 

@@ -38,7 +38,8 @@ class Supervised(keras.Model):
         with tf.GradientTape() as tape:
             if self.pretext:
                 logits = forward(self, lambda x: self.pretext.answers(self, x, training=True), clip)
-                labels = tf.broadcast_to(self.pretext.labels, tf.shape(logits)[:-1])
+                labels = tf.constant(self.pretext.labels, tf.int64)
+                labels = tf.broadcast_to(labels, tf.shape(logits)[:-1])
             else:
                 logits = forward(self, lambda x: self(x, training=True)["logits"], clip)
                 labels = batch["label"]

@@ -10,6 +10,7 @@ from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noi
 from vie_tf.objectives import instance_recognition, local_aggregation
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.objectives.replicas import items, own_part
 from vie_tf.training.step import forward, learn, timed_train_function
 
 
@@ -71,7 +72,7 @@ class VIE(keras.Model):
                 "loss": instance_recognition.softmax_loss(similarities, index, self.temperature)
             }
         own = self.bank.similarities(embeddings, index[:, None])[:, 0]
-        others = self.bank.similarities(embeddings, self.noise(tf.size(index)))
+        others = self.bank.similarities(embeddings, self.noise(items(index)))
         return instance_recognition.nce_loss(own, others, self.bank.size, self.temperature)
 
     def aggregate(self) -> None:
@@ -99,17 +100,16 @@ class VIE(keras.Model):
             "alone": tf.cast(share == 0, tf.float32),
         }
 
-    def noise(self, batch: tf.Tensor) -> tf.Tensor:
+    def noise(self, batch: tf.Tensor | int) -> tf.Tensor:
         """Rows drawn for this step and this replica's part of the batch, int64 [batch, K].
 
         Drawn for the global batch and cut, so that it does not depend on how many replicas share
         the batch.
         """
-        replica = tf.distribute.get_replica_context()
+        everybody, first = own_part(batch)
         seeds = tf.stack([tf.constant(self.seed, tf.int64), self.optimizer.iterations])[None]
-        count = batch * replica.num_replicas_in_sync * self.noise_samples
-        rows = tf.reshape(draws.integers(seeds, count, self.bank.size), (-1, self.noise_samples))
-        first = batch * replica.replica_id_in_sync_group
+        rows = draws.integers(seeds, everybody * self.noise_samples, self.bank.size)
+        rows = tf.reshape(rows, (-1, self.noise_samples))
         return rows[first : first + batch]
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
