@@ -6,6 +6,7 @@ from preparing import prepare
 from words import TRAIN, vie_tf
 
 from data_prep import moving_digits
+from vie_tf import device
 
 # For the tests of several replicas; made before TensorFlow starts them.
 tf.config.set_logical_device_configuration(
@@ -18,6 +19,12 @@ def float32():
     """Leaves no test the precision of the one before."""
     yield
     tf.keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture
+def as_on_gpu(monkeypatch):
+    """What chooses a body by the device takes that of a GPU; it is the processor that runs it."""
+    monkeypatch.setattr(device, "on_gpu", lambda: True)
 
 
 @pytest.fixture(scope="session")

@@ -184,6 +184,8 @@ class _Look:
             inner += [f.name for a in node.attr.values() for f in a.list.func]
             for each in inner:
                 self.compiled(each)
+            if node.op in LOOPS | BRANCHES:
+                self.tell(f"{node.op} in what is compiled: the host is asked at each turn")
             if not inner and self.kernel(node, ("XLA_GPU_JIT",)) is None and node.op != "NoOp":
                 self.tell(f"not compiled: {node.op} of {_types_in_words(node)}")
 

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION
 from vie_tf.evaluation import embed
 from vie_tf.evaluation.features import find_taps
@@ -23,10 +22,7 @@ REGISTRIES = gpu_kernels.registries()
 SIZE, BATCH, ROWS = 32, 4, 30_000
 
 
-@pytest.fixture(autouse=True)
-def gpu(monkeypatch):
-    """What chooses a body by the device takes that of a GPU."""
-    monkeypatch.setattr(device, "on_gpu", lambda: True)
+pytestmark = pytest.mark.usefixtures("as_on_gpu")
 
 
 def assert_runs_on_gpus(function, *arguments, but=()):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import importlib.util
 import logging as standard_logging
 import os
 import sys
@@ -51,6 +53,7 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         check: raises InputError on flags that do not go together.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    prepare_gpus()
     logging.get_absl_handler().setFormatter(standard_logging.Formatter("%(message)s"))
     try:
         app.run(lambda _: main(), flags_parser=partial(parse, name, check))
@@ -63,6 +66,19 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         _fail(name, f"{where}{error.strerror}; mend that, then run the same command again")
     except KeyboardInterrupt:
         _fail(name, "stopped; run the same command again", 130)
+
+
+def prepare_gpus() -> None:
+    """Sets what CUDA and TensorFlow's compiler read from the environment when they start."""
+    # Room for the kernels that are compiled for a GPU newer than TensorFlow; CUDA's own is 1 GB.
+    os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(4 << 30))
+    with contextlib.suppress(ImportError):
+        # The compiler looks for CUDA's files in the system, not where pip puts them.
+        nvcc = importlib.util.find_spec("nvidia.cuda_nvcc")
+        given = os.environ.get("XLA_FLAGS", "")
+        if nvcc and "xla_gpu_cuda_data_dir" not in given:
+            where = f"--xla_gpu_cuda_data_dir={list(nvcc.submodule_search_locations)[0]}"
+            os.environ["XLA_FLAGS"] = f"{given} {where}".strip()
 
 
 def start_compiler() -> None:

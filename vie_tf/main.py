@@ -16,9 +16,12 @@ def main() -> None:
     # TensorFlow takes seconds to import: flags are checked before.
     import tensorflow as tf
 
-    from vie_tf import modes
+    from vie_tf import device, modes
     from vie_tf.data.videos import damage
 
+    tf.get_logger().setLevel("WARNING")  # not what it says of how replicas share their sums
+    if flags.FLAGS.mode != "report" and (said := device.gpus_in_words()):
+        print(f"GPU: {said}", file=sys.stderr)
     if flags.FLAGS.mode in ("pretrain", "finetune", "look", "readout"):
         command.start_compiler()
     try:
@@ -29,6 +32,12 @@ def main() -> None:
         if isinstance(error, tf.errors.PermissionDeniedError) or "No space left" in error.message:
             raise InputError(
                 f"{reason(error)}; mend that, then run the same command again"
+            ) from error
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise InputError(
+                f"out of memory: {reason(error)}; give another --workdir and a lower --batch_size "
+                "or --image_size, or for a large memory bank --bank_precision=bfloat16 or, on "
+                "several GPUs, --shard_bank"
             ) from error
         raise
 

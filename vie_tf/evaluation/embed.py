@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.data import pipeline
-from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation, colour_noise
+from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation, ColourNoise, colour_noise
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
@@ -100,6 +100,14 @@ def video_embeddings(clip_embeddings: Sequence[np.ndarray]) -> np.ndarray:
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
 
 
+def _noisy(batch: dict[str, tf.Tensor], colour: ColourNoise) -> tf.Tensor:
+    """The batch's clips with colour noise, which is compiled for one size alone."""
+    count = len(batch["seed"])
+    places = np.arange(pipeline.EVALUATION_BATCH) % count
+    clip, seed = (tf.gather(batch[name], places) for name in ("clip", "seed"))
+    return colour_noise(clip, seed, colour)[:count]
+
+
 def instance_recall(
     embed: Callable,
     videos: VideoSet,
@@ -122,7 +130,7 @@ def instance_recall(
     """
     clips = replace(clips, count=QUERIES)
     asked = [
-        embed(colour_noise(batch["clip"], batch["seed"], augmentation.colour)).numpy()
+        embed(_noisy(batch, augmentation.colour)).numpy()
         for batch in pipeline.first_half_batches(videos, clips, augmentation)
     ]
     asked = np.concatenate(asked).reshape(len(videos), QUERIES, -1)

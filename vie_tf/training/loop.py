@@ -12,6 +12,7 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf import device
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import Augmentation
 from vie_tf.data.sampling import Sampling
@@ -85,6 +86,8 @@ def train(
         else:
             saved.save()
         if step < flags.steps:
+            if device.on_gpu():
+                watch.line.say("the first step compiles the network for the GPU: up to a minute")
             with stoppable(watch):
                 fit(watch)
         elif step == 0:
