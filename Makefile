@@ -6,7 +6,7 @@ PY = .venv/bin/python
 READY = .venv/.installed-$(TF)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo reproduce test lint bench bazel clean
+.PHONY: demo reproduce test lint bench gpu bazel clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -26,6 +26,10 @@ lint: $(READY)
 
 bench: $(READY)
 	@set -e; for name in training_step local_aggregation input_pipeline; do echo "== $$name"; $(PY) -m benchmarks.$$name; done
+
+# On a machine with a GPU. With GPU_PYTHON nothing is installed; TORCH is an interpreter with PyTorch.
+gpu: $(if $(GPU_PYTHON),,$(READY))
+	@$(or $(GPU_PYTHON),$(PY)) -m benchmarks.gpu --out=benchmarks/results/gpu.txt --torch_python=$(TORCH) $(if $(PARTS),--parts=$(PARTS))
 
 bazel:
 	bazel query //...

@@ -95,7 +95,8 @@ def network(family: str, frames: int, image_size: int) -> keras.Model:
 
 def make_step(family: str, frames: int, image_size: int, batch_size: int, threads: int):
     """Trainable parameters, and a step on fixed random data: a function that returns the loss."""
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
     rng = np.random.default_rng(0)
     model = network(family, frames, image_size)
     optimizer = keras.optimizers.SGD(0.003, 0.9, weight_decay=1e-4)

@@ -33,6 +33,18 @@ CUBE = Path(stem=7, first=(3, 3, 3, 3), cube=True)
 SLOW = Path(first=(1, 1, 3, 3))
 FAST = Path(widths=(8, 16, 32, 64), stem=5, first=(3, 3, 3, 3))
 
+# Frames and pixels of the clips.
+CLIPS = {
+    "single": (1, 224),
+    "resnet3d": (16, 112),
+    "vanilla3d": (16, 224),
+    "slow": (4, 224),
+    "fast": (16, 224),
+    "slowfast": (16, 224),
+    "trn": (4, 224),
+    "relation4": (4, 224),
+}
+
 # slowfast is SLOW and FAST.
 PATHS = {
     "single": FRAME,

@@ -131,21 +131,31 @@ class Network(nn.Module):
         return self.head(self.path(x)[1])
 
 
-def make_step(family: str, frames: int, image_size: int, batch_size: int, threads: int):
+def make_step(
+    family: str,
+    frames: int,
+    image_size: int,
+    batch_size: int,
+    threads: int,
+    device: str = "cpu",
+    precision: str = "float32",
+):
     """Trainable parameters, and a step on fixed random data: a function that returns the loss."""
-    torch.set_num_threads(threads)
+    if threads:
+        torch.set_num_threads(threads)
     torch.manual_seed(0)
     flat = family != "slowfast" and shapes.PATHS[family].flat
     layout = torch.channels_last if flat else torch.channels_last_3d
-    model = Network(family, frames).to(memory_format=layout)
+    model = Network(family, frames).to(device=device, memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), 0.003, momentum=0.9, weight_decay=1e-4)
     size = (batch_size, frames, image_size, image_size, 3)
-    clips = torch.randint(0, 256, size, dtype=torch.uint8)
-    labels = torch.randint(0, shapes.DIMENSION, (batch_size,))
+    clips = torch.randint(0, 256, size, dtype=torch.uint8, device=device)
+    labels = torch.randint(0, shapes.DIMENSION, (batch_size,), device=device)
 
     def step():
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(clips), labels)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = functional.cross_entropy(model(clips), labels)
         loss.backward()
         optimizer.step()
         return loss.detach()

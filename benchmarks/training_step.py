@@ -33,21 +33,14 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks import shapes
 from benchmarks.printing import printer
 
 ROOT = Path(__file__).resolve().parent.parent
 
+BATCHES = {"single": 32, "vanilla3d": 4, "slowfast": 4}  # of others 8
 # Frames, image size and batch size.
-FAMILIES = {
-    "single": (1, 224, 32),
-    "resnet3d": (16, 112, 8),
-    "vanilla3d": (16, 224, 4),
-    "slow": (4, 224, 8),
-    "fast": (16, 224, 8),
-    "slowfast": (16, 224, 4),
-    "trn": (4, 224, 8),
-    "relation4": (4, 224, 8),
-}
+FAMILIES = {name: (*clip, BATCHES.get(name, 8)) for name, clip in shapes.CLIPS.items()}
 BFLOAT16_FAMILIES = ("single", "resnet3d", "slow")
 BFLOAT16_STEPS = 200
 TOLERANCE, GAIN = 1.05, 1.5

@@ -28,23 +28,25 @@ def make_step(
     precision: str = "float32",
     colour: str = "noise",
     loss: str = "ir",
+    xla: bool | None = None,
 ):
     """Trainable parameters, and a step on fixed random data: a function that returns the loss.
 
     Without colour noise ("plain") it takes the clips as the twins do, as they are. With the loss
     "la" it is a step of Local Aggregation: 512 background neighbours, 8,000 clusters.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
     if precision == "bfloat16":
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     rng = np.random.default_rng(0)
     network = families.build(family, image_size, frames=frames)
     strength = PAPER_COLOUR_NOISE if colour == "noise" else ColourNoise(0, 0, 0, 0, 0)
     model = VIE(network, MemoryBank(BANK), colour=strength, clusters=Clusters(BANK))
-    model.compile(Momentum(0.03, l2=1e-4))
+    model.compile(Momentum(0.03, l2=1e-4), jit_compile=xla)
     if loss == "la":
         model.clusters.labels.assign(rng.integers(8000, size=(BANK, 1)))
-        model.bank.visited.assign(tf.ones(BANK, tf.bool))
+        model.bank.visited.assign(tf.ones(BANK, tf.uint8))
         model.aggregate()
     size = (batch_size, frames, image_size, image_size, 3)
     batch = {
