@@ -1,10 +1,10 @@
-"""Milliseconds on the device that TensorFlow chooses: one line of JSON for each thing that is timed.
+"""Milliseconds on the device that TensorFlow chooses, as lines of JSON.
 
     python -m benchmarks.gpu_steps WHAT [WHAT ...]
 
-WHAT is `keras:FAMILY:BATCH`, `vie:FAMILY:BATCH:OPTION..` with the options plain (no colour noise),
-la (Local Aggregation), noxla and deterministic, or `noise`, `blur`, `neighbours`, `kmeans`, `update`.
-`tiny` as the first word makes everything so small that a processor does it in seconds.
+WHAT is `keras:FAMILY:BATCH`, `vie:FAMILY:BATCH:OPTION..` with the options plain (no colour
+noise), la (Local Aggregation), noxla and deterministic, or `noise`, `blur`, `neighbours`, `kmeans`,
+`update`. `tiny` as the first word makes everything so small that a processor does it in seconds.
 """
 
 from __future__ import annotations
