@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION
 from vie_tf.evaluation import embed
 from vie_tf.evaluation.features import find_taps
@@ -102,10 +103,23 @@ def test_step_of_two_replicas_with_a_sharded_bank(loss):
     assert_runs_on_gpus(lambda b: replicas.run(model.train_step, (b,)), batch(1))
 
 
-@pytest.mark.parametrize("xla", [True, False])
+def in_both_precisions(test):
+    """Of families that make all kinds of layers."""
+    some = pytest.mark.parametrize("family", ["single", "resnet3d", "slowfast", "relation4"])
+    both = pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    return some(both(test))
+
+
+@in_both_precisions
+def test_step_without_the_compiler(family, precision):
+    device.set_precision(precision)
+    model = vie(family, xla=False)
+    assert_runs_on_gpus(model.train_step, batch(frames_of(model)))
+
+
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_step_of_each_family(family, xla):
-    model = vie(family, xla=xla)
+def test_step_of_each_family(family):
+    model = vie(family)
     assert_runs_on_gpus(model.train_step, batch(frames_of(model)))
 
 
@@ -139,8 +153,9 @@ def test_step_of_read_outs():
     assert_runs_on_gpus(model.train_step, batch(4))
 
 
-@pytest.mark.parametrize("family", ["single", "slowfast", "relation4"])
-def test_evaluation(family):
+@in_both_precisions
+def test_evaluation(family, precision):
+    device.set_precision(precision)
     network = families.build(family, SIZE)
     clip = any_batch(network.input.shape[1])
     assert_runs_on_gpus(embed.embedder(network).python_function, clip, but=SHAPES)

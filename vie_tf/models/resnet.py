@@ -122,6 +122,10 @@ def _pad(margins: tuple, x: tf.Tensor) -> tf.Tensor:
 
 def every(x, frames: int, stride: tuple):
     """Every n-th frame and pixel of folded maps; `stride` is (frames, pixels)."""
+    if device.on_gpu():
+        if stride[0] > 1:
+            return fold(unfold(x, frames)[:, :: stride[0], :: stride[1], :: stride[1]])
+        return x[:, :: stride[1], :: stride[1]] if stride[1] > 1 else x
     # As means of one pixel: the same bits as strided slices, in a tenth to a fifth of their time.
     if stride[0] > 1:
         pool = keras.layers.AveragePooling3D(1, (stride[0], stride[1], stride[1]))
@@ -130,8 +134,8 @@ def every(x, frames: int, stride: tuple):
 
 
 def _bn_relu(x, momentum: float, name: str):
-    # On fewer than 16 channels the bfloat16 kernel takes 5 times as long as that of float32.
-    dtype = "float32" if x.shape[-1] < 16 else None
+    # On fewer than 16 channels a processor's bfloat16 kernel takes 5 times as long as the other.
+    dtype = "float32" if x.shape[-1] < 16 and not device.on_gpu() else None
     x = keras.layers.BatchNormalization(momentum=momentum, epsilon=1e-5, dtype=dtype, name=name)(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
