@@ -56,6 +56,14 @@ class StorageError(OSError):
     """Writing failed: this says nothing about the video."""
 
 
+def short_side_for(image_size: int) -> int:
+    """Short side, even, of frames from which training crops nothing that is enlarged.
+
+    It draws short sides up to 320 for clips of 224 pixels, and in proportion for others.
+    """
+    return 2 * -(-image_size * 320 // (2 * 224))
+
+
 def target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Height and width with the shorter one `short_side`, the other cut to an integer, >= 1."""
     if height <= width:

@@ -25,7 +25,7 @@ from data_prep import pool
 from data_prep.again import count_lost, open_earlier
 from data_prep.finish import NothingUsable, finish
 from data_prep.journal import Journal, refuse_other_request
-from data_prep.standardise import Standardised, Task, standardise
+from data_prep.standardise import Standardised, Task, short_side_for, standardise
 from vie_tf import command
 from vie_tf.data import decoding, files, prepared
 from vie_tf.data.source import SourceVideo, list_source
@@ -47,6 +47,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_float("fps", 25.0, "Frames per second.", lower_bound=0.01, upper_bound=1000)
 flags.DEFINE_integer("short_side", 320, "Pixels of the shorter side.", lower_bound=8)
+flags.DEFINE_integer(
+    "for_image_size",
+    None,
+    "Side of the clips that will be trained on: takes the --short_side that suits it, 160 for 112.",
+    lower_bound=8,
+)
 flags.DEFINE_integer(
     "jpeg_quality", 90, "Quality of the JPEG frames.", lower_bound=1, upper_bound=100
 )
@@ -180,6 +186,10 @@ def check_flags() -> None:
         raise InputError(f"--out={FLAGS.out} is the source itself; give another folder")
     if FLAGS.again and os.path.realpath(FLAGS.again) == os.path.realpath(FLAGS.out):
         raise InputError(f"--again={FLAGS.again} is --out, too; give a new folder as --out")
+    if FLAGS.for_image_size:
+        if FLAGS["short_side"].present:
+            raise InputError("--for_image_size chooses the --short_side: give one of them")
+        FLAGS.short_side = short_side_for(FLAGS.for_image_size)
 
 
 def main() -> None:

@@ -27,6 +27,14 @@ def as_on_gpu(monkeypatch):
     monkeypatch.setattr(device, "on_gpu", lambda: True)
 
 
+@pytest.fixture(params=["processor", "gpu"])
+def body(request):
+    """Once as it is, once with what would run on a GPU."""
+    if request.param == "gpu":
+        request.getfixturevalue("as_on_gpu")
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def replicas():
     """Two replicas on the two logical processors.

@@ -10,13 +10,14 @@ from PIL import Image, ImageFilter
 from pixels import near, reader
 from scipy import ndimage
 
-from vie_tf import config
+from vie_tf import config, device
 from vie_tf.data import augmentation, blur
 from vie_tf.data.augmentation import AUGMENTATIONS, ColourNoise
 from vie_tf.data.crops import Crop
 from vie_tf.data.frames import cut
 
 FACTS, ARRAYS = golden_rule.load("augment")
+pytestmark = pytest.mark.usefixtures("body")
 OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 # Pillow rounds to bytes after each operation, and its hue, saturation and value have 256 steps
 # each; we compute in floats throughout. Mean and largest difference of grey levels for that.
@@ -188,3 +189,16 @@ def test_blur_stays_in_its_frame_and_clip():
     clips[0, 1] = 255
     ours = blur.blurred(tf.constant(clips), tf.constant([True, True]), tf.constant([1.0, 0.5]))
     np.testing.assert_allclose(ours, clips, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["colour_noise", "simclr", "imagenet", "opn_apart"])
+def test_whole_batches_get_what_frames_get(name, monkeypatch):
+    """With the noise of a GPU's way and a processor's, of the same draws."""
+    clips = tf.constant(np.random.default_rng(3).integers(0, 256, (9, 3, 20, 24, 3)), tf.uint8)
+    found = []
+    for gpu in (False, True):
+        monkeypatch.setattr(device, "on_gpu", lambda gpu=gpu: gpu)
+        found.append(augmentation.colour_noise(clips, seeds(9), AUGMENTATIONS[name].colour).numpy())
+    apart = np.abs(found[0] - found[1])
+    assert np.median(apart) < 1e-4 and apart.max() < 0.05
+    assert np.abs(found[0] - clips.numpy()).max() > 20

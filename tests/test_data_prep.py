@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,8 @@ from pixels import clip_of
 from preparing import ROOT, contents, outcome, some_videos
 
 from data_prep import pool
-from data_prep.standardise import target_size
+from data_prep.standardise import short_side_for, target_size
+from vie_tf.data import crops
 from vie_tf.data.videos import open_videos
 
 
@@ -47,6 +49,20 @@ def whole(source, tmp_path_factory):
     assert code == 0, error
     assert last.startswith("9 videos prepared, 3 skipped (see ")
     return out
+
+
+def test_the_short_side_that_suits_the_clips(tmp_path, source):
+    """Of 28-pixel clips it is 40, as 320 is of those of 224."""
+    words = command(source, tmp_path / "out", "--for_image_size=28")
+    code, _, error = outcome(words)
+    assert code == 1 and error.strip().count("\n") == 0
+    assert "--for_image_size chooses the --short_side: give one of them" in error
+    code, last, error = outcome([word for word in words if not word.startswith("--short_side")])
+    assert code == 0 and last.startswith("9 videos prepared"), error
+    request = json.loads((tmp_path / "out" / "dataset.json").read_text())["request"]
+    assert request["short_side"] == 40
+    assert [short_side_for(side) for side in (224, 112, 32)] == [320, 160, 46]
+    assert crops.LONGEST / crops.PAPER_CROP == 320 / 224
 
 
 def test_frames_and_manifest(whole):

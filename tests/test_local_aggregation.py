@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from sklearn.cluster import KMeans
 
+from vie_tf import device
+from vie_tf.objectives import clustering, neighbours
 from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.local_aggregation import aggregation_loss
 from vie_tf.objectives.memory_bank import MemoryBank
@@ -52,12 +54,12 @@ def assert_nearest(embeddings, rows, k, usable=None):
     "count, k", [(100, 7), (100, 100), (16_385, 1), (20_000, 512), (50_001, 4096), (20_000, 19_999)]
 )
 @pytest.mark.parametrize("share", [None, 0.6])
-def test_nearest_rows_are_the_nearest(count, k, share):
+def test_nearest_rows_are_the_nearest(count, k, share, body):
     usable = None if share is None else np.random.default_rng(1).random(count) < share
     assert_nearest(points(5, seed=2), points(count), k, usable)
 
 
-def test_nearest_rows_of_a_bank_that_is_sorted_or_all_alike():
+def test_nearest_rows_of_a_bank_that_is_sorted_or_all_alike(body):
     """Where the sample tells wrong thresholds, or every row is at the threshold."""
     rows, query = points(40_000), points(3, seed=3)
     order = np.argsort(rows @ query[0])
@@ -67,13 +69,33 @@ def test_nearest_rows_of_a_bank_that_is_sorted_or_all_alike():
     assert_nearest(query, np.repeat(query[:1], 20_000, axis=0), 50)
 
 
-def test_few_usable_rows_are_all_found():
+@pytest.mark.parametrize("count, k", [(30_001, 7), (50_003, 3000), (9_000, 1), (8_193, 8_193)])
+@pytest.mark.parametrize("share", [None, 0.6])
+def test_nearest_rows_in_several_blocks_on_a_gpu(count, k, share, as_on_gpu, monkeypatch):
+    monkeypatch.setattr(neighbours, "_BLOCK", 4096)  # else all at once
+    monkeypatch.setattr(neighbours, "_GPU_BLOCK", 8192)
+    usable = None if share is None else np.random.default_rng(1).random(count) < share
+    assert_nearest(points(5, seed=2), points(count), k, usable)
+
+
+def test_k_means_on_a_gpu_in_blocks_that_overlap(as_on_gpu, monkeypatch):
+    parts = [tf.constant(points(3000, centres=40)), tf.constant(points(2000, seed=1, centres=40))]
+    found = []
+    for values in (50 * 700, 1 << 28):
+        monkeypatch.setattr(clustering, "_GPU_BLOCK", values)
+        found.append(k_means(parts, 50, seed=1))
+    np.testing.assert_array_equal(found[0].labels, found[1].labels)
+    monkeypatch.setattr(device, "on_gpu", lambda: False)
+    np.testing.assert_array_equal(found[0].labels, k_means(parts, 50, seed=1).labels)
+
+
+def test_few_usable_rows_are_all_found(body):
     usable = np.zeros(40_000, bool)
     usable[[5, 17, 39_999]] = True
     assert_nearest(points(4, seed=4), points(40_000), 10, usable)
 
 
-def test_rows_in_bfloat16():
+def test_rows_in_bfloat16(body):
     rows = tf.Variable(tf.cast(points(30_000), tf.bfloat16))
     exact = tf.cast(rows, tf.float32).numpy()
     query = points(3, seed=5)
@@ -107,7 +129,7 @@ def test_close_in_any_clustering():
 @pytest.mark.parametrize(
     "run", golden_rule.load("kmeans")[0]["runs"], ids=lambda run: str(run["k"])
 )
-def test_k_means_is_as_good_as_the_authors(run):
+def test_k_means_is_as_good_as_the_authors(run, body):
     """The objective within 2 % of theirs (faiss, GPU-free), as the fixture's notes suggest."""
     rows = golden_rule.variable("instance/memory_bank", (500, 128), golden_rule.set_seed())
     found = k_means([tf.constant(rows)], run["k"], run["seed"])
@@ -118,7 +140,7 @@ def test_k_means_is_as_good_as_the_authors(run):
     )
 
 
-def test_k_means_is_lloyds():
+def test_k_means_is_lloyds(body):
     """From the same centres scikit-learn ends with the same clusters."""
     rows, k = points(3000, centres=20), 20
     found = k_means([tf.constant(rows)], k, seed=1, iterations=5)
@@ -131,7 +153,7 @@ def test_k_means_is_lloyds():
     assert (k_means([tf.constant(rows)], k, seed=2).labels != found.labels).any()
 
 
-def test_empty_clusters_get_a_point():
+def test_empty_clusters_get_a_point(body):
     """Few places, each many times: some are the first centre of more than one cluster."""
     rows = np.repeat(points(8, seed=6), 50, axis=0)
     found = k_means([tf.constant(rows)], 8, seed=0)
@@ -139,7 +161,7 @@ def test_empty_clusters_get_a_point():
     assert len(np.unique(found.labels)) == 8 and found.objective[-1] < 1e-4
 
 
-def test_as_many_clusters_as_points():
+def test_as_many_clusters_as_points(body):
     rows = points(30)
     found = k_means([tf.constant(rows)], 30, seed=0)
     assert sorted(found.labels) == list(range(30)) and found.objective[-1] < 1e-4
@@ -230,7 +252,7 @@ def test_alone_the_first_epoch_fills_the_bank():
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_videos_that_were_not_visited_are_no_neighbours(legacy):
+def test_videos_that_were_not_visited_are_no_neighbours(legacy, body):
     bank = MemoryBank(60, 16, legacy=legacy)
     bank.rows.assign(points(60))
     bank.visited.assign(np.arange(60) % 3 > 0)
@@ -272,7 +294,7 @@ def test_equal_rows_take_the_memory_of_a_block():
 
 
 @pytest.mark.parametrize("count", [60, 20_000])
-def test_embeddings_that_are_not_numbers_end_the_search_and_show_in_the_loss(count):
+def test_embeddings_that_are_not_numbers_end_the_search_and_show_in_the_loss(count, body):
     bank, clusters = MemoryBank(count, 16), Clusters(count)
     bank.visited.assign(tf.ones_like(bank.visited))
     model = VIE(tf.keras.Model(), bank, clusters=clusters, neighbours=5)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf import device
 from vie_tf.data.augmentation import ColourNoise, colour_noise
 from vie_tf.models import families
 from vie_tf.objectives.clustering import Clusters, k_means
@@ -133,6 +134,38 @@ def test_batch_normalisation_on_two_replicas(replicas):
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-4)
     for weight, one, other in zip(network.non_trainable_weights, *statistics):
         np.testing.assert_allclose(weight, (one + other) / 2, rtol=1e-3, atol=1e-4)
+
+
+def assert_same_steps(one, other, places=3e-4):
+    for step in range(2):
+        data = batches(2).skip(step).take(1)
+        first, second = (model.fit(data, verbose=0).history["loss"] for model in (one, other))
+        np.testing.assert_allclose(first, second, rtol=places)
+    for ours, theirs in zip(one.network.weights, other.network.weights):
+        np.testing.assert_allclose(ours, theirs, rtol=places, atol=places)
+    np.testing.assert_allclose(one.bank.whole(), other.bank.whole(), rtol=places, atol=places)
+
+
+@pytest.mark.parametrize("noise_samples, aggregates", [(64, False), (0, True)])
+def test_the_steps_of_a_gpu_are_those_of_a_processor(noise_samples, aggregates, monkeypatch):
+    """Network, gradient and update compiled, under the strategy of one device."""
+    plain = make_model(noise_samples, aggregates=aggregates)
+    taken = [plain.fit(batches(2), verbose=0).history["loss"]]
+    monkeypatch.setattr(device, "on_gpu", lambda: True)
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        gpu = make_model(noise_samples, aggregates=aggregates)
+    taken.append(gpu.fit(batches(2), verbose=0).history["loss"])
+    np.testing.assert_allclose(*taken, rtol=1e-3)
+    for ours, theirs in zip(plain.network.weights, gpu.network.weights):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(plain.bank.whole(), gpu.bank.whole(), rtol=1e-3, atol=1e-4)
+
+
+def test_two_compiled_replicas_take_the_steps_of_one(replicas, as_on_gpu):
+    alone = make_model(64)
+    with replicas.scope():
+        shared = make_model(64)
+    assert_same_steps(alone, shared, 1e-3)
 
 
 def test_uneven_batches_work_on_two_replicas(replicas):

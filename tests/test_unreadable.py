@@ -209,6 +209,18 @@ def test_training_leaves_a_broken_video_out(prepared, tmp_path, capsys):
     assert 6 < int(newest.rpartition("-")[2]) < 12
 
 
+def test_on_a_gpu_lost_videos_are_told_with_the_log(prepared, tmp_path, as_on_gpu, capsys):
+    """Not before, as the host would have to wait."""
+    lost = broken(prepared, tmp_path / "set", [13])
+    words = (f"--data={lost}", f"--workdir={tmp_path / 'run'}", *TRAIN, "--noxla", "--steps=6")
+    vie_tf(*words, "--log_every=3", "--evaluate_every=900", "--save_every=900")
+    said = capsys.readouterr().err
+    assert said.count("left out damaged frame") == 1
+    assert "step 3: left out" in said or "step 6: left out" in said
+    lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert [x["unreadable"] > 0 for x in lines if "unreadable" in x][-1]
+
+
 def test_training_with_a_shard_cut_off_before(in_shards, tmp_path, capsys, caplog):
     shutil.copytree(in_shards, tmp_path / "set")
     index, shard = np.load(in_shards / "index.npz"), tmp_path / "set" / "frames-00001.tfrecord"

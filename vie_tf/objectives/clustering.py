@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -90,52 +89,58 @@ def _assigned(
     points: tf.Tensor, centres: np.ndarray
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Nearest centre and squared distance of each point; sum and number of each centre's points."""
-    count, k = len(points), len(centres)
-    centres = tf.constant(centres, tf.float32)
-    if device.on_gpu():
-        size, nearest = max(1, _GPU_BLOCK // k), _nearest_centre_gpu
-    else:
-        size, nearest = min(max(_BLOCK // k, 256), 1 << 16), _nearest_centre
-    found = []
-    for end in range(size, count + size, size):
-        # The last block overlaps the one before, so that all are of one size.
-        begin, seen = max(0, min(end, count) - size), end - size
-        block = nearest(points[begin : begin + size], centres)
-        found.append([part[seen - begin :] for part in block])
-    labels, distances = (tf.concat(parts, axis=0) for parts in zip(*found))
+    k, centres = len(centres), tf.constant(centres, tf.float32)
+    labels, distances = (_nearest_gpu if device.on_gpu() else _nearest)(points, centres)
     sums = tf.math.unsorted_segment_sum(points, labels, k)
     return labels, distances, sums, tf.math.unsorted_segment_sum(tf.ones_like(distances), labels, k)
 
 
-def _nearest(points: tf.Tensor, centres: tf.Tensor, largest: Callable) -> tuple:
-    """Of each point the nearest centre, int64, and the squared distance to it, float32."""
-    # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2)
-    half = -0.5 * tf.reduce_sum(tf.square(centres), axis=1)
-    products = tf.nn.bias_add(tf.matmul(points, centres, transpose_b=True), half)
-    value, label = largest(products)
-    square = tf.reduce_sum(tf.square(points), axis=1) - 2 * value
-    return label, tf.maximum(square, 0.0)
-
-
 @tf.function(reduce_retracing=True)
-def _nearest_centre(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`_nearest` on a processor, where of one value top_k is faster than argmax."""
+def _nearest(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of each point the nearest centre, int64, and the squared distance to it, float32.
 
-    def largest(products):
-        value, label = tf.math.top_k(products, 1)
-        return value[:, 0], tf.cast(label[:, 0], tf.int64)
+    On a processor blocks are worked on side by side, and of one value top_k is faster than argmax.
+    """
+    count, k = tf.shape(points)[0], tf.shape(centres)[0]
+    size = tf.clip_by_value(_BLOCK // k, 256, 1 << 16)
+    blocks = (count + size - 1) // size
+    transposed, half = tf.transpose(centres), _half_square(centres)
+    labels = tf.TensorArray(tf.int32, blocks, element_shape=[None], infer_shape=False)
+    distances = tf.TensorArray(tf.float32, blocks, element_shape=[None], infer_shape=False)
+    for block in tf.range(blocks):
+        part = points[block * size : (block + 1) * size]
+        value, label = tf.math.top_k(tf.nn.bias_add(tf.matmul(part, transposed), half), 1)
+        labels = labels.write(block, label[:, 0])
+        distances = distances.write(block, _distance(part, value[:, 0]))
+    return tf.cast(labels.concat(), tf.int64), distances.concat()
 
-    return _nearest(points, centres, largest)
+
+def _nearest_gpu(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`_nearest` on a GPU: in blocks of one size, so that they are compiled once."""
+    count, size = len(points), max(1, _GPU_BLOCK // len(centres))
+    found = []
+    for end in range(size, count + size, size):
+        begin, seen = max(0, min(end, count) - size), end - size  # the last one overlaps
+        block = _nearest_of_block(points[begin : begin + size], centres)
+        found.append([part[seen - begin :] for part in block])
+    labels, distances = (tf.concat(parts, axis=0) for parts in zip(*found))
+    return labels, distances
 
 
 @tf.function(jit_compile=True)
-def _nearest_centre_gpu(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`_nearest` on a GPU: compiled, value and place of the largest are one pass."""
+def _nearest_of_block(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`_nearest`; compiled, value and place of the largest are one pass."""
+    products = tf.matmul(points, centres, transpose_b=True) + _half_square(centres)
+    return tf.argmax(products, axis=1), _distance(points, tf.reduce_max(products, axis=1))
 
-    def largest(products):
-        return tf.reduce_max(products, axis=1), tf.argmax(products, axis=1)
 
-    return _nearest(points, centres, largest)
+def _half_square(centres: tf.Tensor) -> tf.Tensor:
+    return -0.5 * tf.reduce_sum(tf.square(centres), axis=1)
+
+
+def _distance(points: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """|x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2), from the value in brackets."""
+    return tf.maximum(tf.reduce_sum(tf.square(points), axis=1) - 2 * value, 0.0)
 
 
 class Clusters(keras.layers.Layer):

@@ -67,7 +67,7 @@ def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.T
     They lie in the k groups of rows with the largest maxima, so these maxima are sorted, and then
     the members of k groups, together sqrt(8 k N) values at least in place of N.
     """
-    size = min(count, _GPU_BLOCK)
+    size = min(count, max(_GPU_BLOCK, k))
     group = max(1, math.isqrt(size // k))
     groups = -(-size // group)
     rows = tf.constant(np.arange(groups * group))

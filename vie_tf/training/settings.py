@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from vie_tf import workdir
+from vie_tf import device, workdir
 from vie_tf.data.augmentation import AUGMENTATIONS, STRENGTHS, Augmentation
 from vie_tf.data.crops import TEN
-from vie_tf.device import has_bfloat16, on_gpu
 from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.rules import OF_LOSS
@@ -26,9 +25,9 @@ def settle(flags, videos: int) -> dict[str, object]:
         "colour_noise": AUGMENTATIONS[flags.augmentation].colour.strengths,
         "cluster_lag": 0,
         "image_size": families.family_of(flags.family).image_size,
-        "deterministic": not on_gpu(),
-        "xla": on_gpu(),
-        "precision": "bfloat16" if has_bfloat16() else "float32",
+        "deterministic": not device.on_gpu(),
+        "xla": device.on_gpu(),
+        "precision": "bfloat16" if device.has_bfloat16() else "float32",
     }
     own = {}
     if flags.mode == "finetune":

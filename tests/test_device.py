@@ -1,0 +1,89 @@
+"""What a user of a GPU is told, and what is chosen by the device; no GPU is needed."""
+
+import pytest
+import tensorflow as tf
+from absl import flags
+from words import parse
+
+from vie_tf import device, main, modes
+from vie_tf.errors import InputError
+from vie_tf.training.settings import settle
+
+BUILD = {
+    "is_cuda_build": True,
+    "cuda_version": "12.2",
+    "cuda_compute_capabilities": ["sm_50", "sm_60", "sm_70", "sm_75", "compute_80"],
+}
+
+
+def cards(monkeypatch, *found, build=BUILD):
+    """As many GPUs, each a name and a compute capability."""
+    gpus = [tf.config.PhysicalDevice(f"/physical_device:GPU:{i}", "GPU") for i in range(len(found))]
+    details = {
+        gpu.name: {"device_name": name, "compute_capability": capability}
+        for gpu, (name, capability) in zip(gpus, found)
+    }
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details[gpu.name])
+    monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: build)
+
+
+def test_gpus_are_named_and_counted(monkeypatch):
+    cards(monkeypatch, ("Tesla T4", (7, 5)), ("Tesla T4", (7, 5)), ("Tesla V100", (7, 0)))
+    said = device.gpus_in_words()
+    assert said == ("2 x Tesla T4 (compute capability 7.5), Tesla V100 (compute capability 7.0)")
+
+
+def test_a_gpu_without_ready_kernels_takes_patience(monkeypatch):
+    cards(monkeypatch, ("NVIDIA H200", (9, 0)))
+    assert "no ready kernels" in device.gpus_in_words() and device.has_bfloat16()
+
+
+def test_a_gpu_that_tensorflow_does_not_know_is_one_line(monkeypatch):
+    cards(monkeypatch, ("NVIDIA B200", (10, 0)))
+    with pytest.raises(InputError, match="nothing of NVIDIA B200.*takes TensorFlow 2.21"):
+        device.gpus_in_words()
+    cards(monkeypatch, ("NVIDIA B200", (10, 0)), build={**BUILD, "cuda_version": "12.9"})
+    assert "B200" in device.gpus_in_words()
+
+
+def test_a_gpu_that_tensorflow_cannot_use_is_one_line(monkeypatch, tmp_path):
+    (tmp_path / "gpus" / "0000:01").mkdir(parents=True)
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 450.80\nGCC\n")
+    monkeypatch.setattr(device, "_DRIVER", tmp_path / "version")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    cards(monkeypatch)
+    with pytest.raises(InputError, match="too old for it .NVRM version.*450.80"):
+        device.gpus_in_words()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert device.gpus_in_words() == ""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    cards(monkeypatch, build={"is_cuda_build": False})
+    assert device.gpus_in_words() == ""
+
+
+def test_out_of_memory_is_one_line(monkeypatch):
+    def large(flags):
+        raise tf.errors.ResourceExhaustedError(None, None, "{{node conv}} OOM allocating\nmore")
+
+    monkeypatch.setattr(modes, "pretrain", large)
+    parse("--data=x", "--workdir=y")
+    with pytest.raises(InputError, match="^out of memory: OOM allocating; give .*--batch_size"):
+        main.main()
+
+
+@pytest.mark.parametrize("wanted, known", [(True, 1), (False, 0), (None, 1)])
+def test_determinism_is_a_choice(wanted, known, monkeypatch):
+    called = []
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_op_determinism", lambda: called.append(True)
+    )
+    device.set_seed(1, wanted)
+    assert len(called) == known
+
+
+def test_defaults_by_the_device(body):
+    parse("--data=x", "--workdir=y")
+    found = settle(flags.FLAGS, 100)
+    on_gpu = body == "gpu"
+    assert (found["deterministic"], found["xla"]) == (str(not on_gpu), str(on_gpu))
