@@ -20,6 +20,7 @@ from tensorflow import keras
 
 from benchmarks import keras_twins, shapes, vie_step
 from benchmarks.search import unit_rows
+from benchmarks.timing import milliseconds
 from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, PAPER_COLOUR_NOISE, colour_noise
 from vie_tf.objectives.clustering import k_means
@@ -29,23 +30,6 @@ from vie_tf.objectives.neighbours import nearest_rows
 SECONDS = 2.0
 CLIPS = ((128, 1, 224), (64, 16, 112), (32, 16, 224))
 BATCH, CLUSTERS, ITERATIONS = 128, 8000, 20
-
-
-def milliseconds(step: Callable[[], tf.Tensor], seconds: float) -> tuple[float, float]:
-    """Of a step of many in a row, whose result is read at the end; and those of the first one."""
-    start = time.perf_counter()
-    float(step())
-    first = time.perf_counter() - start
-    for _ in range(3):
-        result = step()
-    float(result)
-    start, count = time.perf_counter(), 0
-    while count < 5 or time.perf_counter() - start < seconds and count < 200:
-        for _ in range(5):
-            result = step()
-        float(result)
-        count += 5
-    return (time.perf_counter() - start) / count * 1e3, first * 1e3
 
 
 def tell(what: str, step: Callable[[], tf.Tensor], seconds: float, clips: int = 0) -> None:

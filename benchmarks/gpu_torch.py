@@ -15,23 +15,10 @@ import torch
 from torch.nn import functional
 
 from benchmarks import shapes, torch_twins
+from benchmarks.timing import milliseconds
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SECONDS, ROWS, CLUSTERS, ITERATIONS = 2.0, 240_000, 8000, 20
-
-
-def milliseconds(step, seconds: float) -> float:
-    """Of a step of many in a row, whose result is read at the end."""
-    for _ in range(4):
-        result = step()
-    float(result)
-    start, count = time.perf_counter(), 0
-    while count < 5 or time.perf_counter() - start < seconds and count < 200:
-        for _ in range(5):
-            result = step()
-        float(result)
-        count += 5
-    return (time.perf_counter() - start) / count * 1e3
 
 
 def main(*words: str) -> None:
@@ -47,13 +34,15 @@ def main(*words: str) -> None:
         batch, size = (2, 32) if tiny else (int(batch), size)
         precision = "float32" if tiny else "bfloat16"
         _, step = torch_twins.make_step(family, frames, size, batch, 0, DEVICE, precision)
-        taken = milliseconds(step, seconds)
+        taken, _ = milliseconds(step, seconds)
         found = {"what": f"torch:{what}", "ms": taken, "clips_per_second": batch / taken * 1e3}
         print(json.dumps(found), flush=True)
     points = functional.normalize(torch.randn(rows, 128, device=DEVICE), dim=1)
     asked = points[:128]
     for k in (512,) if tiny else (512, 4096):
-        taken = milliseconds(lambda k=k: (asked @ points.T).topk(k, sorted=False)[0].sum(), seconds)
+        taken, _ = milliseconds(
+            lambda k=k: (asked @ points.T).topk(k, sorted=False)[0].sum(), seconds
+        )
         print(json.dumps({"what": f"torch: neighbours, K {k}", "ms": taken}), flush=True)
     k, iterations = (50, 2) if tiny else (CLUSTERS, ITERATIONS)
     lloyd(points, k, 1)

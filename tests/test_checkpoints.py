@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_training import VIDEOS, batches, make_model
+from small_model import VIDEOS, batches, make_model
 
 from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Plateau

@@ -71,7 +71,7 @@ class Momentum(keras.optimizers.Optimizer):
     ):
         if not skip_gradients_aggregation:
             grads_and_vars = self.aggregate_gradients(grads_and_vars)
-        gradients, variables = zip(*grads_and_vars)
+        gradients, variables = zip(*((g, v) for g, v in grads_and_vars if g is not None))
         with tf.init_scope():
             self.build(variables)
 

@@ -14,7 +14,8 @@ from vie_tf import device
 def forward(model: keras.Model, call: Callable, *inputs: tf.Tensor):
     """What `call` returns of the inputs, compiled as the model's `jit_compile` says.
 
-    So is its gradient. None, Keras' default, compiles on GPUs alone.
+    So is its gradient. None, Keras' default, compiles on GPUs alone. Let it call the network, not
+    the model, which under a mixed policy would round the pixels first.
     """
     return device.compiled(call, model.jit_compile)(*inputs)
 

@@ -41,7 +41,7 @@ class Supervised(keras.Model):
                 labels = tf.constant(self.pretext.labels, tf.int64)
                 labels = tf.broadcast_to(labels, tf.shape(logits)[:-1])
             else:
-                logits = forward(self, lambda x: self(x, training=True)["logits"], clip)
+                logits = forward(self, lambda x: self.network(x, training=True)["logits"], clip)
                 labels = batch["label"]
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses)

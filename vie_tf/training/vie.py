@@ -115,7 +115,7 @@ class VIE(keras.Model):
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
-            embeddings = forward(self, lambda x: self(x, training=True)["embedding"], clip)
+            embeddings = forward(self, lambda x: self.network(x, training=True)["embedding"], clip)
             losses = self.objective(embeddings, batch["index"])
             loss = tf.reduce_mean(losses["loss"])
         rate = learn(self, tape, loss)
