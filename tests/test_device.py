@@ -37,6 +37,8 @@ def test_gpus_are_named_and_counted(monkeypatch):
 def test_a_gpu_without_ready_kernels_takes_patience(monkeypatch):
     cards(monkeypatch, ("NVIDIA H200", (9, 0)))
     assert "no ready kernels" in device.gpus_in_words() and device.has_bfloat16()
+    cards(monkeypatch, ("NVIDIA RTX A6000", (8, 6)))  # runs what was made for 8.0
+    assert "ready" not in device.gpus_in_words()
 
 
 def test_a_gpu_that_tensorflow_does_not_know_is_one_line(monkeypatch):

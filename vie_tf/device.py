@@ -110,18 +110,23 @@ def gpus_in_words() -> str:
             raise InputError(
                 f"TensorFlow {tf.__version__} (CUDA {build['cuda_version']}) knows nothing of "
                 f"{name}, of compute capability {major}.{minor}: it takes TensorFlow 2.21 or "
-                "newer; CUDA_VISIBLE_DEVICES=-1 trains on the processor"
+                "newer with its [and-cuda]; CUDA_VISIBLE_DEVICES=-1 trains on the processor"
             )
         names.append(f"{name} (compute capability {major}.{minor})")
     counted = [f"{names.count(x)} x {x}" if names.count(x) > 1 else x for x in dict.fromkeys(names)]
-    made_for = {f"sm_{c[0]}{c[1]}" for c in map(_capability, gpus)}
     said = ", ".join(counted)
-    if not made_for <= set(build.get("cuda_compute_capabilities", made_for)):
+    if not all(_has_kernels(build, *_capability(gpu)) for gpu in gpus):
         said += (
             f"; TensorFlow {tf.__version__} has no ready kernels for it, so they are compiled at "
             "their first use: a minute or two, once on this machine"
         )
     return said
+
+
+def _has_kernels(build: dict, major: int, minor: int) -> bool:
+    """Whether a build has machine code that runs on a compute capability: 8.0's on 8.6."""
+    numbers = [name.split("_")[1] for name in build.get("cuda_compute_capabilities", ())]
+    return any(int(n[:-1]) == major and int(n[-1]) <= minor for n in numbers)
 
 
 def _check_unused_gpus(build: dict) -> None:
