@@ -4,8 +4,10 @@
 
 Makes 8 videos, prepares them with the short side that suits the family's clips and, where that is
 not the usual 320, with 320 too, and reads training clips of them; colour noise is the GPU's work.
-Cores are those that keep up with --clips, clips a second of a step by family; its default are
-PyTorch's eager twins of the networks on an H200, in bfloat16.
+`cores` is how many keep up with a step of --gpu_clips clips a second, and `of N` the share of these
+clips that --cores of them read: by CPU seconds, as if none ever waited, and by seconds, as all of
+this machine's did. The default of --gpu_clips is what PyTorch's eager twins of the networks take
+on an H200, in bfloat16.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from benchmarks.readers import SIZES
 from benchmarks.training_step import Worker
 from data_prep.standardise import short_side_for
 
-CLIPS = "single:12005,slow:2628,slowfast:671,resnet3d:2175"
+GPU_CLIPS = "single:12005,slow:2628,slowfast:671,resnet3d:2175"
 USUAL = 320  # --short_side of data_prep.videos
 
 
@@ -33,7 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--clips", default=CLIPS)
+    parser.add_argument("--gpu_clips", default=GPU_CLIPS, help="clips a second, by family")
+    parser.add_argument("--cores", type=int, default=16, help="beside the GPU")
     parser.add_argument("--size", default=SIZE, help="of the videos, pixels")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -42,12 +45,13 @@ def main() -> None:
     say = printer(options.out)
     say(f"{options.threads} threads, {options.rounds} rounds; videos of {options.size} pixels")
     heading = ("short side", "clips / CPU s", "clips / s", "GPU clips / s", "cores")
+    heading += (f"of {options.cores}",)
     say(f"{'family':10}" + "".join(f"{word:>15}" for word in heading) + f"{'other':>8}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "videos").mkdir()
         make_videos(folder / "videos", 8, options.size)
-        for family, wanted in (word.split(":") for word in options.clips.split(",")):
+        for family, wanted in (word.split(":") for word in options.gpu_clips.split(",")):
             for side in sorted({short_side_for(SIZES[family]), USUAL}, reverse=True):
                 of_side = folder / str(side)
                 if not of_side.exists():
@@ -60,9 +64,12 @@ def main() -> None:
                 steps = [worker.step() for _ in range(options.rounds)]
                 wall, cpu, other = (statistics.median(column) for column in zip(*steps))
                 worker.close()
-                rate = worker.result / cpu
-                row = (side, f"{rate:.1f}", f"{worker.result / wall:.1f}", wanted)
-                row += (f"{float(wanted) / rate:.1f}",)
+                rates = worker.result / cpu, worker.result / wall
+                a_core = rates[0], rates[1] / options.threads
+                cores = [float(wanted) / rate for rate in a_core]
+                row = (side, *(f"{rate:.1f}" for rate in rates), wanted)
+                row += (", ".join(f"{number:.1f}" for number in cores),)
+                row += (", ".join(f"{options.cores / number:.2f}" for number in cores),)
                 say(f"{family:10}" + "".join(f"{x:>15}" for x in row) + f"{other:8.2f}")
 
 

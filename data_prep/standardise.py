@@ -57,9 +57,9 @@ class StorageError(OSError):
 
 
 def short_side_for(image_size: int) -> int:
-    """Short side, even, of frames from which training crops nothing that is enlarged.
+    """Short side, even, of frames that the paper's random crop never enlarges.
 
-    It draws short sides up to 320 for clips of 224 pixels, and in proportion for others.
+    It draws short sides below 320 for clips of 224 pixels, and in proportion for others.
     """
     return 2 * -(-image_size * 320 // (2 * 224))
 

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from make_videos import number_of, rotate, write_video
 from odd_work import odd_work
 from pixels import clip_of
@@ -62,7 +63,15 @@ def test_the_short_side_that_suits_the_clips(tmp_path, source):
     request = json.loads((tmp_path / "out" / "dataset.json").read_text())["request"]
     assert request["short_side"] == 40
     assert [short_side_for(side) for side in (224, 112, 32)] == [320, 160, 46]
-    assert crops.LONGEST / crops.PAPER_CROP == 320 / 224
+
+
+def test_the_paper_s_crop_enlarges_nothing_of_that_short_side():
+    """From clips of 4 pixels on: of smaller ones it draws no short side below their own."""
+    for side in range(4, 513):
+        short, seed = short_side_for(side), tf.constant([side, 0])
+        resized = crops.random_crop(tf.constant([short, 2 * short]), side, seed).resized
+        assert short % 2 == 0 and crops.LONGEST * side / crops.PAPER_CROP <= short
+        assert side <= resized[0] <= short
 
 
 def test_frames_and_manifest(whole):
