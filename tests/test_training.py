@@ -8,12 +8,16 @@ from tensorflow import keras
 
 from vie_tf import device
 from vie_tf.data.augmentation import ColourNoise, colour_noise
+from vie_tf.evaluation.features import find_taps
 from vie_tf.models import families
 from vie_tf.objectives.clustering import k_means
 from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.objectives.pretext import PRETEXTS
 from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
+from vie_tf.training.readout import ReadOut
+from vie_tf.training.supervised import Supervised
 from vie_tf.training.vie import VIE
 
 
@@ -116,6 +120,62 @@ def test_the_steps_of_a_gpu_are_those_of_a_processor(noise_samples, aggregates, 
     np.testing.assert_allclose(plain.bank.whole(), gpu.bank.whole(), rtol=1e-3, atol=1e-4)
 
 
+def test_what_compile_says_is_compiled(monkeypatch):
+    asked, compiled = [], device.compiled
+    monkeypatch.setattr(
+        device, "compiled", lambda call, wanted=None: asked.append(wanted) or compiled(call, wanted)
+    )
+    plain, chosen = make_model(64), make_model(64)
+    chosen.compile(Momentum(0.1), jit_compile=True)
+    assert_same_steps(plain, chosen, 1e-3)
+    assert True in asked
+
+
+def small_classifier(frames=1, classes=5):
+    clip = keras.Input((frames, SIZE, SIZE, 3), dtype="float32")
+    x = keras.layers.Conv2D(8, 5, 4, activation="relu", dtype="float32")(clip[:, 0] / 255.0)
+    x = keras.layers.BatchNormalization(momentum=0.5, dtype="float32", name="bn")(x)
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32")(x)
+    return keras.Model(clip, {"logits": keras.layers.Dense(classes, dtype="float32")(x), "bn": x})
+
+
+def classifies(task):
+    """A model that learns labels, or a task, or read-outs of a network."""
+    keras.utils.set_random_seed(1)
+    if task == "read-outs":
+        network = small_classifier()
+        return ReadOut(network, find_taps(network, ["bn"], 18), 5, colour=ColourNoise(blur=0.5))
+    network = small_classifier(classes=4 if task else 5)
+    return Supervised(network, ColourNoise(blur=0.5), PRETEXTS.get(task))
+
+
+@pytest.mark.parametrize("task", ["", "rotation", "read-outs"])
+def test_what_learns_labels_learns_the_same_on_a_gpu(task, monkeypatch):
+    plain, losses = classifies(task), []
+    gpu = classifies(task)
+    for model, on_gpu in ((plain, False), (gpu, True)):
+        monkeypatch.setattr(device, "on_gpu", lambda on_gpu=on_gpu: on_gpu)
+        model.compile(Momentum(0.1, l2=0.1))
+        losses.append(model.fit(batches(3), verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+    for ours, theirs in zip(plain.network.weights, gpu.network.weights):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["", "rotation"])
+def test_pixels_reach_the_network_unrounded(task):
+    """Also in bfloat16, whose steps are a whole grey level at 255: layers cast for themselves."""
+    device.set_precision("bfloat16")
+    model, batch = classifies(task), next(iter(batches(1)))
+    model.compile(Momentum(0.1))
+    clip, labels = colour_noise(batch["clip"], batch["seed"], model.colour), batch["label"]
+    if task:
+        clip, labels = PRETEXTS[task].shown(clip), np.tile(range(4), 8)
+    logits = model.network(clip, training=True)["logits"]
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits).numpy().mean()
+    np.testing.assert_allclose(model.train_step(batch)["loss"], expected, rtol=1e-6)
+
+
 def test_two_compiled_replicas_take_the_steps_of_one(replicas, as_on_gpu):
     alone = make_model(64)
     with replicas.scope():
@@ -123,7 +183,7 @@ def test_two_compiled_replicas_take_the_steps_of_one(replicas, as_on_gpu):
     assert_same_steps(alone, shared, 1e-3)
 
 
-def test_uneven_batches_work_on_two_replicas(replicas):
+def test_uneven_batches_work_on_two_replicas(replicas, body):
     with replicas.scope():
         model = make_model(noise_samples=16)
     model.fit(batches(1, size=7), verbose=0)

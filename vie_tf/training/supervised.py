@@ -37,7 +37,8 @@ class Supervised(keras.Model):
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
             if self.pretext:
-                logits = forward(self, lambda x: self.pretext.answers(self, x, training=True), clip)
+                answers, network = self.pretext.answers, self.network
+                logits = forward(self, lambda x: answers(network, x, training=True), clip)
                 labels = tf.constant(self.pretext.labels, tf.int64)
                 labels = tf.broadcast_to(labels, tf.shape(logits)[:-1])
             else:
