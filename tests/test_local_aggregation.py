@@ -19,6 +19,17 @@ from vie_tf.training.reclustering import Reclustering
 from vie_tf.training.vie import VIE
 
 
+@pytest.fixture(params=["processor", "gpu", "gpu in blocks"])
+def body(request, monkeypatch):
+    """Of neighbours and of nearest centres; on a GPU all of a test's rows would be one block."""
+    if request.param != "processor":
+        monkeypatch.setattr(device, "on_gpu", lambda: True)
+    if request.param == "gpu in blocks":
+        monkeypatch.setattr(neighbours, "_GPU_BLOCK", 8192)
+        monkeypatch.setattr(clustering, "_GPU_BLOCK", 2000)
+    return request.param
+
+
 def points(count, size=16, seed=0, centres=0):
     rng = np.random.default_rng(seed)
     found = rng.standard_normal((count, size))
