@@ -1,11 +1,17 @@
 """What a user of a GPU is told, and what is chosen by the device; no GPU is needed."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 import tensorflow as tf
 from absl import flags
 from words import parse
 
-from vie_tf import device, main, modes
+from vie_tf import command, device, main, modes
 from vie_tf.errors import InputError
 from vie_tf.training.settings import settle
 
@@ -72,6 +78,76 @@ def test_out_of_memory_is_one_line(monkeypatch):
     parse("--data=x", "--workdir=y")
     with pytest.raises(InputError, match="^out of memory: OOM allocating; give .*--batch_size"):
         main.main()
+
+
+OUT_OF_MEMORY = """
+import tensorflow as tf
+from vie_tf import main, modes
+
+def large(flags):
+    raise tf.errors.ResourceExhaustedError(None, None, "OOM allocating 9 GB\\nmore")
+
+modes.pretrain = large
+main.run()
+"""
+
+
+def test_out_of_memory_ends_the_command():
+    words = [sys.executable, "-c", OUT_OF_MEMORY, "--data=x", "--workdir=y"]
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # as the command before TensorFlow starts
+    run = subprocess.run(words, capture_output=True, text=True, env=quiet)
+    assert run.returncode == 1 and run.stderr.count("\n") == 1
+    assert run.stderr.startswith("vie_tf: out of memory: OOM allocating 9 GB; give another")
+
+
+@pytest.mark.parametrize(
+    "logical, physical, expected",
+    [
+        (0, 0, "default"),
+        (1, 1, "one of /device:GPU:0"),
+        (2, 2, "mirrored"),
+        (2, 1, "mirrored by copies"),  # two parts of one card
+    ],
+)
+def test_a_replica_for_each_gpu(logical, physical, expected, monkeypatch):
+    made = SimpleNamespace(
+        OneDeviceStrategy=lambda name: f"one of {name}",
+        MirroredStrategy=lambda cross_device_ops="": "mirrored" + cross_device_ops,
+        HierarchicalCopyAllReduce=lambda: " by copies",
+        get_strategy=lambda: "default",
+    )
+    gpus = [SimpleNamespace(name=f"/device:GPU:{i}") for i in range(2)]
+    monkeypatch.setattr(tf, "distribute", made)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus[:logical])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus[:physical])
+    assert device.strategy() == expected
+
+
+def test_memory_is_that_of_the_fullest_gpu(monkeypatch):
+    assert device.memory() is None
+    peaks = {"GPU:0": 3e9, "GPU:1": 5e9}
+    gpus = [SimpleNamespace(name=f"/device:{name}") for name in peaks]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
+    monkeypatch.setattr(
+        tf.config.experimental, "get_memory_info", lambda name: {"current": 1, "peak": peaks[name]}
+    )
+    assert device.memory() == 5.0
+
+
+def test_the_compiler_finds_what_pip_installed(monkeypatch):
+    found = SimpleNamespace(submodule_search_locations=["/env/nvidia/cuda_nvcc"])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    monkeypatch.setenv("CUDA_CACHE_MAXSIZE", "7")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
+    for _ in range(2):
+        command.prepare_gpus()
+    where = "--xla_gpu_cuda_data_dir=/env/nvidia/cuda_nvcc"
+    assert os.environ["XLA_FLAGS"] == f"--xla_dump_to=x {where}"
+    assert os.environ["CUDA_CACHE_MAXSIZE"] == "7"  # the user's
+    monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    command.prepare_gpus()
+    assert "XLA_FLAGS" not in os.environ
 
 
 @pytest.mark.parametrize("wanted, known", [(True, 1), (False, 0), (None, 1)])
