@@ -63,7 +63,8 @@ def main(*words: str) -> None:
             else:
                 colour = "plain" if "plain" in options else "noise"
                 loss = "la" if "la" in options else "ir"
-                compiled = device.on_gpu() and "noxla" not in options
+                # TensorFlow has no compiled gradient of max pooling that is deterministic.
+                compiled = device.on_gpu() and not {"noxla", "deterministic"} & {*options}
                 _, step = vie_step.make_step(*shape, precision, colour, loss, compiled)
             tell(what, step, seconds, batch)
         elif kind in ("noise", "blur"):

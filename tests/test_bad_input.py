@@ -41,6 +41,7 @@ def test_drops_of_the_rate_behind_the_last_step_are_told(words, late, capsys):
         (["--mode=train"], "mode"),
         (["--no_such_flag=1"], "no_such_flag"),
         (["--mode=knn"], "needs --data"),
+        (["--data=x", "--workdir=y", "--deterministic", "--xla"], "do not go together"),
         (["stray"], "unexpected argument"),
         (["--mode=export", "--workdir={run}", "--out=x", "--query=y"], "--query is for"),
         (["--mode=knn", "--data={data}", "--workdir={run}", "--k=500"], "k is 500"),

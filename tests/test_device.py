@@ -160,6 +160,23 @@ def test_determinism_is_a_choice(wanted, known, monkeypatch):
     assert len(called) == known
 
 
+@pytest.mark.parametrize(
+    "word, on_gpu, expected",
+    [
+        ("--deterministic", True, ("True", "False")),
+        ("--xla", False, ("False", "True")),
+        ("--noxla", True, ("False", "False")),
+        ("--nodeterministic", False, ("False", "False")),
+    ],
+)
+def test_what_is_asked_for_settles_the_other(word, on_gpu, expected, monkeypatch):
+    """TensorFlow refuses to compile gradients of max pooling where it has to be deterministic."""
+    monkeypatch.setattr(device, "on_gpu", lambda: on_gpu)
+    parse("--data=x", "--workdir=y", word)
+    found = settle(flags.FLAGS, 100)
+    assert (found["deterministic"], found["xla"]) == expected
+
+
 def test_defaults_by_the_device(body):
     parse("--data=x", "--workdir=y")
     found = settle(flags.FLAGS, 100)

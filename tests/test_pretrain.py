@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -134,3 +136,23 @@ def test_a_subset_in_bins_has_a_row_of_the_bank_for_each(digits, tmp_path, capsy
     vie_tf(*words, "--steps=3")
     assert "going on from step 2" in capsys.readouterr().err
     vie_tf("--mode=knn", *words[:2], "--k=5")
+
+
+@pytest.mark.slow
+def test_compiled_by_choice_a_run_goes_on(trained, digits, tmp_path):
+    """In a process of its own: what asked for determinism before does so for good."""
+    shutil.copytree(trained, tmp_path / "run")
+    words = (f"--data={digits}", f"--workdir={tmp_path / 'run'}", *TRAIN, "--log_every=1")
+    command = [sys.executable, "-m", "vie_tf.main", *words, "--steps=8", "--xla"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "trained 8 steps" in done.stdout, done.stderr
+    shutil.copytree(trained, tmp_path / "plain")
+    words = (f"--data={digits}", f"--workdir={tmp_path / 'plain'}", *TRAIN, "--log_every=1")
+    vie_tf(*words, "--steps=8")
+    for one, other in zip(*(losses(tmp_path / name) for name in ("run", "plain"))):
+        np.testing.assert_allclose(one, other, rtol=0.02)
+
+
+def losses(run):
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [(line["step"], line["loss"]) for line in lines if "loss" in line]

@@ -157,11 +157,14 @@ flags.DEFINE_enum(
 flags.DEFINE_bool(
     "deterministic",
     None,
-    "A run goes on, and can be repeated, to the last bit. Default: without a GPU, where it costs "
-    "nothing.",
+    "A run goes on, and can be repeated, to the last bit. Default: without a GPU and --xla, where "
+    "it costs nothing.",
 )
 flags.DEFINE_bool(
-    "xla", None, "Compiles the network and its gradient by TensorFlow's XLA. Default: on GPUs."
+    "xla",
+    None,
+    "Compiles the network and its gradient by TensorFlow's XLA. Default: on GPUs without "
+    "--deterministic.",
 )
 flags.DEFINE_bool(
     "legacy",

@@ -81,6 +81,11 @@ def check_mode() -> None:
     for name in made if FLAGS.embeddings else ():
         if FLAGS[name].present:
             raise InputError(f"--{name} is not for --embeddings, which are made: leave it out")
+    if FLAGS.deterministic and FLAGS.xla:
+        raise InputError(
+            "--deterministic and --xla do not go together: TensorFlow compiles no gradient of max "
+            "pooling that is the same each time; give --nodeterministic or --noxla"
+        )
     if FLAGS.bank and FLAGS.second_workdir:
         raise InputError("--bank is of one stream: leave out --second_workdir")
 

@@ -25,8 +25,8 @@ def settle(flags, videos: int) -> dict[str, object]:
         "colour_noise": AUGMENTATIONS[flags.augmentation].colour.strengths,
         "cluster_lag": 0,
         "image_size": families.family_of(flags.family).image_size,
-        "deterministic": not device.on_gpu(),
-        "xla": device.on_gpu(),
+        "deterministic": not device.on_gpu() and not flags.xla,
+        "xla": device.on_gpu() and not flags.deterministic,
         "precision": "bfloat16" if device.has_bfloat16() else "float32",
     }
     own = {}
