@@ -83,6 +83,6 @@ def integers(seeds: tf.Tensor, count: int, below: int) -> tf.Tensor:
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def split(seeds: tf.Tensor, count: int) -> tf.Tensor:
-    """New seeds, int64 [S, count, 2]: `tf.random.experimental.stateless_split` of each seed."""
+    """New seeds, int64 [S, count, 2]: `tf.random.experimental.stateless_split` of int32 ones."""
     found = tf.bitcast(bits(seeds, 2 * count), tf.int32)
     return tf.reshape(tf.cast(found, tf.int64), (-1, count, 2))
