@@ -191,6 +191,18 @@ def test_blur_stays_in_its_frame_and_clip():
     np.testing.assert_allclose(ours, clips, atol=1e-3)
 
 
+def test_those_that_are_chosen_are_blurred_each_by_its_own_width():
+    rng = np.random.default_rng(0)
+    clips = tf.constant(rng.integers(0, 256, (4, 2, 80, 96, 3)), tf.float32)
+    chosen, width = tf.constant([True, False, True, False]), tf.constant([0.2, 0.9, 1.0, 0.0])
+    ours = blur.blurred(clips, chosen, width).numpy()
+    for i in range(4):
+        alone = blur.blurred(clips[i : i + 1], chosen[i : i + 1], width[i : i + 1])
+        np.testing.assert_allclose(ours[i], alone[0], atol=1e-3)
+        assert (ours[i] == clips[i]).numpy().all() != chosen[i]
+    assert ours[2].std() < 0.8 * ours[0].std()
+
+
 @pytest.mark.parametrize("name", ["colour_noise", "simclr", "imagenet", "opn_apart"])
 def test_whole_batches_get_what_frames_get(name, monkeypatch):
     """With the noise of a GPU's way and a processor's, of the same draws."""

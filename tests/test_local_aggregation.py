@@ -304,6 +304,16 @@ def test_equal_rows_take_the_memory_of_a_block():
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KB
 
 
+def test_an_embedding_that_is_not_a_number_finds_nothing(body):
+    """And the others of its batch find what they would."""
+    rows, embeddings = points(20_000), points(3, seed=1)
+    embeddings[1, 0] = np.nan
+    values = nearest_rows(tf.constant(embeddings), tf.Variable(rows), 5)[0].numpy()
+    assert (values[1] == -np.inf).all()
+    expected = np.sort(embeddings[[0, 2]] @ rows.T, axis=1)[:, -5:]
+    np.testing.assert_allclose(np.sort(values[[0, 2]], axis=1), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("count", [60, 20_000])
 def test_embeddings_that_are_not_numbers_end_the_search_and_show_in_the_loss(count, body):
     bank, clusters = MemoryBank(count, 16), Clusters(count)

@@ -183,6 +183,20 @@ def test_two_compiled_replicas_take_the_steps_of_one(replicas, as_on_gpu):
     assert_same_steps(alone, shared, 1e-3)
 
 
+def test_two_compiled_replicas_normalise_as_plain_ones(replicas, monkeypatch):
+    """Also what they keep for inference, the mean of both."""
+    found = []
+    for on_gpu in (False, True):
+        monkeypatch.setattr(device, "on_gpu", lambda on_gpu=on_gpu: on_gpu)
+        with replicas.scope():
+            model = classifies("")
+            model.compile(Momentum(0.1))
+        model.fit(batches(2), verbose=0)
+        found.append(model.network.get_weights())
+    for plain, compiled in zip(*found):
+        np.testing.assert_allclose(plain, compiled, rtol=1e-3, atol=1e-4)
+
+
 def test_uneven_batches_work_on_two_replicas(replicas, body):
     with replicas.scope():
         model = make_model(noise_samples=16)
