@@ -2,12 +2,13 @@
 
     python -m benchmarks.gpu --out=benchmarks/results/gpu.txt --torch_python=PATH    # make gpu
 
-Installs nothing. Parts, each in a process of its own: numbers (bank, losses, weights, colour noise,
+Installs nothing. Parts, each in processes of its own: numbers (bank, losses, weights, colour noise,
 neighbours and k-means against the processor's), families (two steps of each family and loss),
 resume (killed and gone on with --deterministic, bit for bit), replicas (two, on parts of one GPU
-if there is one), parts (colour noise, neighbours, k-means, the bank's update), steps (against the
-Keras and PyTorch twins, bfloat16), feed (the command itself against its step alone). --tiny makes
-all so small that a processor does it. The exit status is 1 where a check failed.
+if there is one), these four side by side; then parts (colour noise, neighbours, k-means, the bank's
+update), steps (against the Keras and PyTorch twins, bfloat16), feed (the command itself against its
+step alone). --tiny makes all so small that a processor does it. The exit status is 1 where a check
+failed.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.printing import printer
 from benchmarks.training_step import ROOT
+from vie_tf.command import prepare_gpus
 
-PARTS = "numbers families resume replicas parts steps feed".split()
+CHECKS = "numbers families resume replicas".split()
+PARTS = [*CHECKS, "parts", "steps", "feed"]
+SHARES = 4  # processes that the families are shared among
 BATCHES = {"single": 128, "resnet3d": 64, "slow": 64, "slowfast": 32}
 # Milliseconds that are asked of an H200, which PyTorch's own took there.
 GOALS = {
@@ -77,8 +82,9 @@ class Report:
         env = {**(os.environ if python == sys.executable else clean), **QUIET}
         if python != sys.executable:
             env.pop("LD_LIBRARY_PATH", None)
+        errors = tempfile.TemporaryFile("w+")
         process = subprocess.Popen(
-            words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=errors, text=True
         )
         for line in process.stdout:
             if not line.startswith("{"):
@@ -96,9 +102,10 @@ class Report:
             if goal and not self.tiny:
                 text += f"  goal {goal:g}: {'reached' if found['ms'] <= goal else 'missed'}"
             self.say(text)
-        said = process.stderr.read()
         if process.wait():
-            self.fail(f"{module} {' '.join(what)}: {' | '.join(said.strip().splitlines()[-3:])}")
+            errors.seek(0)
+            last = errors.read().strip().splitlines()[-3:]
+            self.fail(f"{module} {' '.join(what)}: {' | '.join(last)}")
 
     def fail(self, what: str) -> None:
         self.failed.append(what)
@@ -126,7 +133,12 @@ class Report:
             self.fail(f"compare: {done.stderr.strip().splitlines()[-1]}")
 
     def families(self, folder: Path) -> None:
-        self.say(run("-m", "benchmarks.gpu_checks", "families").rstrip())
+        def share(part: int) -> str:
+            return run("-m", "benchmarks.gpu_checks", "families", str(part), str(SHARES))
+
+        with ThreadPoolExecutor(SHARES) as pool:
+            for said in pool.map(share, range(SHARES)):
+                self.say(said.rstrip())
 
     def replicas(self, folder: Path) -> None:
         self.say(run("-m", "benchmarks.gpu_checks", "replicas").rstrip())
@@ -166,6 +178,15 @@ class Report:
         self.say(f"  killed at step {killed}; last loss {one.get(40)}, gone on {other.get(40)}")
         if killed >= 40 or one != other:
             self.fail("a deterministic run does not go on bit for bit")
+
+    def do(self, part: str, folder: Path) -> None:
+        """A part of the run, whatever comes of it."""
+        start = time.perf_counter()
+        try:
+            getattr(self, part)(folder)
+        except (RuntimeError, OSError) as error:
+            self.fail(f"{part}: {error}")
+        self.say(f"  {part}: {time.perf_counter() - start:.0f} s")
 
     def parts(self, folder: Path) -> None:
         what = ("noise", "blur", "neighbours", "kmeans", "update")
@@ -230,19 +251,22 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.parts.split(",")) - set(PARTS):
         parser.error(f"--parts: no {', '.join(unknown)}; choose from {', '.join(PARTS)}")
+    prepare_gpus()
     report = Report(options)
     code = "import tensorflow as tf; from vie_tf import device; "
     code += "print(f'TensorFlow {tf.__version__}; {device.gpus_in_words() or str()}')"
     report.say(f"{platform.machine()}, {os.cpu_count()} cores; {run('-c', code).strip()}")
+    asked = options.parts.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        for part in options.parts.split(","):
-            start = time.perf_counter()
-            report.say(part)
-            try:
-                getattr(report, part)(Path(folder))
-            except (RuntimeError, OSError) as error:
-                report.fail(f"{part}: {error}")
-            report.say(f"  {part}: {time.perf_counter() - start:.0f} s")
+        checks = [part for part in asked if part in CHECKS]
+        if checks:
+            report.say(", ".join(checks))
+            with ThreadPoolExecutor(len(checks)) as pool:
+                list(pool.map(report.do, checks, [Path(folder)] * len(checks)))
+        for part in asked:
+            if part not in CHECKS:
+                report.say(part)
+                report.do(part, Path(folder))
     report.say("failed: " + ("; ".join(report.failed) or "nothing"))
     sys.exit(bool(report.failed))
 

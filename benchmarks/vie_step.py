@@ -46,7 +46,7 @@ def make_step(
     model.compile(Momentum(0.03, l2=1e-4), jit_compile=xla)
     if loss == "la":
         model.clusters.labels.assign(rng.integers(8000, size=(BANK, 1)))
-        model.bank.visited.assign(tf.ones(BANK, tf.uint8))
+        model.bank.visited.assign(tf.ones(BANK))
         model.aggregate()
     size = (batch_size, frames, image_size, image_size, 3)
     batch = {

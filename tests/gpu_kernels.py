@@ -23,6 +23,10 @@ GOLDEN = Path(__file__).parent / "golden"
 HOST, GPU, KNOWN = "host", "GPU", "known"
 # A kernel there is; but the host has to learn how much comes out.
 OF_UNKNOWN_SIZE = {"Where", "Unique", "UniqueV2", "DynamicPartition", "BooleanMask"}
+# Kernels for GPUs that carry the whole variable to the host and back, unless it is of floats. The
+# registry does not tell; TensorFlow's resource_variable_ops.cc: "Run on the CPU for integer types".
+OF_FLOATS = "ResourceScatter"
+FLOATS = {1, 2, 14, 19}  # float, double, bfloat16, half
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 BRANCHES = {"If", "StatelessIf", "Case", "StatelessCase"}
 LOOPS = {"While", "StatelessWhile"}
@@ -156,6 +160,8 @@ class _Look:
         of_variable = any(a.type == RESOURCE for a in definition.input_arg) and not there
         if of_variable:
             self.tell(f"no kernel: {what}, on a variable")
+        if node.op.startswith(OF_FLOATS) and there and not _types(node, "dtype") <= FLOATS:
+            self.tell(f"by way of the host: {what}")
         if node.op in OF_UNKNOWN_SIZE and GPU in given:
             self.tell(f"size unknown: {what}")
         on_host = kernel[2] if kernel else []

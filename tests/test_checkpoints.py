@@ -1,4 +1,4 @@
-"""Checkpoints of the first versions, whose state had types for which GPUs have no kernels."""
+"""Checkpoints of earlier versions, some of whose state had types that GPUs cannot write."""
 
 import shutil
 
@@ -17,9 +17,9 @@ def of_first_types(model):
     """What a model's checkpoint held."""
     bank, clusters, plateau = model.bank, model.clusters, model.plateau
     rows = {"rows": bank.rows} if bank.shards == 1 else {"parts": bank.parts}
-    marks = tf.Variable(bank.visited.numpy() > 0)
+    labels, marks = tf.Variable(bank.known_labels()), tf.Variable(bank.used())
     parts = {
-        "bank": tf.train.Checkpoint(labels=bank.labels, visited=marks, **rows),
+        "bank": tf.train.Checkpoint(labels=labels, visited=marks, **rows),
         "clusters": tf.train.Checkpoint(
             labels=tf.Variable(clusters.labels.numpy().astype(np.int32)),
             next_labels=tf.Variable(clusters.next_labels.numpy().astype(np.int32)),
@@ -70,7 +70,7 @@ def test_a_checkpoint_of_the_first_versions_goes_on(sharded, replicas, tmp_path)
         np.testing.assert_array_equal(ours, theirs)
     saved.save()  # and is from then on one of this version
     types = tf.train.load_checkpoint(str(tmp_path)).get_variable_to_dtype_map()
-    assert types["bank/visited/.ATTRIBUTES/VARIABLE_VALUE"] == tf.uint8
+    assert types["bank/visited/.ATTRIBUTES/VARIABLE_VALUE"] == tf.float32
 
 
 def test_one_without_a_bank_goes_on(tmp_path):
@@ -105,7 +105,8 @@ def bank_of_first_types(run, shards):
     parts = [tf.Variable(rows[shard::shards]) for shard in range(shards)]
     kept = {"parts": parts} if shards > 1 else {"rows": parts[0]}
     marks = tf.Variable(visited > 0)
-    bank = tf.train.Checkpoint(labels=tf.Variable(labels), visited=marks, **kept)
+    labels = tf.Variable(labels.astype(np.int64))
+    bank = tf.train.Checkpoint(labels=labels, visited=marks, **kept)
     manager = tf.train.CheckpointManager(
         tf.train.Checkpoint(bank=bank), str(run / "checkpoints"), 9
     )

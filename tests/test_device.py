@@ -141,13 +141,19 @@ def test_the_compiler_finds_what_pip_installed(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
     for _ in range(2):
         command.prepare_gpus()
-    where = "--xla_gpu_cuda_data_dir=/env/nvidia/cuda_nvcc"
-    assert os.environ["XLA_FLAGS"] == f"--xla_dump_to=x {where}"
+    layout, where = (
+        "--xla_gpu_force_conv_nhwc=true",
+        "--xla_gpu_cuda_data_dir=/env/nvidia/cuda_nvcc",
+    )
+    assert os.environ["XLA_FLAGS"] == f"--xla_dump_to=x {layout} {where}"
     assert os.environ["CUDA_CACHE_MAXSIZE"] == "7"  # the user's
     monkeypatch.delenv("XLA_FLAGS")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     command.prepare_gpus()
-    assert "XLA_FLAGS" not in os.environ
+    assert os.environ["XLA_FLAGS"] == layout
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_force_conv_nhwc=false")
+    command.prepare_gpus()
+    assert os.environ["XLA_FLAGS"] == "--xla_gpu_force_conv_nhwc=false"  # the user's
 
 
 @pytest.mark.parametrize("wanted, known", [(True, 1), (False, 0), (None, 1)])

@@ -114,6 +114,28 @@ def test_cases_cover_both_modes_and_several_sizes():
         assert {(name, "odd_eval"), (name, "full_eval")} <= set(CASES)
 
 
+@pytest.mark.parametrize("size", [32, 37, 38])
+@pytest.mark.parametrize("span", [1, 5, 7])
+def test_a_stem_on_a_gpu_is_the_same_convolution(span, size, monkeypatch):
+    clip = keras.Input((6, size, size, 3))
+    values = np.random.default_rng(0).normal(size=(2, *clip.shape[1:])).astype("f")
+    found = []
+    for gpu in (False, True):
+        monkeypatch.setattr(resnet.device, "on_gpu", lambda gpu=gpu: gpu)
+        maps = resnet.stem(resnet.fold(clip), 6, 8, span, "stem")
+        network = keras.Model(clip, maps)
+        kernel = network.trainable_weights[0]
+        kernel.assign(np.random.default_rng(1).normal(size=kernel.shape))
+        with tf.GradientTape() as tape:
+            output = network(values)
+            loss = tf.reduce_sum(output * np.arange(8))
+        found.append((kernel.name, output, tape.gradient(loss, kernel)))
+    (name, output, gradient), (name_gpu, output_gpu, gradient_gpu) = found
+    assert name == name_gpu and output.shape[1] == -(-size // 2)
+    np.testing.assert_allclose(output, output_gpu, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(gradient, gradient_gpu, rtol=0, atol=1e-5 * np.abs(gradient).max())
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_variables_are_the_authors(name):
     facts = VARIABLES[name]

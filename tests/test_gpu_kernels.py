@@ -180,9 +180,9 @@ def test_evaluation_of_labels_and_tasks():
     assert_runs_on_gpus(solve.python_function, clip, but=SHAPES)
 
 
-def test_clustering():
+def test_clustering(monkeypatch):
     centres = np.zeros((50, 128), np.float32)
-    clustering._GPU_BLOCK = 50 * 700
+    monkeypatch.setattr(clustering, "_GPU_BLOCK", 50 * 700)
     assert_runs_on_gpus(lambda x: clustering._assigned(x, centres), tf.TensorSpec((3000, 128)))
 
 
@@ -190,9 +190,11 @@ def test_what_was_wrong_once_is_found():
     """The kinds of faults that kept training from a GPU, each by itself."""
     keras.backend.clear_session()
     marks, names = tf.Variable(tf.zeros(9, tf.bool)), tf.Variable(tf.zeros(9, tf.int32))
+    counts = tf.Variable(tf.zeros(9, tf.int64))
 
     def faults(index, clip):
         marks.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.bool), index))
+        counts.scatter_update(tf.IndexedSlices(index, index))
         tf.map_fn(lambda x: x + 1, clip)
         tf.RaggedTensor.from_value_rowids(index, index, 9, validate=False).to_tensor()
         tf.where(index > 3)
@@ -206,6 +208,7 @@ def test_what_was_wrong_once_is_found():
     found = " ".join(gpu_kernels.problems(concrete, REGISTRIES["2.15.1"]))
     for what in (
         "no kernel: ResourceScatterUpdate of int64, bool, on a variable",
+        "by way of the host: ResourceScatterUpdate of int64",
         "no variable of int32 on a GPU",
         "ResourceGather",
         "no kernel: TensorListFromTensor of uint8",

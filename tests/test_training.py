@@ -131,6 +131,27 @@ def test_what_compile_says_is_compiled(monkeypatch):
     assert True in asked
 
 
+def test_the_network_is_compiled_once(replicas, as_on_gpu):
+    """For each replica, also where Local Aggregation follows Instance Recognition."""
+    with replicas.scope():
+        model = make_model(64)
+    model.fit(batches(1), verbose=0)
+    model.clusters.labels.assign(np.arange(VIDEOS)[:, None] % 4)
+    model.aggregate()
+    model.fit(batches(1), verbose=0)
+    assert [f.experimental_get_tracing_count() for f in model.forward.made.values()] == [1, 1]
+
+
+def test_no_gradient_is_computed_for_the_pixels(body):
+    model = make_model(64)
+    clip = tf.cast(next(iter(batches(1)))["clip"], tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(clip)
+        embeddings = model.forward(clip)
+    assert tape.gradient(embeddings, clip) is None
+    assert tape.gradient(embeddings, model.network.trainable_weights[0]) is not None
+
+
 def small_classifier(frames=1, classes=5):
     clip = keras.Input((frames, SIZE, SIZE, 3), dtype="float32")
     x = keras.layers.Conv2D(8, 5, 4, activation="relu", dtype="float32")(clip[:, 0] / 255.0)

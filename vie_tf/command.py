@@ -72,13 +72,15 @@ def prepare_gpus() -> None:
     """Sets what CUDA and TensorFlow's compiler read from the environment when they start."""
     # Room for the kernels that are compiled for a GPU newer than TensorFlow; CUDA's own is 1 GB.
     os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(4 << 30))
+    # Channels last, in convolutions over time too: else their maps are turned around each time.
+    wanted = {"xla_gpu_force_conv_nhwc": "true"}
     with contextlib.suppress(ImportError):
         # The compiler looks for CUDA's files in the system, not where pip puts them.
-        nvcc = importlib.util.find_spec("nvidia.cuda_nvcc")
-        given = os.environ.get("XLA_FLAGS", "")
-        if nvcc and "xla_gpu_cuda_data_dir" not in given:
-            where = f"--xla_gpu_cuda_data_dir={list(nvcc.submodule_search_locations)[0]}"
-            os.environ["XLA_FLAGS"] = f"{given} {where}".strip()
+        if nvcc := importlib.util.find_spec("nvidia.cuda_nvcc"):
+            wanted["xla_gpu_cuda_data_dir"] = list(nvcc.submodule_search_locations)[0]
+    given = os.environ.get("XLA_FLAGS", "")
+    more = [f"--{name}={value}" for name, value in wanted.items() if name not in given]
+    os.environ["XLA_FLAGS"] = " ".join([given, *more]).strip()
 
 
 def start_compiler() -> None:

@@ -42,7 +42,8 @@ def _soft(clip: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     sigma = (SIGMA[0] + width[:, None] * (SIGMA[1] - SIGMA[0])) * scale
     reach = math.ceil(REACH * SIGMA[1] * scale)
     offset = np.arange(-reach, reach + 1)
-    kernel = tf.nn.softmax(-0.5 * (offset.astype(np.float32) / sigma) ** 2, axis=1)
+    kernel = tf.exp(-0.5 * (offset.astype(np.float32) / sigma) ** 2)
+    kernel /= tf.reduce_sum(kernel, axis=1, keepdims=True)
 
     def matrix(side: int) -> tf.Tensor:
         source = np.clip(np.arange(side)[:, None] + offset, 0, side - 1)

@@ -106,7 +106,7 @@ def read_bank(folder: str, label_column: str, split_column: str) -> Searched:
         def variable(name: str) -> np.ndarray:
             return reader.get_tensor(f"bank/{name}/.ATTRIBUTES/VARIABLE_VALUE")
 
-        labels = variable("labels")
+        labels = variable("labels").astype(np.int64)
         saved = [name for name in reader.get_variable_to_shape_map() if "bank/parts/" in name]
         parts = [f"parts/{shard}" for shard in range(len(saved))] or ["rows"]
         rows = joined([variable(part) for part in parts], len(labels))

@@ -86,11 +86,7 @@ def unfold(maps, frames: int):
 
 def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
     """A convolution without bias of folded maps; `size` and `stride` are (frames, pixels)."""
-    options = {
-        "use_bias": False,
-        "kernel_initializer": keras.initializers.VarianceScaling(1.0, "fan_in"),
-        "name": name,
-    }
+    options = _options(name)
     if size == (1, 1):
         # Not left to the convolution: in some strided 1x1 convolutions the filter gradient of
         # TensorFlow 2.15 with oneDNN crashes.
@@ -111,6 +107,21 @@ def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
     return x if flat else fold(x)
 
 
+def _options(name: str) -> dict:
+    scaled = keras.initializers.VarianceScaling(1.0, "fan_in")
+    return {"use_bias": False, "kernel_initializer": scaled, "name": name}
+
+
+def stem(x, frames: int, filters: int, span: int, name: str):
+    """The first convolution of folded maps: 7 x 7 pixels of `span` frames, with a stride of 2."""
+    if not device.on_gpu():
+        return conv(x, frames, filters, (span, 7), (1, 2), name)
+    if span == 1:
+        return StackedConv2D(filters, 7, 2, "same", **_options(name))(x)
+    kind = StackedConv3D(filters, (span, 7, 7), (1, 2, 2), "same", **_options(name))
+    return fold(kind(unfold(x, frames)))
+
+
 def _pad(margins: tuple, x: tf.Tensor) -> tf.Tensor:
     """Zeros around [B, T, H, W, C]."""
     if device.on_gpu():  # where PadV2 takes its zero from the host's memory
@@ -118,6 +129,57 @@ def _pad(margins: tuple, x: tf.Tensor) -> tf.Tensor:
     # Not tf.pad: TensorFlow 2.15 fails to fuse it on a processor, and logs that.
     zero = tf.zeros((), x.dtype)
     return tf.raw_ops.PadV2(input=x, paddings=((0, 0), *margins, (0, 0)), constant_values=zero)
+
+
+class _OfStacked:
+    """Computes a stem, whose stride is 2 pixels, as one 2D convolution of many channels.
+
+    Each 2 x 2 pixels, and the frames that the kernel spans, become channels. A GPU multiplies
+    matrices of many channels; of the three of a picture it fills up most of what it multiplies with
+    zeros (of 7 frames: 12 and 5 ms, forward and for the kernel, of a step of 61).
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """The same as the layer's own with padding "same": [B, (T,) H, W, 3] -> [B, (T,) h, w, C].
+
+        Args:
+            inputs: H and W are known.
+            kernel: [(t,) 7, 7, 3, C].
+        """
+        flat = inputs.shape.rank == 4
+        if flat:
+            inputs, kernel = inputs[:, None], kernel[None]
+        span, size, _, channels, filters = kernel.shape
+        frames, height, width = inputs.shape[1:4]
+        out = [-(-side // 2) for side in (height, width)]
+        taps = -(-size // 2)  # of pairs of pixels
+        before = (size - 1) // 2
+        margins = [(before, 2 * (n + taps - 1) - before - m) for n, m in zip(out, (height, width))]
+        time = (span - 1) // 2, span // 2
+        x = tf.pad(inputs, ((0, 0), time, *margins, (0, 0)))
+        blocks = [n + taps - 1 for n in out]
+        x = tf.reshape(x, (-1, frames + span - 1, blocks[0], 2, blocks[1], 2, channels))
+        x = tf.transpose(x, (0, 1, 2, 4, 3, 5, 6))
+        x = tf.reshape(x, (-1, frames + span - 1, *blocks, 4 * channels))
+        x = tf.concat([x[:, first : first + frames] for first in range(span)], axis=-1)
+        x = tf.reshape(x, (-1, *blocks, 4 * channels * span))
+        rest = (0, 2 * taps - size)
+        k = tf.pad(kernel, ((0, 0), rest, rest, (0, 0), (0, 0)))
+        k = tf.reshape(k, (span, taps, 2, taps, 2, channels, filters))
+        k = tf.transpose(k, (1, 3, 0, 2, 4, 5, 6))
+        k = tf.reshape(k, (taps, taps, 4 * channels * span, filters))
+        y = tf.nn.conv2d(x, k, 1, "VALID")
+        return y if flat else tf.reshape(y, (-1, frames, *out, filters))
+
+
+@keras.utils.register_keras_serializable("vie_tf")
+class StackedConv2D(_OfStacked, keras.layers.Conv2D):
+    """A stem of single frames on a GPU."""
+
+
+@keras.utils.register_keras_serializable("vie_tf")
+class StackedConv3D(_OfStacked, keras.layers.Conv3D):
+    """A stem over several frames on a GPU."""
 
 
 def every(x, frames: int, stride: tuple):
@@ -182,7 +244,7 @@ def resnet(
     """
     frames, halve = clip.shape[1], 2 if time.as_space else 1
     x = fold(NormaliseRGB(name=f"{prefix}normalise_rgb")(clip))
-    x = conv(x, frames, widths[0], (time.stem, 7), (1, 2), f"{prefix}stem")
+    x = stem(x, frames, widths[0], time.stem, f"{prefix}stem")
     x = _pool(x, frames, time, f"{prefix}stem_pool")
     frames = -(-frames // halve)
     x = joint(x, frames)

@@ -72,9 +72,9 @@ class MemoryBank(keras.layers.Layer):
     Attributes:
         rows: float32 or bfloat16 [N, D], unit norm (`legacy`: only in expectation, as in the
             authors' code); sharded, a replica's own [ceil(N / R), D].
-        labels: int64 [N], the label of a row's video, -1 (`legacy`: 0) until it is visited.
-        visited: uint8 [N], 1 or 0. Not bool, as GPUs have no kernel that writes some places of
-            such a variable.
+        labels: float64 [N], the label of a row's video, -1 (`legacy`: 0) until it is visited.
+        visited: float32 [N], 1 or 0. Both are float, since to write some places of a variable of
+            another type TensorFlow carries all of it from the GPU to the host and back.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class MemoryBank(keras.layers.Layer):
                 part.assign(tf.pad(own, [[0, each - len(own)], [0, 0]]))
             self._whole = lambda: whole
         unknown = keras.initializers.Constant(0 if legacy else -1)
-        self.labels = self.add_weight("labels", (size,), tf.int64, unknown)
-        self.visited = self.add_weight("visited", (size,), tf.uint8, tf.zeros)
+        self.labels = self.add_weight("labels", (size,), tf.float64, unknown)
+        self.visited = self.add_weight("visited", (size,), tf.float32, tf.zeros)
 
     def similarities(self, embeddings: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         """Inner products with rows of given numbers; call it in the replica context.
@@ -170,8 +170,8 @@ class MemoryBank(keras.layers.Layer):
         """
         # Every copy gets every replica's rows: writing only one's own makes the copies differ.
         index, embeddings, labels = gathered(index), gathered(embeddings), gathered(labels)
-        self.labels.scatter_update(tf.IndexedSlices(labels, index))
-        self.visited.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.uint8), index))
+        self.labels.scatter_update(tf.IndexedSlices(tf.cast(labels, tf.float64), index))
+        self.visited.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.float32), index))
         if self.shards == 1:
             rows, own = local(self.rows), None
         else:  # of the others' videos a row of its own is written as it is
@@ -180,6 +180,10 @@ class MemoryBank(keras.layers.Layer):
         old = tf.cast(tf.gather(rows, index), tf.float32)
         new = running_mean(old, index, embeddings, self.momentum, own)
         rows.scatter_update(tf.IndexedSlices(tf.cast(new, rows.dtype), index))
+
+    def known_labels(self) -> np.ndarray:
+        """The labels, int64 [N]."""
+        return self.labels.numpy().astype(np.int64)
 
     def used(self) -> np.ndarray:
         """Which rows are those of a video, bool [N]: all that were visited, in `legacy` all."""

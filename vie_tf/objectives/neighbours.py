@@ -10,7 +10,7 @@ import tensorflow as tf
 from vie_tf import device
 
 _BLOCK = 16_384  # rows whose similarities to the batch are held at once
-_GPU_BLOCK = 1 << 20  # as many on a GPU, 512 MB of a batch of 128
+_GPU_BLOCK = 1 << 19  # as many on a GPU: of a batch of 128 three times 256 MB at once
 _GROUP = 16  # similarities that are passed over by a look at their largest
 _SAMPLE = 8192  # rows, evenly spaced, that tell about where the K-th largest similarity lies
 
@@ -38,14 +38,17 @@ def nearest_rows(
     embeddings = tf.stop_gradient(embeddings)
     batch = tf.shape(embeddings)[0]
 
-    def similarities(numbers: tf.Tensor) -> tf.Tensor:
+    def similarities(numbers: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
+        """Of rows of given numbers; -inf of those that are not `there` or not usable."""
         # A gather, since to slice a variable is to copy it.
         part = tf.cast(tf.gather(rows, numbers), embeddings.dtype)
         product = tf.matmul(embeddings, part, transpose_b=True)
-        if usable is None:
+        if usable is not None:
+            able = tf.gather(usable, numbers)
+            there = able if there is None else there & able
+        if there is None:
             return product
-        penalty = tf.where(tf.gather(usable, numbers), 0.0, float("-inf"))
-        return tf.nn.bias_add(product, penalty)
+        return tf.nn.bias_add(product, tf.where(there, 0.0, float("-inf")))
 
     if count <= _BLOCK:
         nearest, number = tf.math.top_k(similarities(tf.range(count)), k, sorted=False)
@@ -75,8 +78,7 @@ def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.T
     def block(start) -> tuple[tf.Tensor, tf.Tensor]:
         own = rows + start
         there = (own < count) & (rows < size)
-        found = similarities(tf.minimum(own, count - 1))
-        found = tf.nn.bias_add(found, tf.where(there, 0.0, float("-inf")))
+        found = similarities(tf.minimum(own, count - 1), there)
         # Group j has the rows j, j + groups, j + 2 groups..
         largest = tf.reduce_max(tf.reshape(found, (-1, group, groups)), axis=1)
         chosen = tf.cast(tf.math.top_k(largest, min(k, groups), sorted=False).indices, tf.int64)
@@ -91,6 +93,7 @@ def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.T
     if size == count:
         return nearest, tf.minimum(number, count - 1)
     for turn in tf.range(1, -(-count // size)):  # int32: counted on the host
+        tf.autograph.experimental.set_loop_options(parallel_iterations=1)  # one block in memory
         more, of = block(tf.cast(turn, tf.int64) * size)
         nearest, place = tf.math.top_k(tf.concat([nearest, more], axis=1), k, sorted=False)
         number = tf.gather(tf.concat([number, of], axis=1), place, batch_dims=1)

@@ -58,8 +58,13 @@ def items(values: tf.Tensor) -> tf.Tensor | int:
     return tf.shape(values)[0] if values.shape[0] is None else values.shape[0]
 
 
+def replica_number() -> int:
+    """Of the replica that is being traced, from 0."""
+    replica = tf.distribute.get_replica_context()
+    return int(tf.get_static_value(replica.replica_id_in_sync_group))
+
+
 def local(variable: tf.Variable) -> tf.Variable:
     """This replica's own copy, whose rows can be read without reading it whole."""
-    replica = tf.distribute.get_replica_context()
     copies = tf.distribute.get_strategy().experimental_local_results(variable)
-    return copies[int(tf.get_static_value(replica.replica_id_in_sync_group)) if copies[1:] else 0]
+    return copies[replica_number() if copies[1:] else 0]

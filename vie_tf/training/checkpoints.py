@@ -13,17 +13,17 @@ from vie_tf.trained import newest_readable
 
 # Of a model, next to its optimizer.
 PARTS = ("network", "bank", "clusters", "plateau")
-# State by its place in a checkpoint, and those of it that the first versions kept in types for
-# which GPUs have no kernels.
+# State by its place in a checkpoint, and those of it that earlier versions kept in other types, of
+# which GPUs cannot read or write some places.
 STATE = {
     "bank": ("rows", "parts", "labels", "visited"),
     "clusters": ("labels", "next_labels"),
     "plateau": ("best", "waited", "drops"),
 }
-FIRST_TYPES = {
-    "bank": {"visited": tf.bool},
-    "clusters": {"labels": tf.int32, "next_labels": tf.int32},
-    "plateau": {"waited": tf.int32, "drops": tf.int32},
+TYPED = {
+    "bank": ("labels", "visited"),
+    "clusters": ("labels", "next_labels"),
+    "plateau": ("waited", "drops"),
 }
 
 
@@ -78,32 +78,36 @@ class Checkpoints:
         """
 
         def load(path: str) -> int:
-            types = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
-            if any(
-                types.get(f"{part}/{name}/.ATTRIBUTES/VARIABLE_VALUE") == dtype
-                for part, first in FIRST_TYPES.items()
-                for name, dtype in first.items()
-            ):
-                self._restore_first(path)
+            types = self._earlier_types(path)
+            if types:
+                self._restore_earlier(path, types)
             else:
                 self._checkpoint.restore(path).assert_consumed()
             return int(self.model.optimizer.iterations.numpy())
 
         return newest_readable(Path(self._manager.directory), load)
 
-    def _restore_first(self, path: str) -> None:
-        """Loads a checkpoint whose state has the types of the first versions."""
+    def _earlier_types(self, path: str) -> dict[str, dict[str, tf.DType]]:
+        """By part and name, the types of a checkpoint's state that are no longer those of today."""
+        saved = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
+        found: dict[str, dict[str, tf.DType]] = {}
+        for part in TYPED.keys() & self._parts:
+            for name in TYPED[part]:
+                dtype = saved.get(f"{part}/{name}/.ATTRIBUTES/VARIABLE_VALUE")
+                if dtype not in (None, getattr(self._parts[part], name).dtype):
+                    found.setdefault(part, {})[name] = dtype
+        return found
+
+    def _restore_earlier(self, path: str, types: dict[str, dict[str, tf.DType]]) -> None:
+        """Loads a checkpoint some of whose state has other types than today's."""
         parts, read = dict(self._parts, optimizer=self.model.optimizer), []
-        for name, types in FIRST_TYPES.items():
-            if name not in parts:
-                continue
-            part = parts[name]
-            there = {x: getattr(part, x) for x in STATE[name] if hasattr(part, x)}
-            for x, dtype in types.items():
-                now = there[x]
-                there[x] = tf.Variable(tf.zeros(now.shape, dtype), trainable=False)
-                read.append((now, there[x]))
-            parts[name] = tf.train.Checkpoint(**there)
+        for part, names in types.items():
+            state = {x: getattr(parts[part], x) for x in STATE[part] if hasattr(parts[part], x)}
+            for name, dtype in names.items():
+                now = state[name]
+                state[name] = tf.Variable(tf.zeros(now.shape, dtype), trainable=False)
+                read.append((now, state[name]))
+            parts[part] = tf.train.Checkpoint(**state)
         tf.train.Checkpoint(**parts).restore(path).assert_existing_objects_matched()
         for now, before in read:
             now.assign(tf.cast(before, now.dtype))

@@ -86,7 +86,7 @@ def train(
         else:
             saved.save()
         if step < flags.steps:
-            if device.on_gpu():
+            if device.on_gpu() and flags.xla:
                 watch.line.say("the first step compiles the network for the GPU: up to a minute")
             with stoppable(watch):
                 fit(watch)

@@ -57,12 +57,12 @@ def measurement(
         rows = bank.whole()
         metrics["effective_dimension"] = effective_dimension(rows)
         visited = bank.used()
-        if len(labelled) and (visited & (bank.labels.numpy() >= 0)).sum() >= flags.k:
+        if len(labelled) and (visited & (bank.known_labels() >= 0)).sum() >= flags.k:
             metrics["knn_top1"] = knn_accuracy(
                 embedding.embed_clips(embed, labelled, clips),
                 labelled.labels,
                 rows,
-                bank.labels.numpy(),
+                bank.known_labels(),
                 len(held_out.label_names),
                 flags.k,
                 visited=visited,

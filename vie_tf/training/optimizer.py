@@ -36,6 +36,7 @@ class Momentum(keras.optimizers.Optimizer):
         momentum: above 0.
         l2: weight of the penalty, on every weight for which `decays` is true.
         l2_layer: name of a layer whose weights alone have the penalty; '' for all.
+        jit_compile: the update; None is on GPUs.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Momentum(keras.optimizers.Optimizer):
         momentum: float = 0.9,
         l2: float = 0.0,
         l2_layer: str = "",
+        jit_compile: bool | None = None,
         name: str = "Momentum",
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.momentum, self.l2, self.l2_layer = momentum, l2, l2_layer
+        self.jit_compile = jit_compile
 
     def build(self, var_list):
         super().build(var_list)
@@ -79,7 +82,9 @@ class Momentum(keras.optimizers.Optimizer):
             for gradient, variable in zip(gradients, variables):
                 self._update(gradient, variable, rate)
 
-        device.compiled(update)(tf.convert_to_tensor(self.learning_rate), *gradients)
+        device.compiled(update, self.jit_compile)(
+            tf.convert_to_tensor(self.learning_rate), *gradients
+        )
         self.iterations.assign_add(1)
 
     @property

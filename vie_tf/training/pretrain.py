@@ -214,7 +214,8 @@ def build(flags, train: VideoSet) -> Model:
     )
     # The authors' fault: while fine-tuning, the penalty is on the head alone.
     layer = "logits" if finetunes and flags.legacy else ""
-    model.compile(Momentum(rate, l2=flags.weight_decay, l2_layer=layer), jit_compile=flags.xla)
+    optimizer = Momentum(rate, l2=flags.weight_decay, l2_layer=layer, jit_compile=flags.xla)
+    model.compile(optimizer, jit_compile=flags.xla)
     model.plateau = plateau
     return model
 

@@ -19,7 +19,7 @@ from vie_tf.models import heads
 from vie_tf.training import loop
 from vie_tf.training.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
-from vie_tf.training.step import forward, learn, timed_train_function
+from vie_tf.training.step import Forward, learn, timed_train_function
 from vie_tf.training.watch import Watch
 
 
@@ -50,6 +50,7 @@ class ReadOut(keras.Model):
         self.frozen.trainable = False
         values = {name: tap.shape[1] for name, tap in self.features(_black(frozen)).items()}
         self.network = heads.read_outs(values, num_classes, seed)
+        self.forward = Forward(self, self.features)
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
 
@@ -62,7 +63,7 @@ class ReadOut(keras.Model):
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
-        features = forward(self, self.features, clip)
+        features = self.forward(clip)
         with tf.GradientTape() as tape:
             losses = cross_entropies(self.network(features), batch["label"])
             loss = tf.add_n(list(losses.values()))
@@ -129,7 +130,8 @@ def train_read_outs(
     plateau = Plateau(flags.lr_plateau) if flags.lr_plateau else None
     drops = [int(step) for step in flags.lr_boundaries]
     rate = PiecewiseRate(flags.learning_rate, drops, flags.warmup_steps, plateau=plateau)
-    model.compile(Momentum(rate, l2=flags.weight_decay), jit_compile=flags.xla)
+    optimizer = Momentum(rate, l2=flags.weight_decay, jit_compile=flags.xla)
+    model.compile(optimizer, jit_compile=flags.xla)
     model.plateau = plateau
     classify, best = model.probabilities(), folder / "best.npz"
 

@@ -9,15 +9,34 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.objectives.replicas import replica_number
 
 
-def forward(model: keras.Model, call: Callable, *inputs: tf.Tensor):
-    """What `call` returns of the inputs, compiled as the model's `jit_compile` says.
+class Forward:
+    """What a model's training step computes of the pixels, compiled as its `jit_compile` says.
 
-    So is its gradient. None, Keras' default, compiles on GPUs alone. Let it call the network, not
-    the model, which under a mixed policy would round the pixels first.
+    So is its gradient, which ends before the pixels: theirs would take a GPU as long as half of all
+    others. None, Keras' default, compiles on GPUs alone; that is done once for each replica, which
+    has its own copies of the variables, however often a step is traced.
+
+    Args:
+        model: compiled when this is called.
+        call: of float32 [B, T, H, W, 3]. Let it call the network, not the model, which under a
+            mixed policy would round the pixels first.
     """
-    return device.compiled(call, model.jit_compile)(*inputs)
+
+    def __init__(self, model: keras.Model, call: Callable):
+        self.model, self.call = model, call
+        self.made: dict[tuple, Callable] = {}
+
+    def __call__(self, pixels: tf.Tensor):
+        key = replica_number(), self.model.jit_compile
+        if key not in self.made:
+            self.made[key] = device.compiled(self._of_pixels, self.model.jit_compile)
+        return self.made[key](pixels)
+
+    def _of_pixels(self, pixels: tf.Tensor):
+        return self.call(tf.stop_gradient(pixels))
 
 
 def learn(model: keras.Model, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
 from vie_tf.objectives.pretext import Pretext
-from vie_tf.training.step import forward, learn, timed_train_function
+from vie_tf.training.step import Forward, learn, timed_train_function
 
 
 class Supervised(keras.Model):
@@ -27,23 +27,26 @@ class Supervised(keras.Model):
     ):
         super().__init__(name="supervised")
         self.network, self.colour, self.pretext = network, colour, pretext
+        self.forward = Forward(self, self.answers)
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
 
+    def answers(self, clip: tf.Tensor) -> tf.Tensor:
+        """The logits in training: [B, classes], of a pretext task [B, M, classes]."""
+        if self.pretext:
+            return self.pretext.answers(self.network, clip, training=True)
+        return self.network(clip, training=True)["logits"]
+
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
+            logits, labels = self.forward(clip), batch["label"]
             if self.pretext:
-                answers, network = self.pretext.answers, self.network
-                logits = forward(self, lambda x: answers(network, x, training=True), clip)
                 labels = tf.constant(self.pretext.labels, tf.int64)
                 labels = tf.broadcast_to(labels, tf.shape(logits)[:-1])
-            else:
-                logits = forward(self, lambda x: self.network(x, training=True)["logits"], clip)
-                labels = batch["label"]
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses)
         rate = learn(self, tape, loss)

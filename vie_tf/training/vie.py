@@ -11,7 +11,7 @@ from vie_tf.objectives import instance_recognition, local_aggregation
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.replicas import items, own_part
-from vie_tf.training.step import forward, learn, timed_train_function
+from vie_tf.training.step import Forward, learn, timed_train_function
 
 
 class VIE(keras.Model):
@@ -55,11 +55,16 @@ class VIE(keras.Model):
         self.colour, self.seed = colour, seed
         self.clusters, self.neighbours = clusters, neighbours
         self.aggregates = False
+        self.forward = Forward(self, self.embed)
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
+
+    def embed(self, clip: tf.Tensor) -> tf.Tensor:
+        """The embeddings in training, float32 [B, D]."""
+        return self.network(clip, training=True)["embedding"]
 
     def objective(self, embeddings: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """The loss of each item, float32 [B] under `loss`, from the bank as it is."""
@@ -115,7 +120,7 @@ class VIE(keras.Model):
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
-            embeddings = forward(self, lambda x: self.network(x, training=True)["embedding"], clip)
+            embeddings = self.forward(clip)
             losses = self.objective(embeddings, batch["index"])
             loss = tf.reduce_mean(losses["loss"])
         rate = learn(self, tape, loss)
