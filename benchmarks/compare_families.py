@@ -26,7 +26,6 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from tensorflow import keras
 
-from vie_tf import workdir
 from vie_tf.data.augmentation import VIE_AUGMENTATION
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import open_videos
@@ -36,7 +35,9 @@ from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.linear import linear_probabilities
 from vie_tf.models.resnet import last_tap
 from vie_tf.models.two_stream import two_stream
-from vie_tf.trained import load_network, run_sampling
+from vie_tf.output import whole
+from vie_tf.runs import workdir
+from vie_tf.runs.trained import load_network, run_sampling
 
 # Not mirrored: that makes left of right, and of clockwise the contrary.
 BUDGET = (
@@ -218,7 +219,8 @@ def main() -> None:
                 keras.backend.clear_session()
                 flip = workdir.read_flags(folders[0])["flip"] == "True"
                 results[key] = measured(*load(folders), options.data, flip)
-                workdir.write(file, json.dumps(results, indent=1) + "\n")
+                with whole(file) as part:
+                    part.write_text(json.dumps(results, indent=1) + "\n")
                 print(key, *(f"{k} {v:.3f}" for k, v in results[key].items()), sep="; ", flush=True)
     print(table(results))
     if options.picture:

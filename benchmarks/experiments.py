@@ -17,7 +17,7 @@ from pathlib import Path
 import tensorflow as tf
 from absl import flags
 
-from vie_tf import config  # noqa: F401 (its flags)
+from vie_tf.commands import flags as command_flags  # noqa: F401 (defines them)
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.resnet import stage_taps

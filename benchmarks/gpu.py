@@ -27,7 +27,7 @@ from pathlib import Path
 
 from benchmarks.printing import printer
 from benchmarks.training_step import ROOT
-from vie_tf.command import prepare_gpus
+from vie_tf.commands.command import prepare_gpus
 
 CHECKS = "numbers families resume replicas".split()
 PARTS = [*CHECKS, "parts", "steps", "feed"]

@@ -20,9 +20,10 @@ from vie_tf.objectives import pretext
 from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.neighbours import nearest_rows
+from vie_tf.objectives.registry import OBJECTIVES
+from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.vie_model import VIE
 from vie_tf.training.optimizer import Momentum
-from vie_tf.training.supervised import Supervised
-from vie_tf.training.vie import VIE
 
 SIZE, BATCH, ROWS, CLASSES = 64, 8, 20_000, 5
 # Largest difference from the processor, of numbers of that name.
@@ -96,7 +97,7 @@ def check_families(part: str = "0", of: str = "1") -> None:
     models |= {f"single, {loss}": lambda loss=loss: vie("single", loss) for loss in ("ir", "la")}
     models["single, bank in bfloat16"] = lambda: vie("single", "la", precision="bfloat16")
     for loss, family in (("order", "opn"), ("rotation", "rotnet3d"), ("supervised", "slow")):
-        head = pretext.head(loss, CLASSES)
+        head = OBJECTIVES[loss]().head(CLASSES)
         task = pretext.PRETEXTS.get(loss)
 
         def labelled(family=family, head=head, task=task):

@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vie_tf import workdir
 from vie_tf.demo import call
+from vie_tf.output import whole
 from vie_tf.progress import duration
 
 AUGMENTATIONS = ("multi_scale", "colour_noise")  # "Multi-scale" and "Color-noise"
@@ -119,7 +119,8 @@ def run(parts: list[Part], out: Path) -> float:
         call("vie_tf", *part.words)
         seconds = round(time.monotonic() - began, 1)
         done.append({"name": part.name, "seconds": seconds, "words": part.words})
-        workdir.write(noted, "".join(json.dumps(line) + "\n" for line in done))
+        with whole(noted) as part:
+            part.write_text("".join(json.dumps(line) + "\n" for line in done))
         if "--mode=finetune" in part.words:  # its network, 300 MB, is not asked again
             for weights in ("checkpoints", "best"):
                 shutil.rmtree(part.run / weights, ignore_errors=True)

@@ -13,8 +13,8 @@ from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise
 from vie_tf.models import families
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.objectives.vie_model import VIE
 from vie_tf.training.optimizer import Momentum
-from vie_tf.training.vie import VIE
 
 BANK = 240_000
 

@@ -34,7 +34,7 @@ from data_prep.finish import plan
 from data_prep.journal import hold, refuse_other_request
 from data_prep.standardise import Task, standardise
 from data_prep.videos import PATIENCE, check_flags, outcome, prepare, task, workers
-from vie_tf import command
+from vie_tf.commands import command
 from vie_tf.data import decoding, files, prepared
 from vie_tf.data.source import SourceVideo
 from vie_tf.errors import InputError

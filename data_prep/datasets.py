@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from absl import flags
 
 from data_prep.lists import READERS, Catalogue
-from vie_tf import command
+from vie_tf.commands import command
 from vie_tf.data.source import BESIDE, IMAGES, extension, files_in
 from vie_tf.errors import InputError
 

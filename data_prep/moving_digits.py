@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags
 from sklearn.datasets import load_digits
 
-from vie_tf import command
+from vie_tf.commands import command
 from vie_tf.errors import InputError
 from vie_tf.progress import track
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 from absl import flags
 
-from vie_tf import command
+from vie_tf.commands import command
 from vie_tf.data import prepared
 from vie_tf.data.resampling import FPS
 from vie_tf.data.videos import VideoSet, damage, open_videos

@@ -26,7 +26,7 @@ from data_prep.again import count_lost, open_earlier
 from data_prep.finish import NothingUsable, finish
 from data_prep.journal import Journal, refuse_other_request
 from data_prep.standardise import Standardised, Task, short_side_for, standardise
-from vie_tf import command
+from vie_tf.commands import command
 from vie_tf.data import decoding, files, prepared
 from vie_tf.data.source import SourceVideo, list_source
 from vie_tf.errors import InputError

@@ -2,11 +2,10 @@
 
 from words import parse
 
-from vie_tf import workdir
-from vie_tf.config import FLAGS, RUN
-from vie_tf.evaluation import results
+from vie_tf.commands.flags import FLAGS, settings
 from vie_tf.models.families import family_of
 from vie_tf.report import findings, tables
+from vie_tf.runs import results, workdir
 
 VIE = ("--family=single", "--loss=vie")
 TOP_5 = {"top5": 1.0, "top5_low": 0.9, "top5_high": 1.0}
@@ -20,7 +19,7 @@ def run_of(folder, data, *words, classes=400, **more):
         FLAGS.image_size = family_of(FLAGS.family).image_size
     names = [str(n) for n in range(classes)]
     known = {"data": data, "videos": 9, "fingerprint": f"of {data}", "label_names": names, **more}
-    workdir.write_run(folder, {name: FLAGS[name].value for name in RUN}, known)
+    workdir.write_run(folder, settings(), known)
     return folder
 
 

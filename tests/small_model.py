@@ -6,8 +6,8 @@ from tensorflow import keras
 
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.objectives.vie_model import VIE
 from vie_tf.training.optimizer import Momentum
-from vie_tf.training.vie import VIE
 
 VIDEOS, SIZE = 12, 32
 

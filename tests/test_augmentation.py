@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from pixels import near, reader
 from scipy import ndimage
 
-from vie_tf import config, device
+from vie_tf import device, settings
 from vie_tf.data import augmentation, blur
 from vie_tf.data.augmentation import AUGMENTATIONS, ColourNoise
 from vie_tf.data.crops import Crop
@@ -114,7 +114,7 @@ def test_colour_noise_of_a_small_batch_in_a_graph(clips):
 
 
 def test_every_augmentation_has_its_name():
-    assert tuple(AUGMENTATIONS) == config.AUGMENTATIONS
+    assert tuple(AUGMENTATIONS) == settings.AUGMENTATIONS
 
 
 def test_grey_before_the_jitter_and_after_it():

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from words import TRAIN, parse, vie_tf
 
-from vie_tf import workdir
 from vie_tf.errors import InputError
 from vie_tf.models import families
-from vie_tf.trained import load_network
+from vie_tf.runs import workdir
+from vie_tf.runs.trained import load_network
 from vie_tf.training.watch import all_finite
 
 

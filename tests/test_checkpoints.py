@@ -8,9 +8,9 @@ import tensorflow as tf
 from small_model import VIDEOS, batches, make_model, small_network
 
 from vie_tf.evaluation.searched import read_bank
-from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.objectives.supervised import Supervised
+from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, Plateau
-from vie_tf.training.supervised import Supervised
 
 
 def of_first_types(model):

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
-from absl import flags
 from words import parse
 
-from vie_tf import command, device, main, modes
+from vie_tf import device, main
+from vie_tf.commands import command, mode_pretrain
+from vie_tf.commands.flags import given, settings
 from vie_tf.errors import InputError
-from vie_tf.training.settings import settle
+from vie_tf.training.defaults import complete
 
 BUILD = {
     "is_cuda_build": True,
@@ -71,10 +72,10 @@ def test_a_gpu_that_tensorflow_cannot_use_is_one_line(monkeypatch, tmp_path):
 
 
 def test_out_of_memory_is_one_line(monkeypatch):
-    def large(flags):
+    def large():
         raise tf.errors.ResourceExhaustedError(None, None, "{{node conv}} OOM allocating\nmore")
 
-    monkeypatch.setattr(modes, "pretrain", large)
+    monkeypatch.setattr(mode_pretrain, "run", large)
     parse("--data=x", "--workdir=y")
     with pytest.raises(InputError, match="^out of memory: OOM allocating; give .*--batch_size"):
         main.main()
@@ -82,12 +83,13 @@ def test_out_of_memory_is_one_line(monkeypatch):
 
 OUT_OF_MEMORY = """
 import tensorflow as tf
-from vie_tf import main, modes
+from vie_tf import main
+from vie_tf.commands import mode_pretrain
 
-def large(flags):
+def large():
     raise tf.errors.ResourceExhaustedError(None, None, "OOM allocating 9 GB\\nmore")
 
-modes.pretrain = large
+mode_pretrain.run = large
 main.run()
 """
 
@@ -179,12 +181,12 @@ def test_what_is_asked_for_settles_the_other(word, on_gpu, expected, monkeypatch
     """TensorFlow refuses to compile gradients of max pooling where it has to be deterministic."""
     monkeypatch.setattr(device, "on_gpu", lambda: on_gpu)
     parse("--data=x", "--workdir=y", word)
-    found = settle(flags.FLAGS, 100)
+    found = complete(settings(), given(), 100)[1]
     assert (found["deterministic"], found["xla"]) == expected
 
 
 def test_defaults_by_the_device(body):
     parse("--data=x", "--workdir=y")
-    found = settle(flags.FLAGS, 100)
+    found = complete(settings(), given(), 100)[1]
     on_gpu = body == "gpu"
     assert (found["deterministic"], found["xla"]) == (str(not on_gpu), str(on_gpu))

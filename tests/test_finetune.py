@@ -12,16 +12,18 @@ from make_videos import picture, write_video
 from PIL import Image
 from words import parse, rewound, vie_tf
 
-from vie_tf.config import FLAGS
+from vie_tf.commands.flags import given, settings
 from vie_tf.data import decoding
 from vie_tf.data.splits import training_split
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation.labelled import labelled_split, overlap
 from vie_tf.models import families
-from vie_tf.trained import load_network
-from vie_tf.training import pretrain, settings, start
+from vie_tf.runs import start
+from vie_tf.runs.trained import load_network
+from vie_tf.training.defaults import complete
 from vie_tf.training.optimizer import PiecewiseRate
+from vie_tf.training.run import build
 
 SMALL = ("--image_size=32", "--batch_size=4", "--seed=3", "--precision=float32", "--clips=2")
 SIZES = ((40, 48), (48, 40), (56, 48))  # of the classes' videos
@@ -296,15 +298,15 @@ def test_drops_of_the_rate_in_both_phases(data):
     words = "--loss=vie --steps=20 --ir_steps=10 --ir_lr_boundaries=3,6 --lr_boundaries=4"
     parse(f"--data={data}", "--workdir=x", "--learning_rate=1", *words.split(), *SMALL)
     videos = open_videos(str(data))
-    settings.settle(FLAGS, len(videos))
-    settings.check_objective(FLAGS, len(videos))
-    rate = pretrain.build(FLAGS, videos).optimizer._learning_rate
+    asked, _ = complete(settings(), given(), len(videos))
+    asked.objective.check(asked, len(videos))
+    rate = build(asked, videos).optimizer._learning_rate
     found = [float(rate(step)) for step in range(20)]
     expected = [1] * 4 + [0.1] * 3 + [0.01] * 3 + [1] * 5 + [0.1] * 5
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     again = PiecewiseRate.from_config(rate.get_config())
     np.testing.assert_allclose([float(again(step)) for step in range(20)], expected, rtol=1e-5)
     parse(f"--data={data}", "--workdir=x", *words.replace("3,6", "3,10").split(), *SMALL)
-    settings.settle(FLAGS, len(videos))
+    asked, _ = complete(settings(), given(), len(videos))
     with pytest.raises(InputError, match="IR ends after step 10"):
-        settings.check_objective(FLAGS, len(videos))
+        asked.objective.check(asked, len(videos))

@@ -14,14 +14,14 @@ from words import parse, vie_tf
 from benchmarks import experiments
 from benchmarks.experiments import FOLDER
 from data_prep import moving_digits
-from vie_tf import config, workdir
-from vie_tf.config import WITH_BANK
-from vie_tf.evaluation import results
+from vie_tf.commands import flags as command_flags
 from vie_tf.models import families
-from vie_tf.objectives import pretext
+from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.report import paper
 from vie_tf.report.findings import Finding
-from vie_tf.training import settings
+from vie_tf.runs import results, workdir
+from vie_tf.settings import text
+from vie_tf.training.defaults import complete
 
 # What the paper's runs by Local Aggregation differ in; an epoch is that of the videos there are.
 OF_EXPERIMENT = {"neighbours", "clusters", "cluster_every"}
@@ -40,6 +40,10 @@ def read(name):
     """The flags of a flagfile, with a data set and a run where it has none."""
     parse("--data=videos", "--workdir=run", f"--flagfile=flags/{name}.flags")
     return flags.FLAGS
+
+
+def completed(videos):
+    return complete(command_flags.settings(), command_flags.given(), videos)[1]
 
 
 def head(name):
@@ -63,16 +67,16 @@ def test_flagfile(name, capsys):
     if name != "demo":
         # Nothing of the paper's runs is left to the defaults of another number of videos.
         assert given.image_size == families.family_of(given.family).image_size
-        chosen = settings.settle(given, 1)
+        chosen = completed(1)
         same = [f"--{name}={given[name].value}" for name in ("family", "loss", "augmentation")]
         parse("--data=videos", "--workdir=run", "--precision=float32", *same)
-        papers = settings.settle(flags.FLAGS, 240_000)
+        papers = completed(240_000)
         assert chosen.keys() == papers.keys()
         others = {"learning_rate"} if given.loss == "rotation" else set()  # 3DRotNet's is 0.1
         differ = {name for name in papers if chosen[name] != papers[name]}
         assert differ <= OF_EXPERIMENT | others
-    side, loss = families.SMALLEST_IMAGE, given.loss if given.loss not in WITH_BANK else None
-    pretext.check_family(given.loss, given.family)
+    side, loss = families.SMALLEST_IMAGE, given.loss if not OBJECTIVES[given.loss].bank else None
+    OBJECTIVES[given.loss]().check_family(given.family)
     head, shape = {
         None: ("embedding", (None, 128)),
         "supervised": ("logits", (None, 7)),
@@ -85,7 +89,7 @@ def test_flagfile(name, capsys):
 @functools.cache
 def build(family, side, depth, loss):
     """Shapes of a network's outputs; some flagfiles are of the same network."""
-    return families.build(family, side, depth, **pretext.head(loss, 7)).output_shape
+    return families.build(family, side, depth, **OBJECTIVES[loss or "ir"]().head(7)).output_shape
 
 
 def test_every_family_has_a_flagfile():
@@ -155,8 +159,10 @@ def test_the_run_is_that_of_the_cell(name):
     """As --mode=report names it, and with the data and the augmentation of its column."""
 
     def kept(given):
-        flags = {flag: workdir.text(given[flag].value) for flag in config.RUN}
-        return {flag: text for flag, text in flags.items() if text}
+        values = {
+            name: text(value) for name, value in workdir.kept(command_flags.settings()).items()
+        }
+        return {name: value for name, value in values.items() if value}
 
     given = read(name)
     values = {"frames_of": given.frames_of, "augmentation": given.augmentation}
@@ -224,7 +230,7 @@ def made(tmp_path_factory):
     def run(name):
         """Of the network of a flagfile; those that differ in their training are one."""
         given = read(name)
-        loss = "ir" if given.loss in WITH_BANK else given.loss
+        loss = "ir" if OBJECTIVES[given.loss].bank else given.loss
         return untrained(given.family, loss, given.augmentation)
 
     return {"split": split, "whole": whole, "images": stills, "run": run}
@@ -266,14 +272,14 @@ def small(name, made):
         less |= {"bin_frames": 10} if given.bin_frames else {}
     if given["image_size"].present:
         less["image_size"] = 32
-    names = {flag.name for flag in given.flags_by_module_dict()[config.__name__]}
+    names = command_flags.names()
     own = {name: given[name].value for name in names if given[name].present} | less
     # Runs that it names; they take the flags for themselves.
     for flag, run in (("start_from", start), ("second_workdir", second)):
         if run:
             own[flag] = made["run"](Path(run).name)
     begin = made["run"](Path(folder).name) if mode == "readout" else None
-    words = [f"--{name}={workdir.text(own[name])}" for name in own if name != "workdir"]
+    words = [f"--{name}={text(own[name])}" for name in own if name != "workdir"]
     return mode, begin, tuple(sorted(words))
 
 

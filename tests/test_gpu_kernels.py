@@ -14,10 +14,11 @@ from vie_tf.models import families, resnet
 from vie_tf.objectives import clustering, neighbours, pretext
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.objectives.registry import OBJECTIVES
+from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.vie_model import VIE
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
-from vie_tf.training.readout import ReadOut
-from vie_tf.training.supervised import Supervised
-from vie_tf.training.vie import VIE
+from vie_tf.training.read_outs import ReadOut
 
 REGISTRIES = gpu_kernels.registries()
 SIZE, BATCH, ROWS = 32, 4, 20_000
@@ -140,7 +141,7 @@ def test_step_of_each_augmentation(name):
 @pytest.mark.parametrize("xla", [True, False])
 @pytest.mark.parametrize("loss, family", [("order", "opn"), ("rotation", "rotnet3d"), ("", "slow")])
 def test_step_of_what_learns_labels(loss, family, xla):
-    head = pretext.head(loss or "supervised", 5)
+    head = OBJECTIVES[loss or "supervised"]().head(5)
     network = families.build(family, SIZE, **head)
     model = Supervised(network, pretext=pretext.PRETEXTS.get(loss))
     model.compile(Momentum(0.1, l2=1e-4), jit_compile=xla)
@@ -175,7 +176,7 @@ def test_evaluation_of_labels_and_tasks():
     network = families.build("slow", SIZE, num_classes=5)
     clip = any_batch(4)
     assert_runs_on_gpus(embed.classifier(network).python_function, clip)
-    network = families.build("opn", SIZE, **pretext.head("order", 0))
+    network = families.build("opn", SIZE, **OBJECTIVES["order"]().head(0))
     solve = pretext.solver(network, pretext.PRETEXTS["order"])
     assert_runs_on_gpus(solve.python_function, clip, but=SHAPES)
 

@@ -14,7 +14,7 @@ from words import vie_tf
 from data_prep import moving_digits
 from vie_tf.errors import InputError
 from vie_tf.models.original import original_names
-from vie_tf.trained import load_network
+from vie_tf.runs.trained import load_network
 
 VARIABLES = golden_rule.load("variables")[0]
 SAME = ("fast", "trn_f4_tile", "trn_f4_mean", "single_frame_r34")

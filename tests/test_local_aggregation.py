@@ -14,9 +14,9 @@ from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.local_aggregation import aggregation_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.neighbours import nearest_rows
+from vie_tf.objectives.reclustering import Reclustering
+from vie_tf.objectives.vie_model import VIE
 from vie_tf.training.recipe import recipe
-from vie_tf.training.reclustering import Reclustering
-from vie_tf.training.vie import VIE
 
 
 @pytest.fixture(params=["processor", "gpu", "gpu in blocks"])

@@ -15,9 +15,9 @@ from words import vie_tf
 from data_prep.report import report
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation, ColourNoise, colour_noise
+from vie_tf.data.look import first_looks
 from vie_tf.data.sampling import HalfSeconds, Window
 from vie_tf.data.videos import open_videos
-from vie_tf.look import first_looks
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PLAIN = Augmentation(colour=ColourNoise(0, 0, 0, 0, 0), flip=False)

@@ -10,7 +10,8 @@ from words import TRAIN, vie_tf
 
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
-from vie_tf.evaluation import results, searched
+from vie_tf.evaluation import searched
+from vie_tf.runs import results
 
 
 def knn(capsys, *words):

@@ -8,7 +8,7 @@ import tf1
 
 from vie_tf.objectives import instance_recognition, memory_bank
 from vie_tf.objectives.clustering import Clusters
-from vie_tf.training.vie import VIE
+from vie_tf.objectives.vie_model import VIE
 
 FACTS, ARRAYS = golden_rule.load("losses")
 IR, LA = ([case for case in FACTS["cases"] if case["task"] == task] for task in ("IR", "LA"))

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from vie_tf.errors import InputError
-from vie_tf.plots import learning_curves
+from vie_tf.report.plots import learning_curves
 
 
 @pytest.fixture

@@ -10,16 +10,15 @@ from make_videos import write_video
 from test_each_family import data, train  # noqa: F401 (a fixture)
 from words import rewound, vie_tf
 
-from vie_tf import trained
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import NO_NOISE
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.objectives import pretext
-from vie_tf.training import start
+from vie_tf.objectives.supervised import Supervised
+from vie_tf.runs import start, trained
 from vie_tf.training.optimizer import Momentum
-from vie_tf.training.supervised import Supervised
 
 ORDER, ROTATION = pretext.PRETEXTS["order"], pretext.PRETEXTS["rotation"]
 

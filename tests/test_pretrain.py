@@ -11,15 +11,14 @@ import tensorflow as tf
 from matplotlib import image
 from words import TRAIN, parse, vie_tf
 
-from vie_tf.config import FLAGS
+from vie_tf.commands import given_run
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN
 from vie_tf.data.splits import subset_rows, training_split
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
-from vie_tf.evaluation import results
-from vie_tf.trained import load_run
-from vie_tf.training import pretrain
+from vie_tf.runs import results
+from vie_tf.training import run
 
 
 def test_training_leaves_what_is_promised(trained):
@@ -72,7 +71,7 @@ def test_local_aggregation_after_instance_recognition(digits, tmp_path, capsys):
 @pytest.mark.parametrize("sharded, ends", [(True, [5]), (True, [4, 7]), (False, [4, 7])])
 def test_the_command_on_two_replicas(digits, tmp_path, monkeypatch, replicas, sharded, ends):
     """Trains, goes on, and others search with what came out."""
-    monkeypatch.setattr(pretrain, "strategy", lambda: replicas)
+    monkeypatch.setattr(run, "strategy", lambda: replicas)
     words = "--loss=vie --ir_steps=2 --clusters=4 --cluster_every=2 --noise_samples=16"
     words = (*words.split(), f"--shard_bank={sharded}", "--log_every=1", f"--data={digits}", *TRAIN)
     for end in ends:
@@ -101,9 +100,9 @@ def test_an_augmentation_is_kept_with_its_run(name, noise, digits, tmp_path, cap
     with pytest.raises(InputError, match=f"--augmentation={name}"):
         vie_tf("--mode=pretrain", *words, "--augmentation=imagenet", "--steps=4")
     parse("--mode=knn", f"--data={digits}", f"--workdir={tmp_path}")
-    assert load_run(FLAGS).clips.crops == AUGMENTATIONS[name].test
+    assert given_run.load().clips.crops == AUGMENTATIONS[name].test
     parse("--mode=knn", f"--data={digits}", f"--workdir={tmp_path}", "--ten_crop")
-    assert load_run(FLAGS).clips.crops == TEN
+    assert given_run.load().clips.crops == TEN
 
 
 def test_without_labels_or_split_a_share_is_held_out(digits, tmp_path, capsys):

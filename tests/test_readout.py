@@ -14,14 +14,15 @@ from PIL import Image
 from words import vie_tf
 
 from data_prep import moving_digits
-from vie_tf import modes, readout
+from vie_tf.commands import mode_readout
 from vie_tf.data.splits import training_split
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
+from vie_tf.evaluation import readout
 from vie_tf.evaluation.features import find_taps
 from vie_tf.models import families
 from vie_tf.training.optimizer import Momentum
-from vie_tf.training.readout import ReadOut, train_read_outs
+from vie_tf.training.read_outs import ReadOut, train_read_outs
 from vie_tf.training.watch import Watch
 
 RUN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32", "--steps=0")
@@ -102,7 +103,7 @@ def a_batch(model, count=6):
 
 def test_a_step_is_that_of_numpy(monkeypatch):
     """Logits, the sum of the losses, gradients and two steps of momentum with the penalty."""
-    monkeypatch.setattr("vie_tf.training.readout.colour_noise", lambda clip, *_: clip)
+    monkeypatch.setattr("vie_tf.training.read_outs.colour_noise", lambda clip, *_: clip)
     model = readout_of()
     batch, rate, decay = a_batch(model), 0.5, 0.01
     frozen = [w.numpy() for w in model.frozen.weights]
@@ -219,7 +220,7 @@ def test_two_replicas_learn_what_one_does(data, run, tmp_path, monkeypatch, repl
     words = (*TRAIN, f"--data={data}", "--steps=2", "--taps=conv5", "--colour_noise=0,0,0,0,0")
     one, two = (shutil.copytree(run, tmp_path / name) for name in ("one", "two"))
     vie_tf(*words, f"--workdir={one}")
-    monkeypatch.setattr(modes, "strategy", lambda: replicas)
+    monkeypatch.setattr(mode_readout, "strategy", lambda: replicas)
     vie_tf(*words, f"--workdir={two}")
     losses = [[line["loss"] for line in metrics(x) if "loss" in line] for x in (one, two)]
     np.testing.assert_allclose(*losses, rtol=1e-4)

@@ -10,8 +10,8 @@ from reported import TOP_5, VIE, filled, fine_tuned, read_out, run_of
 from words import vie_tf
 
 from vie_tf.errors import InputError
-from vie_tf.evaluation import results
 from vie_tf.report import findings, paper, tables, text
+from vie_tf.runs import results
 
 TINY = ("--image_size=32", "--batch_size=8", "--steps=1", "--precision=float32", "--clips=2")
 

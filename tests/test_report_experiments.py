@@ -5,8 +5,8 @@ import os
 import pytest
 from reported import TOP_5, VIE, filled, fine_tuned, read_out, report, rows, run_of
 
-from vie_tf.evaluation import results
 from vie_tf.report import findings, text
+from vie_tf.runs import results
 
 CONV5 = ("1", "VIE-Single", "Kinetics Conv5")
 

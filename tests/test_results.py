@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vie_tf.evaluation import results
+from vie_tf.runs import results
 
 
 def test_lines_are_read_back_in_order(tmp_path):

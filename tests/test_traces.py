@@ -11,8 +11,8 @@ from vie_tf.data.augmentation import ColourNoise
 from vie_tf.models import families
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
+from vie_tf.objectives.vie_model import VIE
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, decays
-from vie_tf.training.vie import VIE
 
 # Relative tolerances by step: (loss, bank rows of the largest entry). At rate 0.03 five steps are
 # chaotic: the authors' code itself, on another version of TensorFlow's kernels, differs as much.

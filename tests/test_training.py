@@ -14,11 +14,11 @@ from vie_tf.objectives.clustering import k_means
 from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.pretext import PRETEXTS
-from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.vie_model import VIE
+from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
-from vie_tf.training.readout import ReadOut
-from vie_tf.training.supervised import Supervised
-from vie_tf.training.vie import VIE
+from vie_tf.training.read_outs import ReadOut
 
 
 @pytest.mark.parametrize("sharded", [False, True])

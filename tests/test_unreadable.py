@@ -18,9 +18,9 @@ from words import vie_tf
 from data_prep import moving_digits
 from vie_tf.data import decoding, files, pipeline
 from vie_tf.data.augmentation import VIE_AUGMENTATION
+from vie_tf.data.look import first_looks
 from vie_tf.data.videos import damage, open_videos, why_unreadable
 from vie_tf.errors import InputError
-from vie_tf.look import first_looks
 from vie_tf.models.families import sampling_of
 
 TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32", "--held_out=0.2")

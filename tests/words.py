@@ -4,7 +4,9 @@ import shutil
 
 from absl import flags
 
-from vie_tf import command, config, modes, rules
+from vie_tf import main
+from vie_tf.commands import command, rules
+from vie_tf.commands.flags import names
 
 TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")  # small
 
@@ -12,15 +14,15 @@ TRAIN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32")
 def parse(*words: str) -> None:
     """Reads flags as a new process would: none is left over from the test before."""
     flags.FLAGS.unparse_flags()
-    for flag in flags.FLAGS.flags_by_module_dict()[config.__name__]:
-        flag.unparse()
+    for name in names():
+        flags.FLAGS[name].unparse()
     command.parse("vie_tf", rules.check, ["vie_tf", *words])
 
 
 def vie_tf(*words: str) -> None:
     """Runs the command in this process, as `vie_tf` would."""
     parse(*words)
-    getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
+    main.mode_module().run()
 
 
 def rewound(run, step, copy):

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from vie_tf import command
+from vie_tf.commands import command
 
 FLAGFILE = "flags/demo.flags"
 
@@ -44,8 +44,8 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
     from vie_tf.data.videos import open_videos
     from vie_tf.evaluation import embed
     from vie_tf.evaluation.knn import knn_accuracy
-    from vie_tf.trained import load_network, run_sampling
-    from vie_tf.workdir import read_flags
+    from vie_tf.runs.trained import load_network, run_sampling
+    from vie_tf.runs.workdir import read_flags
 
     network, _ = load_network(workdir)
     run = read_flags(workdir)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from types import ModuleType
 
-from absl import flags
-
-from vie_tf import command, config, rules
+from vie_tf.commands import command, flags, rules, usage
 from vie_tf.errors import InputError, reason
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     # TensorFlow takes seconds to import: flags are checked before.
     import tensorflow as tf
 
-    from vie_tf import device, modes
+    from vie_tf import device
     from vie_tf.data.videos import damage
 
     tf.get_logger().setLevel("WARNING")  # not what it says of how replicas share their sums
@@ -25,7 +25,7 @@ def main() -> None:
     if flags.FLAGS.mode in ("pretrain", "finetune", "look", "readout"):
         command.start_compiler()
     try:
-        getattr(modes, flags.FLAGS.mode)(flags.FLAGS)
+        mode_module().run()
     except tf.errors.OpError as error:
         if (found := damage(error)) is not None:
             raise found from error
@@ -42,10 +42,17 @@ def main() -> None:
         raise
 
 
+def mode_module() -> ModuleType:
+    """What does --mode."""
+    name = {"finetune": "pretrain"}.get(flags.FLAGS.mode, flags.FLAGS.mode)
+    return importlib.import_module(f"vie_tf.commands.mode_{name}")
+
+
 def run() -> None:
     """Entry point."""
-    for flag in flags.FLAGS.flags_by_module_dict()[config.__name__]:
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # for --help
+    if usage.is_asked_for(sys.argv):
+        print(usage.text(sys.argv), end="")
+        return
     try:
         command.run("vie_tf", main, rules.check)
     except SystemExit as end:

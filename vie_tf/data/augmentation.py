@@ -90,7 +90,7 @@ class Augmentation:
 
 VIE_AUGMENTATION = Augmentation()
 
-# By the names of --augmentation (vie_tf.config).
+# By the names of --augmentation (vie_tf.commands.flags).
 AUGMENTATIONS = {
     "colour_noise": VIE_AUGMENTATION,
     "multi_scale": Augmentation(crops.corner_crop, NO_NOISE, crops.TestCrops(crops.square_crop)),

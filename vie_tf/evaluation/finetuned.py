@@ -6,19 +6,24 @@ from pathlib import Path
 
 from tensorflow import keras
 
-from vie_tf import workdir
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation import embed as embedding
-from vie_tf.evaluation import results
 from vie_tf.evaluation.classification import accuracy
-from vie_tf.trained import restore_network
+from vie_tf.runs import results, workdir
+from vie_tf.runs.trained import restore_network
+from vie_tf.settings import Settings
 
 BEST = "best"  # the folder in a run's that is the run as it was at its best evaluation
 
 
 def report(
-    network: keras.Model, test: VideoSet, clips: TestClips, folder: Path, flags, identity: dict
+    network: keras.Model,
+    test: VideoSet,
+    clips: TestClips,
+    folder: Path,
+    settings: Settings,
+    identity: dict,
 ) -> None:
     """Tests the last and the best network of a run on all test videos, and keeps what comes out.
 
@@ -29,7 +34,7 @@ def report(
         test: labelled.
         clips: of each video.
         folder: of the run.
-        flags: of the run.
+        settings: of the run.
         identity: what data.json has.
     """
     classify = embedding.classifier(network)
@@ -40,28 +45,28 @@ def report(
 
     found = tested()
     best_step = restore_network(folder / BEST / "checkpoints", network)
-    best = found if best_step == flags.steps else tested()
+    best = found if best_step == settings.schedule.steps else tested()
     values = {
-        **workdir.said_of_data(flags, identity["fingerprint"]),
+        **workdir.said_of_data(settings.data, identity["fingerprint"]),
         "classes": len(identity["label_names"]),
-        "family": flags.family,
-        "loss": flags.loss,
+        "family": settings.network.family,
+        "loss": settings.loss,
         "start": identity["start"],
         "start_step": identity["start_step"],
-        "augmentation": flags.augmentation,
-        "subset": flags.subset,
-        "seed": flags.seed,
-        "clips": flags.clips,
-        "ten_crop": flags.ten_crop,
-        "step": flags.steps,
+        "augmentation": settings.clips.augmentation,
+        "subset": settings.data.subset,
+        "seed": settings.start.seed,
+        "clips": settings.evaluation.clips,
+        "ten_crop": settings.evaluation.ten_crop,
+        "step": settings.schedule.steps,
         **found,
         "best_step": best_step,
         **{f"best_{name}": value for name, value in best.items() if name != "videos"},
     }
-    results.append(folder, "finetune" if flags.mode == "finetune" else "supervised", values)
+    results.append(folder, "finetune" if settings.finetunes else "supervised", values)
     print(
         f"top-1 of {found['videos']} test videos: {found['top1']:.4f}, 95 % interval "
         f"{found['top1_low']:.4f} to {found['top1_high']:.4f} (top-5 {found['top5']:.4f}); at its "
         f"best, step {best_step}: {best['top1']:.4f} (top-5 {best['top5']:.4f}); start: "
-        f"{identity['start']}, augmentation: {flags.augmentation}"
+        f"{identity['start']}, augmentation: {settings.clips.augmentation}"
     )

@@ -13,15 +13,15 @@ from zipfile import BadZipFile
 import numpy as np
 import tensorflow as tf
 
-from vie_tf import workdir
-from vie_tf.config import WITH_BANK
+from vie_tf.commands.flags import WITH_BANK
 from vie_tf.errors import InputError
 from vie_tf.evaluation.class_recall import AT, class_recall
 from vie_tf.evaluation.embed import video_embeddings
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy
 from vie_tf.evaluation.labelled import check_labels, check_splits
 from vie_tf.objectives.memory_bank import joined
-from vie_tf.trained import newest_readable
+from vie_tf.runs import workdir
+from vie_tf.runs.trained import newest_readable
 
 
 @dataclasses.dataclass(frozen=True)

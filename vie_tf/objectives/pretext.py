@@ -14,9 +14,7 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf.errors import InputError
-from vie_tf.models import families, heads
-from vie_tf.models.trn import trn
+from vie_tf.models import heads
 
 ORDERS = tuple(itertools.permutations(range(4)))
 # One of each order and its reverse: that which begins with the earlier frame.
@@ -83,21 +81,3 @@ def solver(network: keras.Model, task: Pretext) -> Callable[[tf.Tensor], tf.Tens
         return tf.reduce_mean(tf.cast(right, tf.float32), axis=1)
 
     return solve
-
-
-def check_family(loss: str, family: str) -> None:
-    """Raises InputError where a family cannot learn by the loss of that name."""
-    kinds = families.FAMILIES.items()
-    fit = [name for name, kind in kinds if kind.network is trn and kind.sampling.frames == 4]
-    if loss == "order" and family not in fit:
-        raise InputError(
-            f"--loss=order takes a family that sees four frames one by one, not --family={family}: "
-            f"choose one of {', '.join(fit)}"
-        )
-
-
-def head(loss: str, labels: int) -> dict[str, object]:
-    """The options of `families.build` for the head of a loss; `labels` are those of the data."""
-    if loss in PRETEXTS:
-        return {"num_classes": PRETEXTS[loss].classes, "classify": PRETEXTS[loss].classify}
-    return {"num_classes": labels if loss == "supervised" else None}

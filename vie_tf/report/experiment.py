@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vie_tf import workdir
-from vie_tf.config import RUN
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.errors import InputError
+from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.report.findings import Finding, place, settings
 from vie_tf.report.names import model
+from vie_tf.runs import workdir
+from vie_tf.settings import Settings, text
 
+_ANY = Settings(objective=OBJECTIVES["ir"]())  # for the names of all settings
 # Flags that do not tell two runs apart as experiments, or are told otherwise.
 _SAME = {*workdir.FREE, "seed", "start_from", "second_workdir"} - {"steps"}
 _TOLD = ("k", "start", "label_column")  # by the column, the row's name and the table
@@ -42,12 +44,14 @@ def _trained(run: dict[str, str], data: dict, *folders: Path) -> dict[str, str]:
         data: its data.json.
         folders: its own, and those of the runs that started from it.
     """
-    run = dict.fromkeys(RUN, "") | run  # those that have no value are not in flags.txt
+    run = (
+        dict.fromkeys(workdir.kept(_ANY), "") | run
+    )  # those that have no value are not in flags.txt
     kept = {name: value for name, value in run.items() if name not in _SAME}
     if run["loss"] != "supervised":  # it has not seen them
         del kept["label_column"]
     usual = AUGMENTATIONS[run["augmentation"]].colour.strengths
-    if run["colour_noise"] == workdir.text(usual):  # which the augmentation tells
+    if run["colour_noise"] == text(usual):  # which the augmentation tells
         kept["colour_noise"] = ""
     kept["trained on"] = str(data.get("fingerprint"))
     kept["start step"] = str(data.get("start_step", 0))

@@ -8,10 +8,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vie_tf import workdir
 from vie_tf.errors import InputError
-from vie_tf.evaluation import results
 from vie_tf.evaluation.class_recall import AT
+from vie_tf.runs import results, workdir
 
 # What an evaluation was made with, where several of one kind differ in it.
 _SETTINGS = (

@@ -12,10 +12,10 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from vie_tf import workdir
 from vie_tf.errors import InputError
 from vie_tf.report.findings import Finding, fold, place
 from vie_tf.report.names import BASELINES, NETWORKS, data_set, model
+from vie_tf.runs import workdir
 
 TITLES = {
     "1": "Linear read-outs",

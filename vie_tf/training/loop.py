@@ -18,7 +18,8 @@ from vie_tf.data.augmentation import Augmentation
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, damage
 from vie_tf.errors import InputError, writing_to
-from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.runs.checkpoints import Checkpoints
+from vie_tf.settings import Settings
 from vie_tf.training.watch import Watch
 
 
@@ -34,65 +35,76 @@ def restore(saved: Checkpoints, folder: Path, last: int) -> int | None:
     return step
 
 
-def train(
-    fit: Callable[[Watch], None],
+def watched(
     folder: Path,
     saved: Checkpoints,
     evaluate: Callable[[], dict[str, float]],
     step: int,
     videos: VideoSet,
-    flags,
+    settings: Settings,
     plateau_from: int = 0,
     plateau_of: str = "top1",
     best: Checkpoints | None = None,
-) -> None:
-    """Trains, saves and shows how it goes, until the last step, SIGINT or SIGTERM.
+) -> Watch:
+    """What watches a training.
 
     Args:
-        fit: trains the model of `saved` from the watch's step to the last, with it as a callback.
         folder: for metrics.jsonl and tensorboard/; held by this process.
         saved: the run's checkpoints.
         evaluate: as `Watch`.
         step: what `restore` has returned, 0 where there was none.
         videos: those trained on.
-        flags: steps, batch_size, log_every, evaluate_every, save_every, max_unreadable.
+        settings: of schedule and record.
         plateau_from: as `Watch`.
         plateau_of: as `Watch`.
         best: as `Watch`.
+    """
+    record, steps = settings.record, settings.schedule.steps
+    return Watch(
+        folder,
+        saved,
+        evaluate,
+        step,
+        steps,
+        settings.schedule.batch_size,
+        record.log_every,
+        plateau_from=plateau_from,
+        plateau_of=plateau_of,
+        evaluate_every=record.evaluate_every or max(1, min(5000, steps // 10)),
+        save_every=record.save_every or max(1, min(5000, steps // 20)),
+        videos=videos,
+        max_unreadable=settings.data.max_unreadable,
+        best=best,
+    )
+
+
+def train(watch: Watch, saved: Checkpoints, fit: Callable[[], None], compiles: bool) -> None:
+    """Trains, saves and shows how it goes, until the last step, SIGINT or SIGTERM.
+
+    Args:
+        watch: of the run; closed at the end.
+        saved: the run's checkpoints.
+        fit: trains the model of `saved` from the watch's step to the last, with it as a callback.
+        compiles: whether the network is compiled at the first step.
 
     Raises:
         InputError: the folder cannot be written, or training cannot go on.
         SystemExit: with 130, after a signal.
     """
-    watch = Watch(
-        folder,
-        saved,
-        evaluate,
-        step,
-        flags.steps,
-        flags.batch_size,
-        flags.log_every,
-        plateau_from=plateau_from,
-        plateau_of=plateau_of,
-        evaluate_every=flags.evaluate_every or max(1, min(5000, flags.steps // 10)),
-        save_every=flags.save_every or max(1, min(5000, flags.steps // 20)),
-        videos=videos,
-        max_unreadable=flags.max_unreadable,
-        best=best,
-    )
-    with contextlib.closing(watch), writing_to(folder):
-        if step:
-            watch.line.say(f"going on from step {step}")
+    first = watch.step
+    with contextlib.closing(watch), writing_to(watch.folder):
+        if first:
+            watch.line.say(f"going on from step {first}")
         else:
             saved.save()
-        if step < flags.steps:
-            if device.on_gpu() and flags.xla:
+        if first < watch.last_step:
+            if device.on_gpu() and compiles:
                 watch.line.say("the first step compiles the network for the GPU: up to a minute")
             with stoppable(watch):
-                fit(watch)
-        elif step == 0:
+                fit()
+        elif first == 0:
             watch.evaluate_now()
-    if watch.step < flags.steps:
+    if watch.step < watch.last_step:
         print(f"stopped at step {watch.step}; the same command goes on", file=sys.stderr)
         sys.exit(130)
 
@@ -102,7 +114,7 @@ def fit(
     videos: VideoSet,
     sampling: Sampling,
     augmentation: Augmentation,
-    flags,
+    settings: Settings,
     end: int,
     watch: Watch,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -114,7 +126,7 @@ def fit(
         videos: to train on.
         sampling: which frames make a clip.
         augmentation: of the clips.
-        flags: batch_size, image_size, seed, data_service.
+        settings: complete.
         end: a step.
         watch: of the run.
         callbacks: called before the watch.
@@ -125,13 +137,13 @@ def fit(
     batches = pipeline.training_batches(
         videos,
         sampling,
-        flags.batch_size,
-        flags.image_size,
-        flags.seed,
+        settings.schedule.batch_size,
+        settings.clips.image_size,
+        settings.start.seed,
         watch.step,
         end,
         augmentation,
-        flags.data_service,
+        settings.data.data_service,
     )
     steps = end - watch.step
     model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=[*callbacks, watch])

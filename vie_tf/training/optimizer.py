@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.settings import Settings
 
 MOST_DROPS = 2  # of the learning rate on plateaus
 
@@ -199,3 +202,34 @@ class Plateau(tf.Module):
         if self.waited.numpy() >= self.patience and self.drops.numpy() < MOST_DROPS:
             self.drops.assign_add(1)
             self.waited.assign(0)
+
+
+def compile_model(
+    model: keras.Model,
+    settings: Settings,
+    l2_layer: str = "",
+    first_steps: int = 0,
+    first_boundaries: Sequence[int] = (),
+) -> None:
+    """Compiles a model with the optimizer of a schedule, and gives it its `plateau`.
+
+    Args:
+        model: what learns.
+        settings: of the schedule.
+        l2_layer: as `Momentum`.
+        first_steps: of a first phase, after which the rate begins anew.
+        first_boundaries: where the rate drops in that phase.
+    """
+    schedule, xla = settings.schedule, settings.network.xla
+    plateau = Plateau(schedule.lr_plateau) if schedule.lr_plateau else None
+    rate = PiecewiseRate(
+        schedule.learning_rate,
+        [first_steps + step for step in schedule.lr_boundaries],
+        schedule.warmup_steps,
+        plateau=plateau,
+        first_boundaries=list(first_boundaries),
+        first_steps=first_steps,
+    )
+    optimizer = Momentum(rate, l2=schedule.weight_decay, l2_layer=l2_layer, jit_compile=xla)
+    model.compile(optimizer, jit_compile=xla)
+    model.plateau = plateau

@@ -14,8 +14,9 @@ from tensorflow import keras
 from vie_tf import device
 from vie_tf.data.videos import VideoSet, why_unreadable
 from vie_tf.errors import InputError
+from vie_tf.output import whole
 from vie_tf.progress import Line, duration
-from vie_tf.training.checkpoints import Checkpoints
+from vie_tf.runs.checkpoints import Checkpoints
 
 
 def keep_up_to(metrics: Path, step: int) -> list[dict]:
@@ -36,9 +37,8 @@ def keep_up_to(metrics: Path, step: int) -> list[dict]:
                 entries.append(entry)
         except (ValueError, KeyError):  # the last line of a killed run may be half of one
             continue
-    whole = metrics.with_suffix(".part")
-    whole.write_text("".join(kept))
-    whole.replace(metrics)
+    with whole(metrics) as part:
+        part.write_text("".join(kept))
     return entries
 
 
@@ -87,7 +87,7 @@ class Watch(keras.callbacks.Callback):
         # Keras would otherwise wait for the device after every step to hand over numbers; it has no
         # public name for this.
         self._supports_tf_logs = True
-        self.checkpoints, self.evaluate = checkpoints, evaluate
+        self.folder, self.checkpoints, self.evaluate = workdir, checkpoints, evaluate
         self.step, self.last_step, self.batch_size = first_step, last_step, batch_size
         self.log_every, self.evaluate_every = log_every, evaluate_every
         self.plateau_from, self.plateau_of, self.save_every = plateau_from, plateau_of, save_every

@@ -5,34 +5,10 @@ from __future__ import annotations
 import math
 import sys
 
-from vie_tf.config import FLAGS, LEARNING, RUN, WITH_BANK
+from vie_tf.commands.flags import FLAGS, OF_MODE, names, of_objectives
 from vie_tf.errors import InputError
-
-# The flags that have no effect with some of --loss, and those with which they have one.
-OF_LOSS = {
-    "temperature": WITH_BANK,
-    "bank_momentum": WITH_BANK,
-    "bank_precision": WITH_BANK,
-    "noise_samples": ("ir", "vie"),
-    "ir_steps": ("vie",),
-    "ir_lr_boundaries": ("vie",),
-    "neighbours": ("la", "vie"),
-    "clusters": ("la", "vie"),
-    "cluster_every": ("la", "vie"),
-    "cluster_lag": ("la", "vie"),
-}
-
-# The flags that have an effect with one --mode alone.
-OF_MODE = {
-    "query": "retrieve",
-    "workdirs": "report",
-    "checkpoint": "import_checkpoint",
-    "knn_temperature": "knn",
-    "bank": "knn",
-    "embeddings": "knn",
-    "taps": "readout",
-    "cached": "readout",
-}
+from vie_tf.objectives.registry import OBJECTIVES
+from vie_tf.settings import LEARNING
 
 NEEDS = {
     "pretrain": ("data", "workdir"),
@@ -62,9 +38,11 @@ def check_mode() -> None:
     for name in () if FLAGS.mode == "knn" and FLAGS.embeddings else NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
-    for name, mode in OF_MODE.items():
-        if FLAGS[name].present and FLAGS.mode != mode:
-            raise InputError(f"--{name} is for --mode={mode}, not --mode={FLAGS.mode}")
+    for name, modes in OF_MODE.items():
+        if FLAGS[name].present and FLAGS.mode not in modes:
+            raise InputError(
+                f"--{name} is for --mode={' or '.join(modes)}, not --mode={FLAGS.mode}"
+            )
     if FLAGS.out and "out" not in NEEDS[FLAGS.mode]:
         raise InputError(f"--out is not for --mode={FLAGS.mode}: leave it out")
     if FLAGS.mode == "look" and FLAGS.workdir:
@@ -96,12 +74,13 @@ def check_loss() -> None:
         if FLAGS["loss"].present and FLAGS.loss != "supervised":
             raise InputError(f"--mode=finetune learns labels: leave out --loss={FLAGS.loss}")
         FLAGS.loss = "supervised"
-    for name, losses in OF_LOSS.items():
-        if FLAGS[name].present and FLAGS.loss not in losses:
+    for name, losses in of_objectives().items():
+        there = FLAGS[name].present and FLAGS[name].value != FLAGS[name].default
+        if there and FLAGS.loss not in losses:
             raise InputError(
                 f"--{name} is for --loss={' or '.join(losses)}, not --loss={FLAGS.loss}"
             )
-    if FLAGS.mode == "import_checkpoint" and FLAGS.loss not in WITH_BANK:
+    if FLAGS.mode == "import_checkpoint" and not OBJECTIVES[FLAGS.loss].bank:
         raise InputError("--mode=import_checkpoint takes runs with a bank: --loss=ir, la or vie")
 
 
@@ -122,7 +101,7 @@ def check_networks() -> None:
 
 def check_numbers() -> None:
     """Numbers that are none, and lists of them."""
-    for name in RUN:
+    for name in names():
         if isinstance(FLAGS[name].value, float) and not math.isfinite(FLAGS[name].value):
             raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")
     given_noise = FLAGS.colour_noise is not None

@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from tensorflow import keras
 
-from vie_tf import trained, workdir
 from vie_tf.errors import InputError
 from vie_tf.models import families
+from vie_tf.runs import trained, workdir
+from vie_tf.settings import Settings
 
 
-def inherit(flags) -> None:
-    """Gives the network's flags that were not given those of the run that it starts from.
+def inherited(settings: Settings, given: Collection[str], folder: Path) -> Settings:
+    """Settings of which the network's that were not given are those of the run it starts from.
 
     A run that goes on has them itself: those that it started from may be gone.
+
+    Args:
+        settings: as they were given.
+        given: names of those that were.
+        folder: of the run that is to be.
 
     Raises:
         InputError: no run there, or two that do not make two streams.
     """
-    if not flags.start_from:
-        return
-    own = Path(flags.workdir)
-    first = Path(flags.start_from)
-    runs = [workdir.read_flags(own if (own / "flags.txt").exists() else first)]
+    start = settings.start
+    if not start.start_from:
+        return settings
+    first = Path(start.start_from)
+    runs = [workdir.read_flags(folder if (folder / "flags.txt").exists() else first)]
     family = runs[0]["family"]
-    if flags.second_workdir and "+" not in family:
-        second = workdir.read_flags(Path(flags.second_workdir))
+    if start.second_workdir and "+" not in family:
+        second = workdir.read_flags(Path(start.second_workdir))
         if family != "single":
             raise InputError(f"{first} holds a network of the family {family}, not single")
         if families.sampling_of(second["family"]).frames == 1:
             raise InputError(
-                f"--second_workdir={flags.second_workdir} holds a network of single frames too"
+                f"--second_workdir={start.second_workdir} holds a network of single frames too"
             )
         family = f"single+{second['family']}"
-        if flags["family"].present and flags.family != family:
-            raise InputError(f"--family={flags.family}: the runs make {family}; leave it out")
+        if "family" in given and settings.network.family != family:
+            raise InputError(
+                f"--family={settings.network.family}: the runs make {family}; leave it out"
+            )
         runs.insert(0, second)
-    if not flags["family"].present:
-        flags.family = family
+    if "family" not in given:
+        settings = settings.but(family=family)
     for name in ("depth", "image_size", "frame_interval"):
         found = runs[0].get(name)
-        ours = flags.family == family or name != "frame_interval"
-        if found and ours and not flags[name].present:
-            setattr(flags, name, int(found))
+        ours = settings.network.family == family or name != "frame_interval"
+        if found and ours and name not in given:
+            settings = settings.but(**{name: int(found)})
+    return settings
 
 
 def start(network: keras.Model, folders: list[Path]) -> dict[str, object]:

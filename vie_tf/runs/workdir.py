@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from vie_tf.config import FLAGS, RUN
 from vie_tf.data.files import is_remote
 from vie_tf.errors import InputError
+from vie_tf.objectives.registry import OBJECTIVES
+from vie_tf.output import whole
+from vie_tf.settings import GROUPS, Data, Settings, text
 
 # Flags that may differ when a run goes on: they change neither its steps' numbers, but for their
 # last bits, nor its data, which has a fingerprint.
@@ -21,19 +24,18 @@ FREE = (
 ).split()
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a small file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)
+def kept(settings: Settings) -> dict[str, object]:
+    """All that is kept of a run's settings, by name: with the defaults of other objectives."""
+    others = (f for kind in OBJECTIVES.values() for f in dataclasses.fields(kind))
+    return {f.name: f.default for f in others} | settings.values()
 
 
-def check_run(workdir: Path, flags: dict, data: dict) -> None:
+def check_run(workdir: Path, settings: Settings, data: dict) -> None:
     """Checks that the run in a folder, if there is one, is the same one.
 
     Args:
         workdir: the folder.
-        flags: name -> value of all flags of the run.
+        settings: of the run, complete.
         data: identity of the data set: `data`, `videos`, `fingerprint`.
 
     Raises:
@@ -47,7 +49,7 @@ def check_run(workdir: Path, flags: dict, data: dict) -> None:
             f"{workdir} holds a run on another data set ({known['videos']} videos of "
             f"{known['data']}): give that --data, or use another --workdir"
         )
-    before = read_flags(workdir)
+    before, flags = read_flags(workdir), kept(settings)
     if (before["mode"] == "finetune") != (flags["mode"] == "finetune"):
         raise InputError(
             f"{workdir} holds a run of --mode={before['mode']}: repeat that, or use another "
@@ -92,7 +94,7 @@ def held(workdir: Path) -> Iterator[None]:
             workdir.rmdir()
 
 
-def write_run(workdir: Path, flags: dict, data: dict) -> None:
+def write_run(workdir: Path, settings: Settings, data: dict) -> None:
     """Writes `flags.txt`, a flagfile that repeats a run that was trained, and `data.json`.
 
     Arguments as `check_run`.
@@ -100,12 +102,12 @@ def write_run(workdir: Path, flags: dict, data: dict) -> None:
     Raises:
         InputError: they cannot be written.
     """
-    lines = [
-        f"--{name}={text(value)}\n" for name, value in sorted(flags.items()) if value is not None
-    ]
+    flags = sorted(kept(settings).items())
+    lines = [f"--{name}={text(value)}\n" for name, value in flags if value is not None]
     try:
-        write(workdir / "data.json", json.dumps(data) + "\n")
-        write(workdir / "flags.txt", "".join(lines))
+        for name, said in (("data.json", json.dumps(data) + "\n"), ("flags.txt", "".join(lines))):
+            with whole(workdir / name) as part:
+                part.write_text(said)
     except OSError as error:
         raise InputError(
             f"cannot write --workdir={workdir}: {error.strerror}; mend that, or give another"
@@ -125,7 +127,8 @@ def read_flags(workdir: Path) -> dict[str, str]:
             f"{workdir} holds no run; make one with --mode=pretrain --workdir={workdir}"
         ) from error
     flags = dict(line[2:].split("=", 1) for line in lines if "=" in line)
-    if not {name for name in RUN if FLAGS[name].default is not None} <= flags.keys():
+    fields = (f for kind in GROUPS.values() for f in dataclasses.fields(kind))
+    if not {"mode", "loss", *(f.name for f in fields if f.default is not None)} <= flags.keys():
         raise InputError(
             f"{workdir}/flags.txt is damaged, or of another version; use another --workdir"
         )
@@ -143,13 +146,13 @@ def said_of(workdir: Path) -> dict[str, object]:
     }
 
 
-def said_of_data(flags, fingerprint: str) -> dict[str, object]:
+def said_of_data(data: Data, fingerprint: str) -> dict[str, object]:
     """What results say of the videos of --data: where they are, and the columns that were read."""
     return {
-        "data": absolute(flags.data),
+        "data": absolute(data.data),
         "fingerprint": fingerprint,
-        "label_column": flags.label_column,
-        "split_column": flags.split_column,
+        "label_column": data.label_column,
+        "split_column": data.split_column,
     }
 
 
@@ -170,10 +173,3 @@ def read_data(workdir: Path) -> dict:
         raise InputError(
             f"{workdir}/data.json is missing or damaged; use another --workdir"
         ) from error
-
-
-def text(value) -> str:
-    """A flag's value as it stands in flags.txt; '' for None."""
-    if value is None:
-        return ""
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -9,18 +9,19 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf import workdir
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, Augmentation, ColourNoise, colour_noise
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps
 from vie_tf.models import heads
+from vie_tf.output import whole
+from vie_tf.runs import workdir
+from vie_tf.runs.checkpoints import Checkpoints
+from vie_tf.settings import Settings
 from vie_tf.training import loop
-from vie_tf.training.checkpoints import Checkpoints
-from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
+from vie_tf.training.optimizer import compile_model
 from vie_tf.training.step import Forward, learn, timed_train_function
-from vie_tf.training.watch import Watch
 
 
 class ReadOut(keras.Model):
@@ -89,9 +90,8 @@ class ReadOut(keras.Model):
         for name in self.taps.outputs:
             layer = self.network.get_layer(f"{name}_logits")
             arrays |= {f"{name}_kernel": layer.kernel.numpy(), f"{name}_bias": layer.bias.numpy()}
-        part = path.with_name(f"{path.stem}.part.npz")
-        np.savez(part, **arrays, **values)
-        part.replace(path)
+        with whole(path) as part, part.open("wb") as file:
+            np.savez(file, **arrays, **values)
 
 
 def cross_entropies(logits: dict[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -108,7 +108,7 @@ def train_read_outs(
     held_out: VideoSet,
     clips: TestClips,
     recipe: Augmentation,
-    flags,
+    settings: Settings,
     folder: Path,
 ) -> None:
     """Trains read-outs, or goes on with them, to the last step.
@@ -120,19 +120,14 @@ def train_read_outs(
             `best.npz` holds (of equally good ones the last); without any there is no such file.
         clips: of a held-out video; those of training have its sampling.
         recipe: of the training clips.
-        flags: batch_size, image_size, seed, steps, learning_rate and what goes with it.
+        settings: of the read-outs, complete.
         folder: for `last.npz`, `best.npz`, checkpoints, metrics.jsonl and tensorboard/.
 
     Raises:
         InputError: the folder cannot be written, or another process trains there.
         SystemExit: with 130, after a signal.
     """
-    plateau = Plateau(flags.lr_plateau) if flags.lr_plateau else None
-    drops = [int(step) for step in flags.lr_boundaries]
-    rate = PiecewiseRate(flags.learning_rate, drops, flags.warmup_steps, plateau=plateau)
-    optimizer = Momentum(rate, l2=flags.weight_decay, jit_compile=flags.xla)
-    model.compile(optimizer, jit_compile=flags.xla)
-    model.plateau = plateau
+    compile_model(model, settings)
     classify, best = model.probabilities(), folder / "best.npz"
 
     def measure() -> dict[str, float]:
@@ -147,14 +142,16 @@ def train_read_outs(
         return {"top1": top1, **each}
 
     with workdir.held(folder):
-        saved = Checkpoints(folder / "checkpoints", model, flags.keep)
-        step = loop.restore(saved, folder, flags.steps) or 0
+        saved = Checkpoints(folder / "checkpoints", model, settings.record.keep)
+        last = settings.schedule.steps
+        step = loop.restore(saved, folder, last) or 0
+        watch = loop.watched(folder, saved, measure, step, videos, settings)
 
-        def fit(watch: Watch) -> None:
-            loop.fit(model, videos, clips.sampling, recipe, flags, flags.steps, watch)
+        def fit() -> None:
+            loop.fit(model, videos, clips.sampling, recipe, settings, last, watch)
 
-        loop.train(fit, folder, saved, measure, step, videos, flags)
-        model.save_read_outs(folder / "last.npz", step=flags.steps)
+        loop.train(watch, saved, fit, compiles=settings.network.xla is not False)
+        model.save_read_outs(folder / "last.npz", step=last)
 
 
 def _best(path: Path, step: int) -> float:

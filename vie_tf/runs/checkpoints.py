@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.errors import InputError, reason
-from vie_tf.trained import newest_readable
+from vie_tf.runs.trained import newest_readable
 
 # Of a model, next to its optimizer.
 PARTS = ("network", "bank", "clusters", "plateau")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,8 +12,6 @@ from typing import TypeVar
 import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf import workdir
-from vie_tf.config import RUN
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN
 from vie_tf.data.pipeline import TestClips
@@ -22,7 +20,9 @@ from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
-from vie_tf.objectives import pretext
+from vie_tf.objectives.registry import OBJECTIVES
+from vie_tf.runs import workdir
+from vie_tf.settings import Evaluation
 
 Loaded = TypeVar("Loaded")
 
@@ -38,13 +38,13 @@ def run_sampling(run: dict[str, str]) -> Sampling:
 def read_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
     """The network of a run with the weights of its newest checkpoint, in float32, and its step."""
     run = workdir.read_flags(folder)
-    labels = len(workdir.read_data(folder)["label_names"]) if run["loss"] == "supervised" else 0
+    labels = len(workdir.read_data(folder)["label_names"])
     build = families.build_finetuned if run.get("mode") == "finetune" else families.build
     network = build(
         run["family"],
         None if any_size else int(run["image_size"]),
         depth=int(run["depth"]),
-        **pretext.head(run["loss"], labels),
+        **OBJECTIVES[run["loss"]]().head(labels),
     )
     return network, restore_network(folder / "checkpoints", network)
 
@@ -111,42 +111,42 @@ class Run:
     said: dict[str, object]
 
 
-def load_run(flags, any_size: bool = False, own: Sequence[str] = ()) -> Run:
-    """The run of --workdir, with the clips that the flags ask for.
+def load_run(
+    folder: Path,
+    evaluation: Evaluation,
+    second_workdir: Path | None = None,
+    frames_of: str | None = None,
+    frame_interval: int | None = None,
+    any_size: bool = False,
+) -> Run:
+    """The network of a run, with the clips that an evaluation asks for.
 
-    With --second_workdir the two-stream model of both, with --frames_of the Input-Single control.
-    Flags in `own` are those of the mode, and may differ from the run's.
+    Args:
+        folder: of the run.
+        evaluation: which clips of a video, and crops of a clip.
+        second_workdir: of a run that makes it a two-stream model.
+        frames_of: the family whose frames it is to see, for the Input-Single control.
+        frame_interval: of those frames.
+        any_size: whether height and width of the clips are left open.
 
     Raises:
-        InputError: no run there, a flag says another than the run's, no readable checkpoint, or
-            networks that do not go together.
+        InputError: no run there, no readable checkpoint, or networks that do not go together.
     """
-    folder = Path(flags.workdir)
+    if frames_of:
+        families.family_of(frames_of, "frames_of")
     run = workdir.read_flags(folder)
-    if flags.frames_of:
-        families.family_of(flags.frames_of, "frames_of")
-    free = {*own, *workdir.FREE, "label_column", "split_column", "second_workdir"}
-    for name in sorted(set(RUN) - free):
-        if name == "frame_interval" and flags.frames_of:  # of those frames, not of the run's
-            continue
-        given = workdir.text(flags[name].value)
-        if flags[name].present and given not in ("auto", run.get(name, "")):
-            raise InputError(
-                f"--{name}={given}, but {folder} was trained with --{name}={run.get(name, '')}: "
-                "leave the flag out"
-            )
     network, step = load_network(folder, any_size)
     said = {**workdir.said_of(folder), "step": step}
     sampling = run_sampling(run)
-    if (flags.second_workdir or flags.frames_of) and run["family"] != "single":
+    if (second_workdir or frames_of) and run["family"] != "single":
         raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
-    if flags.frames_of:
+    if frames_of:
         legacy = run["legacy"] == "True"
-        sampling = families.sampling_of(flags.frames_of, legacy, flags.frame_interval)
+        sampling = families.sampling_of(frames_of, legacy, frame_interval)
         network = input_single(network, sampling.frames)
-        said["frames_of"] = flags.frames_of
-    elif flags.second_workdir:
-        second = Path(flags.second_workdir)
+        said["frames_of"] = frames_of
+    elif second_workdir:
+        second = second_workdir
         other = workdir.read_flags(second)
         for name in ("image_size", "depth"):
             if run[name] != other[name]:
@@ -159,5 +159,5 @@ def load_run(flags, any_size: bool = False, own: Sequence[str] = ()) -> Run:
             raise InputError(f"--second_workdir={second} holds a network of single frames too")
         network = two_stream(network, load_network(second, any_size)[0])
         said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
-    crops = TEN if flags.ten_crop else AUGMENTATIONS[run["augmentation"]].test
-    return Run(network, TestClips(sampling, int(run["image_size"]), flags.clips, crops), said)
+    crops = TEN if evaluation.ten_crop else AUGMENTATIONS[run["augmentation"]].test
+    return Run(network, TestClips(sampling, int(run["image_size"]), evaluation.clips, crops), said)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf import workdir
-from vie_tf.config import RUN
 from vie_tf.errors import InputError
 from vie_tf.models import families, original
 from vie_tf.models.resnet import BLOCKS_PER_STAGE, BOTTLENECK_FROM
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
-from vie_tf.training.checkpoints import Checkpoints
-from vie_tf.training.optimizer import Momentum, PiecewiseRate
-from vie_tf.training.settings import settle
-from vie_tf.training.vie import VIE
+from vie_tf.objectives.vie_model import VIE
+from vie_tf.runs import workdir
+from vie_tf.runs.checkpoints import Checkpoints
+from vie_tf.settings import Network, Settings
+from vie_tf.training.defaults import complete
+from vie_tf.training.optimizer import compile_model
 
 BANK, LABELS, STEP = "instance/memory_bank", "instance/all_labels", "global_step"
 CLUSTERS = "instance/cluster_labels"
@@ -27,49 +28,70 @@ TRAINED = ("/kernel", "/bias", "/gamma", "/beta")
 Values = dict[str, np.ndarray]  # a checkpoint's variables by name
 
 
-def import_checkpoint(flags) -> None:
-    """Writes a run of the network, bank, labels, momentum and step of --checkpoint to --workdir.
+def import_checkpoint(
+    checkpoint: str, settings: Settings, given: Collection[str], folder: Path
+) -> None:
+    """Writes a run of the network, bank, labels, momentum and step of a checkpoint.
+
+    Args:
+        checkpoint: prefix or folder of the authors' one.
+        settings: as they were given; those of its network and of a loss with a bank.
+        given: names of those that were.
+        folder: of the run.
 
     Raises:
-        InputError: the checkpoint cannot be read or is of another network than the flags say, or
-            --workdir holds a run.
+        InputError: the checkpoint cannot be read or is of another network than the settings say,
+            or the folder holds a run.
     """
-    folder = Path(flags.workdir)
     if (folder / "flags.txt").exists():
         raise InputError(f"{folder} holds a run already: use another --workdir")
-    families.family_of(flags.family)
-    path = prefix(flags.checkpoint)
+    families.family_of(settings.network.family)
+    path = prefix(checkpoint)
     values = read(path)
     check_kind(path, values)
-    settle(flags, len(values[BANK]))
-    network = families.build(
-        flags.family, flags.image_size, depth=flags.depth, bn_momentum=flags.bn_momentum
-    )
-    check_network(path, values, network, flags)
-    bank = MemoryBank(*values[BANK].shape, momentum=flags.bank_momentum, legacy=flags.legacy)
-    clusters = None
-    if flags.loss != "ir":
-        if CLUSTERS in values and len(values[CLUSTERS]) != len(flags.clusters):
-            raise InputError(
-                f"{path} has {len(values[CLUSTERS])} clusterings: give --clusters that many numbers"
-            )
-        clusters = Clusters(bank.size, len(flags.clusters))
-        if CLUSTERS in values:  # [H, N] there
-            values[CLUSTERS] = values[CLUSTERS].T
-    model = VIE(network, bank, temperature=flags.temperature, seed=flags.seed, clusters=clusters)
-    rate = PiecewiseRate(flags.learning_rate, flags.lr_boundaries, flags.warmup_steps)
-    model.compile(Momentum(rate, l2=flags.weight_decay))
-    saved = Checkpoints(folder / "checkpoints", model, flags.keep)
+    settings, _ = complete(settings, given, len(values[BANK]))
+    model = model_of(path, values, settings)
+    saved = Checkpoints(folder / "checkpoints", model, settings.record.keep)
     used = variables(model, values)
     for name, variable in used.items():
         variable.assign(values[name].reshape(variable.shape))
-    bank.visited.assign(tf.ones_like(bank.visited))
-    flags.steps = int(model.optimizer.iterations)
-    settings = {name: flags[name].value for name in RUN}
+    model.bank.visited.assign(tf.ones_like(model.bank.visited))
+    settings = settings.but(steps=int(model.optimizer.iterations))
     with workdir.held(folder):
-        workdir.write_run(folder, settings, identity(path, bank, flags.steps))
+        workdir.write_run(folder, settings, identity(path, model.bank, settings.schedule.steps))
         saved.save()
-    print(report(path, values, list(used), flags))
+    print(report(path, values, list(used), settings, folder))
+
+
+def model_of(path: str, values: Values, settings: Settings) -> VIE:
+    """The model that the values of a checkpoint are for; brings those of clusters into our order.
+
+    Raises:
+        InputError: they are of another network, or of another number of clusterings.
+    """
+    network, objective = settings.network, settings.objective
+    built = families.build(
+        network.family,
+        settings.clips.image_size,
+        depth=network.depth,
+        bn_momentum=network.bn_momentum,
+    )
+    check_network(path, values, built, network)
+    legacy = settings.start.legacy
+    bank = MemoryBank(*values[BANK].shape, momentum=objective.bank_momentum, legacy=legacy)
+    clusters = None
+    if settings.loss != "ir":
+        if CLUSTERS in values and len(values[CLUSTERS]) != len(objective.clusters):
+            raise InputError(
+                f"{path} has {len(values[CLUSTERS])} clusterings: give --clusters that many numbers"
+            )
+        clusters = Clusters(bank.size, len(objective.clusters))
+        if CLUSTERS in values:  # [H, N] there
+            values[CLUSTERS] = values[CLUSTERS].T
+    seed = settings.start.seed
+    model = VIE(built, bank, temperature=objective.temperature, seed=seed, clusters=clusters)
+    compile_model(model, settings)
+    return model
 
 
 def prefix(given: str) -> str:
@@ -123,14 +145,14 @@ def check_kind(path: str, values: Values) -> None:
         )
 
 
-def check_network(path: str, values: Values, network: keras.Model, flags) -> None:
+def check_network(path: str, values: Values, network: keras.Model, given: Network) -> None:
     """Checks that a checkpoint holds the weights of a network, all of them and no others.
 
     Args:
         path: of the checkpoint.
         values: its content.
-        network: what the flags have built.
-        flags: with `family`, `depth` and `image_size`.
+        network: what was built.
+        given: of which family and depth.
 
     Raises:
         InputError: it does not; where it is of another family or depth, says which.
@@ -141,7 +163,7 @@ def check_network(path: str, values: Values, network: keras.Model, flags) -> Non
         raise InputError(f"{path}: {BANK} has rows of {width} numbers, and embeddings have {size}")
     if not wrong:
         return
-    found = family_and_depth(values, flags)
+    found = family_and_depth(values, given)
     if found is None:
         missing = [name for name in wrong if name not in values]
         others = [name for name in wrong if name in values]
@@ -150,16 +172,16 @@ def check_network(path: str, values: Values, network: keras.Model, flags) -> Non
             f"{listed(others)} of another shape, or not in it" if others else ""
         )
         raise InputError(
-            f"{path} is a checkpoint of no family here: {said}, held against {flags.family}"
+            f"{path} is a checkpoint of no family here: {said}, held against {given.family}"
         )
     family, depth = found
-    if depth == flags.depth:
+    if depth == given.depth:
         raise InputError(
-            f"{path} is a checkpoint of {family}, not {flags.family}: give --family={family}"
+            f"{path} is a checkpoint of {family}, not {given.family}: give --family={family}"
         )
     raise InputError(
-        f"{path} is a checkpoint of {family} of depth {depth}, not of {flags.family} of depth "
-        f"{flags.depth}: give --family={family} --depth={depth}"
+        f"{path} is a checkpoint of {family} of depth {depth}, not of {given.family} of depth "
+        f"{given.depth}: give --family={family} --depth={depth}"
     )
 
 
@@ -184,13 +206,13 @@ def differences(values: Values, network: keras.Model) -> list[str]:
     )
 
 
-def family_and_depth(values: Values, flags) -> tuple[str, int] | None:
+def family_and_depth(values: Values, given: Network) -> tuple[str, int] | None:
     """Which network's weights a checkpoint holds; None if no family's."""
     depth = depth_of(values)
     if depth is None:
         return None
     built = set()
-    for name in sorted(families.FAMILIES, key=lambda name: name != flags.family):
+    for name in sorted(families.FAMILIES, key=lambda name: name != given.family):
         kind = families.family_of(name)
         variables = (kind.network, kind.sampling.frames)  # all that decides on them
         if variables in built:
@@ -239,8 +261,9 @@ def identity(path: str, bank: MemoryBank, step: int) -> dict:
     }
 
 
-def report(path: str, values: Values, used: list[str], flags) -> str:
+def report(path: str, values: Values, used: list[str], settings: Settings, folder: Path) -> str:
     """What was imported and what not, in lines."""
+    network, step = settings.network, settings.schedule.steps
     slots = sum(name.endswith("/Momentum") for name in used)
     without = [
         name
@@ -251,13 +274,13 @@ def report(path: str, values: Values, used: list[str], flags) -> str:
     unused = sorted(values.keys() - set(used))
     return "\n".join(
         [
-            f"{flags.family} of depth {flags.depth} from {path}, step {flags.steps}",
+            f"{network.family} of depth {network.depth} from {path}, step {step}",
             f"used: all {len(weights(values))} variables of the network, none is missing; "
             f"{slots} momentum slots{zero}; the bank's {len(values[BANK])} rows and labels; step",
             f"not used: {listed(unused) if unused else 'none'}",
             "not in a checkpoint: the names of the labels (their numbers stand for them), and the "
-            f"momentum of batch normalisation ({flags.bn_momentum} is written down)",
-            f"run: {flags.workdir}",
+            f"momentum of batch normalisation ({network.bn_momentum} is written down)",
+            f"run: {folder}",
         ]
     )
 

@@ -1,0 +1,146 @@
+"""The command's flags: those of every setting, and those of one mode alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from vie_tf.objectives.registry import OBJECTIVES
+from vie_tf.settings import GROUPS, Settings, made
+
+FLAGS = flags.FLAGS
+MODES = {
+    "pretrain": "trains a network",
+    "finetune": "trains a network on labels",
+    "look": "draws the first clips that training would see",
+    "knn": "k-NN accuracy and class recall of the test split",
+    "embed": "writes the embedding of every video",
+    "retrieve": "finds the nearest videos",
+    "readout": "trains linear classifiers on a frozen network",
+    "report": "writes what evaluations of many runs found",
+    "export": "writes the network as a SavedModel",
+    "import_checkpoint": "makes a run of a checkpoint of the authors' code",
+}
+TITLES = {
+    "data": "data",
+    "clips": "clips to train on",
+    "network": "network",
+    "schedule": "training",
+    "start": "start and repeatability",
+    "evaluation": "evaluation",
+    "record": "what is written while it trains",
+}
+
+
+def define(setting: dataclasses.Field) -> None:
+    """The flag of a setting."""
+    told, name = setting.metadata, setting.name
+    if "tuple" in setting.type:
+        default = None if setting.default is None else list(setting.default)
+        flags.DEFINE_list(name, default, told["says"])
+    elif told["choices"]:
+        flags.DEFINE_enum(name, setting.default, told["choices"], told["says"])
+    elif told["kind"] in (int, float):
+        make = flags.DEFINE_integer if told["kind"] is int else flags.DEFINE_float
+        bounds = {"lower_bound": told["least"], "upper_bound": told["most"]}
+        make(name, setting.default, told["says"], **bounds)
+    else:
+        make = flags.DEFINE_bool if told["kind"] is bool else flags.DEFINE_string
+        make(name, setting.default, told["says"])
+
+
+def of_objectives() -> dict[str, list[str]]:
+    """The settings of the objectives, and of which each one is, by their names."""
+    found: dict[str, list[str]] = {}
+    for loss, kind in OBJECTIVES.items():
+        for setting in dataclasses.fields(kind):
+            found.setdefault(setting.name, []).append(loss)
+    return found
+
+
+def define_objectives() -> None:
+    """The flags of the objectives' settings that have none yet."""
+    for kind in OBJECTIVES.values():
+        for setting in dataclasses.fields(kind):
+            if setting.name not in FLAGS:
+                define(setting)
+
+
+flags.DEFINE_enum("mode", "pretrain", list(MODES), "What to do.")
+flags.DEFINE_enum(
+    "loss",
+    "ir",
+    list(OBJECTIVES),
+    "Objective: Instance Recognition, Local Aggregation, VIE (IR for --ir_steps, then LA), the "
+    "supervised twin, which learns the labels, or to tell the order of frames (OPN) or how a clip "
+    "is turned (3DRotNet).",
+)
+flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run in it goes on.")
+flags.DEFINE_string("out", None, "What to write: FILE.npz, PICTURE.png or DIR.")
+for group in GROUPS.values():
+    for one in dataclasses.fields(group):
+        define(one)
+define_objectives()
+
+# Those of one mode, or of a few.
+OF_MODE = {
+    "query": ("retrieve",),
+    "workdirs": ("report",),
+    "checkpoint": ("import_checkpoint",),
+    "knn_temperature": ("knn",),
+    "bank": ("knn",),
+    "embeddings": ("knn",),
+    "taps": ("readout",),
+    "cached": ("readout",),
+}
+flags.DEFINE_string(
+    "frames_of",
+    None,
+    "Family whose frames --workdir's VIE-Single sees, each by itself (the paper's Input-Single).",
+)
+flags.DEFINE_string(
+    "checkpoint", None, "import_checkpoint: prefix or folder of a checkpoint of the authors' code."
+)
+flags.DEFINE_list("workdirs", None, "report: folders of runs, or of folders of them.")
+flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
+flags.DEFINE_list(
+    "taps",
+    ["conv3", "conv4", "conv5"],
+    "readout: layers to classify from: conv1 to conv5, encode_1 and so on, or embedding; with -avg "
+    "behind it the mean over space.",
+)
+flags.DEFINE_bool(
+    "cached",
+    False,
+    "readout: logistic regression on features that are computed once, without augmentation.",
+)
+flags.DEFINE_float("knn_temperature", None, "knn: of its votes. Default: the paper's 0.07.", 0.02)
+flags.DEFINE_bool("bank", False, "knn: searches the memory bank in place of embeddings made now.")
+flags.DEFINE_string("embeddings", None, "knn: FILE.npz of --mode=embed in place of --data.")
+
+
+def names() -> list[str]:
+    """Of all flags of the command."""
+    settings = [f.name for group in GROUPS.values() for f in dataclasses.fields(group)]
+    return ["mode", "loss", "workdir", "out", *settings, *of_objectives(), *OF_MODE, "frames_of"]
+
+
+def settings() -> Settings:
+    """The settings that the flags say."""
+    lists = {f.name: f for f in _all_settings() if "tuple" in f.type}
+    values = {f.name: FLAGS[f.name].value for f in _all_settings()}
+    for name, setting in lists.items():
+        if values[name] is not None:
+            values[name] = tuple(setting.metadata["kind"](x) for x in values[name])
+    return made({"mode": FLAGS.mode, "loss": FLAGS.loss, **values}, OBJECTIVES)
+
+
+def given() -> frozenset[str]:
+    """Names of the flags that were given."""
+    return frozenset(name for name in names() if FLAGS[name].present)
+
+
+def _all_settings() -> list[dataclasses.Field]:
+    kinds = (*GROUPS.values(), *OBJECTIVES.values())
+    return list({f.name: f for kind in kinds for f in dataclasses.fields(kind)}.values())

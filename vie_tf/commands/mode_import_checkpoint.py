@@ -1,0 +1,13 @@
+"""--mode=import_checkpoint: a run of a checkpoint of the authors' code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vie_tf.commands.flags import FLAGS, given, settings
+from vie_tf.runs.import_checkpoint import import_checkpoint
+
+
+def run() -> None:
+    """Writes a run of the network, bank, labels, momentum and step of --checkpoint."""
+    import_checkpoint(FLAGS.checkpoint, settings(), given(), Path(FLAGS.workdir))

@@ -1,0 +1,152 @@
+"""What learns labels, those of the videos or of a pretext task: what training asks of them.
+
+The tasks are in `pretext`, the model in `training.supervised`; what needs TensorFlow is imported
+where it is needed, since flags are read without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Callable, ClassVar
+
+from vie_tf.errors import InputError
+from vie_tf.settings import Settings
+
+if TYPE_CHECKING:
+    from tensorflow import keras
+
+    from vie_tf.data.augmentation import ColourNoise
+    from vie_tf.data.pipeline import TestClips
+    from vie_tf.data.sampling import Sampling
+    from vie_tf.data.videos import VideoSet
+    from vie_tf.objectives.pretext import Pretext
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The supervised twin, which learns the videos' labels, and fine-tuning."""
+
+    bank: ClassVar[bool] = False
+    labels: ClassVar[bool] = True
+
+    def constants(self, videos: int, batch_size: int) -> dict[str, object]:
+        """It has none of its own."""
+        return {}
+
+    def task(self) -> Pretext | None:
+        """The pretext task; None where the labels are those of the videos."""
+        return None
+
+    def head(self, classes: int) -> dict[str, object]:
+        """The options of `families.build` for the head; `classes` are those of the data."""
+        task = self.task()
+        if task is None:
+            return {"num_classes": classes}
+        return {"num_classes": task.classes, "classify": task.classify}
+
+    def check_family(self, family: str) -> None:
+        """Raises InputError where a family cannot learn so."""
+
+    def taken(
+        self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
+    ) -> tuple[VideoSet, VideoSet, str]:
+        """All videos."""
+        return train, held_out, ""
+
+    def check(self, settings: Settings, videos: int) -> None:
+        """All settings do."""
+
+    def model(
+        self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
+    ) -> keras.Model:
+        """The model that is to be compiled."""
+        from vie_tf.objectives.supervised import Supervised
+
+        return Supervised(network, colour, self.task())
+
+    def phases(self, steps: int) -> list[tuple[int, Callable[..., Sequence]]]:
+        """One, of which nothing is asked."""
+        return [(steps, lambda model, watch, videos, settings: [])]
+
+    def measures(
+        self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
+    ) -> Callable[[], dict[str, float]]:
+        """`top1`: the share of the videos with a label, or of what the task shows, told rightly."""
+        from vie_tf.evaluation import embed
+        from vie_tf.objectives import pretext
+
+        task, labelled = self.task(), held_out.subset(held_out.labels >= 0)
+        if task:
+            solve = pretext.solver(model.network, task)
+        else:
+            classify = embed.classifier(model.network)
+
+        def measure() -> dict[str, float]:
+            if task and len(held_out):
+                solved = embed.clip_means(solve, held_out, replace(clips, count=1))
+                return {"top1": float(solved.mean())}
+            if not task and len(labelled):
+                guessed = embed.clip_means(classify, labelled, clips).argmax(axis=1)
+                return {"top1": float((guessed == labelled.labels).mean())}
+            return {}
+
+        return measure
+
+    def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
+        """The metric that tells a plateau."""
+        return "top1" if self.task() or (held_out.labels >= 0).any() else "recall_at_1"
+
+
+@dataclass(frozen=True)
+class Order(Labels):
+    """In which order the frames of a clip are shown (OPN)."""
+
+    labels: ClassVar[bool] = False
+
+    def task(self) -> Pretext:
+        from vie_tf.objectives import pretext
+
+        return pretext.PRETEXTS["order"]
+
+    def check_family(self, family: str) -> None:
+        from vie_tf.models import families
+        from vie_tf.models.trn import trn
+
+        kinds = families.FAMILIES.items()
+        fit = [name for name, kind in kinds if kind.network is trn and kind.sampling.frames == 4]
+        if family not in fit:
+            raise InputError(
+                "--loss=order takes a family that sees four frames one by one, not --family="
+                f"{family}: choose one of {', '.join(fit)}"
+            )
+
+    def taken(
+        self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
+    ) -> tuple[VideoSet, VideoSet, str]:
+        """Those that a clip does not go round in: such a clip has no order.
+
+        Raises:
+            InputError: there are none to train on.
+        """
+        spanned, watched = (part.frames >= sampling.shortest for part in (train, held_out))
+        if not spanned.any():
+            raise InputError(
+                f"{where}: no training video has the {sampling.shortest} frames that a clip of the "
+                "family spans; give longer ones, or another --family"
+            )
+        short = int((~spanned).sum() + (~watched).sum())
+        said = f"; {short} of fewer than {sampling.shortest} frames left out" if short else ""
+        return train.subset(spanned), held_out.subset(watched), said
+
+
+@dataclass(frozen=True)
+class Rotation(Labels):
+    """How a clip is turned (3DRotNet)."""
+
+    labels: ClassVar[bool] = False
+
+    def task(self) -> Pretext:
+        from vie_tf.objectives import pretext
+
+        return pretext.PRETEXTS["rotation"]

@@ -1,0 +1,296 @@
+"""Instance Recognition, Local Aggregation and VIE: their settings, and what training asks of them.
+
+The losses are in `instance_recognition` and `local_aggregation`, the model in `training.vie`; what
+needs TensorFlow is imported where it is needed, since flags are read without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, ClassVar
+
+from vie_tf.errors import InputError
+from vie_tf.settings import Settings, setting, text
+
+if TYPE_CHECKING:
+    from tensorflow import keras
+
+    from vie_tf.data.augmentation import ColourNoise
+    from vie_tf.data.pipeline import TestClips
+    from vie_tf.data.sampling import Sampling
+    from vie_tf.data.videos import VideoSet
+    from vie_tf.training.watch import Watch
+
+# The paper's constants are kept from here on (its data set has 240,000 videos).
+LARGE = 20_000
+
+
+@dataclass(frozen=True)
+class _WithBank:
+    """What all objectives with a memory bank have."""
+
+    bank: ClassVar[bool] = True
+    labels: ClassVar[bool] = False
+
+    temperature: float | None = setting(
+        None,
+        # Below 0.02 exp(1 / tau) nears the end of float32.
+        "tau of eq. 2. Default: by the number of videos.",
+        least=0.02,
+        kind=float,
+    )
+    bank_momentum: float | None = setting(
+        None, "Of eq. 1. Default: by the number of videos.", least=0, most=1, kind=float
+    )
+    bank_precision: str | None = setting(
+        None,
+        "Of the memory bank's rows. Default: float32.",
+        choices=("float32", "bfloat16"),
+        kind=str,
+    )
+    shard_bank: bool = setting(
+        False,
+        "Keeps on each GPU a share of the bank in place of a copy, for banks beyond one GPU's "
+        "memory.",
+    )
+
+    def constants(self, videos: int, batch_size: int) -> dict[str, object]:
+        """Defaults by the number of training videos and the global batch size, by setting.
+
+        The paper's for large data sets; an epoch is `videos // batch_size` steps.
+        """
+        epoch, large = max(1, videos // batch_size), videos >= LARGE
+        return {
+            "temperature": 0.07 if large else 0.2,
+            "bank_momentum": 0.5,
+            "bank_precision": "float32",
+            "noise_samples": 4096 if large else 0,
+            "ir_steps": 50_000 if large else 27 * epoch,
+            # More than a cluster holds, so that some of them are not close.
+            "neighbours": 512 if large else min(512, videos, max(60, videos // 10)),
+            # The paper's hold 30 videos each. Of one cluster alone all neighbours would be close,
+            # and nothing would be learned.
+            "clusters": (min(8000, round(videos / 30)) if large else max(2, round(videos / 10)),),
+            "cluster_every": epoch,
+            "cluster_lag": 0,
+        }
+
+    def head(self, classes: int) -> dict[str, object]:
+        """The options of `families.build` for the head."""
+        return {"num_classes": None}
+
+    def check_family(self, family: str) -> None:
+        """Every family does."""
+
+    def taken(
+        self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
+    ) -> tuple[VideoSet, VideoSet, str]:
+        """All videos."""
+        return train, held_out, ""
+
+    def check(self, settings: Settings, videos: int) -> None:
+        """Raises InputError on settings that do not go together."""
+
+    def model(
+        self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
+    ) -> keras.Model:
+        """The model that is to be compiled."""
+        from vie_tf.objectives.clustering import Clusters
+        from vie_tf.objectives.memory_bank import MemoryBank
+        from vie_tf.objectives.vie_model import VIE
+
+        bank = MemoryBank(
+            videos,
+            momentum=self.bank_momentum,
+            seed=settings.start.seed,
+            legacy=settings.start.legacy,
+            precision=self.bank_precision,
+            sharded=self.shard_bank,
+        )
+        own = {
+            "noise_samples": getattr(self, "noise_samples", None),
+            "clusters": Clusters(videos, len(self.clusters)) if _aggregates(self) else None,
+            "neighbours": getattr(self, "neighbours", None),
+        }
+        return VIE(
+            network,
+            bank,
+            temperature=self.temperature,
+            colour=colour,
+            seed=settings.start.seed,
+            **{name: value for name, value in own.items() if value is not None},
+        )
+
+    def measures(
+        self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
+    ) -> Callable[[], dict[str, float]]:
+        """`effective_dimension` of the bank; `knn_top1` where videos and k rows have labels."""
+        from vie_tf.evaluation import embed
+        from vie_tf.evaluation.knn import knn_accuracy
+        from vie_tf.evaluation.recall import effective_dimension
+
+        embedder, labelled = embed.embedder(model.network), held_out.subset(held_out.labels >= 0)
+
+        def measure() -> dict[str, float]:
+            rows, labels, used = model.bank.whole(), model.bank.known_labels(), model.bank.used()
+            metrics = {"effective_dimension": effective_dimension(rows)}
+            if len(labelled) and (used & (labels >= 0)).sum() >= k:
+                metrics["knn_top1"] = knn_accuracy(
+                    embed.embed_clips(embedder, labelled, clips),
+                    labelled.labels,
+                    rows,
+                    labels,
+                    len(held_out.label_names),
+                    k,
+                    visited=used,
+                )["top1"]
+            return metrics
+
+        return measure
+
+    def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
+        """The metric that tells a plateau."""
+        labelled = (held_out.labels >= 0).any() and (train.labels >= 0).sum() >= k
+        return "knn_top1" if labelled else "recall_at_1"
+
+
+@dataclass(frozen=True)
+class InstanceRecognition(_WithBank):
+    """Each video is told from all others (paper section 3, eq. 2)."""
+
+    noise_samples: int | None = setting(
+        None,
+        "K of the NCE estimate, 0: exact softmax. Default: by the number of videos.",
+        least=0,
+        kind=int,
+    )
+
+    def check(self, settings: Settings, videos: int) -> None:
+        if self.shard_bank and not self.noise_samples:
+            raise InputError(
+                "--shard_bank: the exact softmax (--noise_samples=0) takes the bank as a whole; "
+                "give --noise_samples=4096"
+            )
+
+    def phases(self, steps: int) -> list[tuple[int, Callable[..., Sequence]]]:
+        """One, of which nothing is asked."""
+        return [(steps, _nothing)]
+
+
+@dataclass(frozen=True)
+class LocalAggregation(_WithBank):
+    """Videos of one cluster are drawn to each other among their neighbours (eq. 3 and 4)."""
+
+    neighbours: int | None = setting(
+        None,
+        "LA: K, background neighbours. Default: by the number of videos.",
+        least=1,
+        kind=int,
+    )
+    clusters: tuple[int, ...] | None = setting(
+        None,
+        "LA: number of clusters, or one for each of several clusterings. Default: by the number of "
+        "videos.",
+        kind=int,
+    )
+    cluster_every: int | None = setting(
+        None, "LA: steps from clustering to clustering. Default: an epoch.", least=1, kind=int
+    )
+    cluster_lag: int | None = setting(
+        None,
+        "LA: a clustering takes effect so many steps after the bank that it is of, and is computed "
+        "beside them. Default: 0, training waits for it.",
+        least=0,
+        kind=int,
+    )
+
+    def first_clustering(self, videos: int, batch_size: int) -> int:
+        """The step after which the bank is first clustered: it is filled for an epoch."""
+        return min(max(1, videos // batch_size), self.cluster_every)
+
+    def check(self, settings: Settings, videos: int) -> None:
+        schedule = settings.schedule
+        first = self.first_clustering(videos, schedule.batch_size)
+        if 0 < schedule.steps <= first:
+            raise InputError(
+                f"--loss=la fills the bank for {first} steps, and --steps={schedule.steps} leave "
+                "none to learn in: give more"
+            )
+        self.check_lag()
+
+    def check_lag(self) -> None:
+        if self.cluster_lag >= self.cluster_every:
+            raise InputError(
+                f"--cluster_lag={self.cluster_lag} must be below --cluster_every="
+                f"{self.cluster_every}, the steps from clustering to clustering"
+            )
+
+    def phases(self, steps: int) -> list[tuple[int, Callable[..., Sequence]]]:
+        """One, in which the bank is clustered again and again."""
+        return [(steps, self.aggregate)]
+
+    def aggregate(
+        self, model: keras.Model, watch: Watch, videos: int, settings: Settings
+    ) -> Sequence[keras.callbacks.Callback]:
+        """Makes the steps that follow those of LA, and what clusters the bank for them."""
+        from vie_tf.objectives.reclustering import Reclustering
+
+        model.aggregate()
+        watch.reclustering = Reclustering(
+            model.bank,
+            model.clusters,
+            list(self.clusters),
+            self.first_clustering(videos, settings.schedule.batch_size),
+            self.cluster_every,
+            self.cluster_lag,
+            settings.start.seed,
+            watch,
+        )
+        return [watch.reclustering]
+
+
+@dataclass(frozen=True)
+class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
+    """Instance Recognition, then Local Aggregation (the paper's VIE)."""
+
+    ir_steps: int | None = setting(
+        None, "Steps of IR before LA. Default: by videos and batch.", least=1, kind=int
+    )
+    ir_lr_boundaries: tuple[int, ...] | None = setting(
+        None,
+        "As --lr_boundaries, in IR, counted from its start; LA begins with the whole rate again.",
+        kind=int,
+    )
+
+    def first_clustering(self, videos: int, batch_size: int) -> int:
+        """The bank is full by then."""
+        return self.ir_steps
+
+    def check(self, settings: Settings, videos: int) -> None:
+        InstanceRecognition.check(self, settings, videos)
+        if 0 < settings.schedule.steps <= self.ir_steps:
+            raise InputError(
+                f"--loss=vie begins with {self.ir_steps} steps of IR, and --steps="
+                f"{settings.schedule.steps} leave none to LA: give more --steps, or fewer "
+                "--ir_steps"
+            )
+        if self.ir_lr_boundaries and self.ir_lr_boundaries[-1] >= self.ir_steps:
+            raise InputError(
+                f"--ir_lr_boundaries={text(self.ir_lr_boundaries)}: IR ends after step "
+                f"{self.ir_steps}; give steps before that"
+            )
+        self.check_lag()
+
+    def phases(self, steps: int) -> list[tuple[int, Callable[..., Sequence]]]:
+        """IR, then LA."""
+        return [(self.ir_steps, _nothing), (steps, self.aggregate)]
+
+
+def _aggregates(objective) -> bool:
+    return any(f.name == "clusters" for f in dataclasses.fields(objective))
+
+
+def _nothing(model, watch, videos, settings) -> Sequence:
+    return []

@@ -1,0 +1,326 @@
+"""What a run is made with, as values: read once from flags or a folder, then passed on unchanged.
+
+Each group is a frozen dataclass. What an objective takes is a group of its own, which is the
+objective itself (`vie_tf.objectives.registry`). None in a field is a default that follows from the
+family, the number of videos or the machine: `vie_tf.training.defaults.complete` fills them in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+AUGMENTATIONS = (
+    *("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet"),
+    *("opn", "opn_apart", "rotnet"),
+)
+
+# The settings that say how something learns: of read-outs, these are not the run's network's.
+LEARNING = (
+    "batch_size seed learning_rate warmup_steps lr_boundaries lr_plateau weight_decay augmentation "
+    "colour_noise flip held_out"
+).split()
+
+
+def setting(
+    default,
+    says: str,
+    kind: type | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] = (),
+):
+    """A field of a group of settings.
+
+    Args:
+        default: its value where none is given.
+        says: what it is, with its unit and, where `default` is None, what that stands for.
+        kind: its type, of several values that of each; default: that of `default`.
+        least: of a number.
+        most: of a number.
+        choices: all that a text may be.
+    """
+    told = {"says": says, "kind": kind or type(default), "least": least, "most": most}
+    return field(default=default, metadata={**told, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Data:
+    """The videos, and which of them are trained on."""
+
+    data: str | None = setting(None, "Prepared videos, a folder of videos, or a CSV.", kind=str)
+    label_column: str = setting("label", "The CSV's column that is the label.")
+    split_column: str = setting("split", "The CSV's column that is the split.")
+    decoder: str = setting(
+        "auto", "Back end that decodes raw videos.", choices=("auto", "tfio", "pyav")
+    )
+    held_out: float = setting(
+        0.1,
+        "Share of the videos kept from training to watch it, when there is no test split.",
+        least=0,
+        most=0.9,
+    )
+    subset: float = setting(
+        1.0,
+        "Share of the videos to train on that is used (paper: 0.7 and 0.3), drawn by the seed.",
+        least=0,
+        most=1,
+    )
+    bin_frames: int = setting(
+        0,
+        "Cuts each video's starts of clips into bins of so many frames, each with a row of the "
+        "bank of its own (paper: 5bin is 52, 2bin 130); 0 does not.",
+        least=0,
+    )
+    data_service: str | None = setting(
+        None, "Address of a tf.data service that makes the batches: grpc://HOST:PORT.", kind=str
+    )
+    max_unreadable: int = setting(
+        100,
+        "Videos that may be left out since they cannot be read; with more, training stops.",
+        least=0,
+    )
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What a clip is, in training."""
+
+    image_size: int | None = setting(
+        None, "Side of the clips, pixels. Default: the family's.", least=1, kind=int
+    )
+    frame_interval: int | None = setting(
+        None,
+        "From one frame of a clip to the next, frames. Default: the family's; less for short "
+        "videos.",
+        least=1,
+        kind=int,
+    )
+    augmentation: str = setting(
+        "colour_noise",
+        "How training clips are cropped and coloured, and test clips cropped beside them.",
+        choices=AUGMENTATIONS,
+    )
+    colour_noise: tuple[float, ...] | None = setting(
+        None,
+        "Strength of brightness, contrast, saturation, hue; probability of grey. Default: the "
+        "augmentation's, of colour_noise 0.4,0.4,0.4,0.4,0.3.",
+        kind=float,
+    )
+    flip: bool = setting(True, "Mirrors half of the clips: off where left and right differ.")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network, and how it is computed."""
+
+    family: str = setting("single", "Network family.")
+    depth: int = setting(18, "Depth of the ResNet: 18, 34 or 50.", least=18)
+    bn_momentum: float | None = setting(
+        None,
+        "Of the moving statistics. Default: by the number of videos.",
+        least=0,
+        most=1,
+        kind=float,
+    )
+    precision: str = setting(
+        "auto",
+        "Of the convolutions; auto takes bfloat16 where the processor or the GPUs have it.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    xla: bool | None = setting(
+        None,
+        "Compiles the network and its gradient by TensorFlow's XLA. Default: on GPUs without "
+        "--deterministic.",
+        kind=bool,
+    )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How it learns."""
+
+    batch_size: int = setting(64, "Clips a step; finetune: 128, at most the videos.", least=1)
+    steps: int = setting(10_000, "Steps in all; 0 is the untrained network.", least=0)
+    learning_rate: float | None = setting(
+        None,
+        "Default: by the number of videos; finetune: 0.01 from scratch, else 0.0005; readout: "
+        "0.01.",
+        least=0,
+        kind=float,
+    )
+    warmup_steps: int = setting(0, "Linear ramp of the learning rate, steps.", least=0)
+    lr_boundaries: tuple[int, ...] = setting(
+        (),
+        "Steps after which the learning rate is divided by 10; --loss=vie counts them from LA's "
+        "start.",
+        kind=int,
+    )
+    lr_plateau: int = setting(
+        0,
+        "Divides the learning rate by 10, twice at most, after so many evaluations without a "
+        "better k-NN accuracy (recall at 1 without labels; supervised: top-1); 0 does not. "
+        "--loss=vie: in LA.",
+        least=0,
+    )
+    weight_decay: float = setting(
+        1e-4,
+        "L2 penalty on all but batch normalisation; finetune with --start_from: 1e-5.",
+        least=0,
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured, while it trains and after."""
+
+    clips: int = setting(5, "Clips a video, evenly spaced; 0: all that follow each other.", least=0)
+    ten_crop: bool = setting(
+        False, "Takes each clip by ten crops: centre, corners, and their mirror images."
+    )
+    k: int = setting(10, "Neighbours of the k-NN classifier.", least=1)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written while it trains."""
+
+    log_every: int = setting(10, "Steps between log entries.", least=1)
+    evaluate_every: int | None = setting(
+        None, "Of evaluations, steps. Default: ten in the run.", least=1, kind=int
+    )
+    save_every: int | None = setting(
+        None, "Of checkpoints, steps. Default: twenty in the run.", least=1, kind=int
+    )
+    keep: int = setting(3, "Checkpoints to keep.", least=1)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with, and how far it can be repeated."""
+
+    start_from: str | None = setting(
+        None,
+        "pretrain, finetune: folder of a run whose network's weights training starts from. "
+        "Default: from scratch.",
+        kind=str,
+    )
+    second_workdir: str | None = setting(
+        None,
+        "Run of a Slow or SlowFast network that makes --workdir's VIE-Single a two-stream model; "
+        "finetune: --start_from's.",
+        kind=str,
+    )
+    seed: int = setting(0, "Of every random draw.", least=0, most=2**31 - 1)
+    deterministic: bool | None = setting(
+        None,
+        "A run goes on, and can be repeated, to the last bit. Default: without a GPU and --xla, "
+        "where it costs nothing.",
+        kind=bool,
+    )
+    legacy: bool = setting(
+        False,
+        "The authors' faults: bank rows start un-normalised, label 0 and in use; clips leave out "
+        "the last frame or run over it; --subset draws with replacement, whatever the seed; "
+        "finetune puts weight decay on the head only.",
+    )
+
+
+GROUPS = {
+    "data": Data,
+    "clips": Clips,
+    "network": Network,
+    "schedule": Schedule,
+    "evaluation": Evaluation,
+    "record": Record,
+    "start": Start,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a run is made with.
+
+    Attributes:
+        mode: pretrain, finetune or import_checkpoint: how the run came about.
+        loss: name of the objective.
+        objective: its own settings, from the registry of objectives.
+    """
+
+    objective: Any
+    loss: str = "ir"
+    mode: str = "pretrain"
+    data: Data = Data()
+    clips: Clips = Clips()
+    network: Network = Network()
+    schedule: Schedule = Schedule()
+    evaluation: Evaluation = Evaluation()
+    record: Record = Record()
+    start: Start = Start()
+
+    @property
+    def finetunes(self) -> bool:
+        return self.mode == "finetune"
+
+    def values(self) -> dict[str, Any]:
+        """All settings by their names, those of the objective too."""
+        found = {"mode": self.mode, "loss": self.loss}
+        for group in (*GROUPS, "objective"):
+            part = getattr(self, group)
+            found |= {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+        return found
+
+    def but(self, **values) -> Settings:
+        """The same with other values of some settings, by their names."""
+        changed = {
+            name: values.pop(name) for name in ("mode", "loss", "objective") if name in values
+        }
+        for group in (*GROUPS, "objective"):
+            part = changed.get(group, getattr(self, group))
+            own = {f.name for f in dataclasses.fields(part)} & values.keys()
+            if own:
+                changed[group] = dataclasses.replace(part, **{n: values.pop(n) for n in own})
+        if values:
+            raise TypeError(f"no settings {', '.join(values)}")
+        return dataclasses.replace(self, **changed)
+
+
+def made(values: dict[str, Any], objectives: dict[str, type]) -> Settings:
+    """Settings of values by name; those that are not there have their defaults.
+
+    Args:
+        values: `mode`, `loss` and of all groups; those of another objective are left out.
+        objectives: the registry.
+    """
+
+    def group(kind: type):
+        names = {f.name for f in dataclasses.fields(kind)}
+        return kind(**{name: values[name] for name in names & values.keys()})
+
+    return Settings(
+        objective=group(objectives[values["loss"]]),
+        loss=values["loss"],
+        mode=values.get("mode", "pretrain"),
+        **{name: group(kind) for name, kind in GROUPS.items()},
+    )
+
+
+def text(value) -> str:
+    """A setting's value as it stands in a flagfile; '' for None."""
+    if value is None:
+        return ""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def read(group: type, name: str, said: str):
+    """The value of a setting of a group from its text.
+
+    Raises:
+        ValueError, KeyError: it is no such value.
+    """
+    (told,) = (f for f in dataclasses.fields(group) if f.name == name)
+    kind = told.metadata["kind"]
+    if "tuple" in told.type:
+        return tuple(kind(part) for part in said.split(",") if part)
+    return {"True": True, "False": False}[said] if kind is bool else kind(said)
