@@ -6,11 +6,11 @@ where it is needed, since flags are read without it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Callable, ClassVar
 
 from vie_tf.errors import InputError
+from vie_tf.objectives.objective import Objective
 from vie_tf.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,15 +24,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(Objective):
     """The supervised twin, which learns the videos' labels, and fine-tuning."""
 
-    bank: ClassVar[bool] = False
     labels: ClassVar[bool] = True
-
-    def constants(self, videos: int, batch_size: int) -> dict[str, object]:
-        """It has none of its own."""
-        return {}
 
     def task(self) -> Pretext | None:
         """The pretext task; None where the labels are those of the videos."""
@@ -45,18 +40,6 @@ class Labels:
             return {"num_classes": classes}
         return {"num_classes": task.classes, "classify": task.classify}
 
-    def check_family(self, family: str) -> None:
-        """Raises InputError where a family cannot learn so."""
-
-    def taken(
-        self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
-    ) -> tuple[VideoSet, VideoSet, str]:
-        """All videos."""
-        return train, held_out, ""
-
-    def check(self, settings: Settings, videos: int) -> None:
-        """All settings do."""
-
     def model(
         self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
     ) -> keras.Model:
@@ -64,10 +47,6 @@ class Labels:
         from vie_tf.objectives.supervised import Supervised
 
         return Supervised(network, colour, self.task())
-
-    def phases(self, steps: int) -> list[tuple[int, Callable[..., Sequence]]]:
-        """One, of which nothing is asked."""
-        return [(steps, lambda model, watch, videos, settings: [])]
 
     def measures(
         self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int

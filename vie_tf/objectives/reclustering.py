@@ -103,6 +103,21 @@ class Reclustering(keras.callbacks.Callback):
         }
         return labels, filled, metrics
 
+    def progress(self, metrics: dict[str, float]) -> str:
+        """For the progress line: the share of close neighbours, and what the clusters are like."""
+        said = f"close {metrics['close']:.0%}  "
+        if found := self.metrics:  # none since the run went on
+            sizes = [found[f"cluster_{name}"] for name in ("smallest", "median", "largest")]
+            said += (
+                f"clusters {found['clusters']} ({found['clusters_empty']} empty) of "
+                f"{'/'.join(f'{n:g}' for n in sizes)} in {found['cluster_seconds']:.1f} s  "
+            )
+        return said
+
+    def before_save(self) -> None:
+        """A checkpoint has the clustering that is under way."""
+        self.finish()
+
     def finish(self) -> None:
         """Waits for the clustering that is under way, and tells what came out."""
         if self._thread:

@@ -28,6 +28,7 @@ class Supervised(keras.Model):
         super().__init__(name="supervised")
         self.network, self.colour, self.pretext = network, colour, pretext
         self.forward = Forward(self, self.answers)
+        self.plateau, self.state = None, {}  # of a checkpoint, as `VIE`
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
 

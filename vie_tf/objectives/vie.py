@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, ClassVar
 
 from vie_tf.errors import InputError
+from vie_tf.objectives.objective import Begin, Objective
 from vie_tf.settings import Settings, setting, text
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from vie_tf.data.augmentation import ColourNoise
     from vie_tf.data.pipeline import TestClips
-    from vie_tf.data.sampling import Sampling
     from vie_tf.data.videos import VideoSet
     from vie_tf.training.watch import Watch
 
@@ -28,11 +28,10 @@ LARGE = 20_000
 
 
 @dataclass(frozen=True)
-class _WithBank:
+class _WithBank(Objective):
     """What all objectives with a memory bank have."""
 
     bank: ClassVar[bool] = True
-    labels: ClassVar[bool] = False
 
     temperature: float | None = setting(
         None,
@@ -57,10 +56,7 @@ class _WithBank:
     )
 
     def constants(self, videos: int, batch_size: int) -> dict[str, object]:
-        """Defaults by the number of training videos and the global batch size, by setting.
-
-        The paper's for large data sets; an epoch is `videos // batch_size` steps.
-        """
+        """The paper's for large data sets; an epoch is `videos // batch_size` steps."""
         epoch, large = max(1, videos // batch_size), videos >= LARGE
         return {
             "temperature": 0.07 if large else 0.2,
@@ -76,22 +72,6 @@ class _WithBank:
             "cluster_every": epoch,
             "cluster_lag": 0,
         }
-
-    def head(self, classes: int) -> dict[str, object]:
-        """The options of `families.build` for the head."""
-        return {"num_classes": None}
-
-    def check_family(self, family: str) -> None:
-        """Every family does."""
-
-    def taken(
-        self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
-    ) -> tuple[VideoSet, VideoSet, str]:
-        """All videos."""
-        return train, held_out, ""
-
-    def check(self, settings: Settings, videos: int) -> None:
-        """Raises InputError on settings that do not go together."""
 
     def model(
         self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
@@ -174,10 +154,6 @@ class InstanceRecognition(_WithBank):
                 "give --noise_samples=4096"
             )
 
-    def phases(self, steps: int) -> list[tuple[int, Callable[..., Sequence]]]:
-        """One, of which nothing is asked."""
-        return [(steps, _nothing)]
-
 
 @dataclass(frozen=True)
 class LocalAggregation(_WithBank):
@@ -227,7 +203,7 @@ class LocalAggregation(_WithBank):
                 f"{self.cluster_every}, the steps from clustering to clustering"
             )
 
-    def phases(self, steps: int) -> list[tuple[int, Callable[..., Sequence]]]:
+    def phases(self, steps: int) -> list[tuple[int, Begin]]:
         """One, in which the bank is clustered again and again."""
         return [(steps, self.aggregate)]
 
@@ -238,7 +214,7 @@ class LocalAggregation(_WithBank):
         from vie_tf.objectives.reclustering import Reclustering
 
         model.aggregate()
-        watch.reclustering = Reclustering(
+        reclustering = Reclustering(
             model.bank,
             model.clusters,
             list(self.clusters),
@@ -248,7 +224,7 @@ class LocalAggregation(_WithBank):
             settings.start.seed,
             watch,
         )
-        return [watch.reclustering]
+        return [reclustering]
 
 
 @dataclass(frozen=True)
@@ -283,14 +259,10 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
             )
         self.check_lag()
 
-    def phases(self, steps: int) -> list[tuple[int, Callable[..., Sequence]]]:
+    def phases(self, steps: int) -> list[tuple[int, Begin]]:
         """IR, then LA."""
-        return [(self.ir_steps, _nothing), (steps, self.aggregate)]
+        return [*Objective.phases(self, self.ir_steps), (steps, self.aggregate)]
 
 
 def _aggregates(objective) -> bool:
     return any(f.name == "clusters" for f in dataclasses.fields(objective))
-
-
-def _nothing(model, watch, videos, settings) -> Sequence:
-    return []

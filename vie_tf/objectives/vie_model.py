@@ -56,8 +56,15 @@ class VIE(keras.Model):
         self.clusters, self.neighbours = clusters, neighbours
         self.aggregates = False
         self.forward = Forward(self, self.embed)
+        self.plateau = None  # that drops the learning rate, see `training.optimizer.Plateau`
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
+
+    @property
+    def state(self) -> dict[str, keras.layers.Layer]:
+        """What a checkpoint holds beside network and optimizer."""
+        parts = {"bank": self.bank, "clusters": self.clusters}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)

@@ -11,8 +11,6 @@ from tensorflow import keras
 from vie_tf.errors import InputError, reason
 from vie_tf.runs.trained import newest_readable
 
-# Of a model, next to its optimizer.
-PARTS = ("network", "bank", "clusters", "plateau")
 # State by its place in a checkpoint, and those of it that earlier versions kept in other types, of
 # which GPUs cannot read or write some places.
 STATE = {
@@ -36,7 +34,7 @@ class Checkpoints:
 
     Args:
         folder: where they lie.
-        model: compiled, with the `network` that learns, and those of `PARTS` that it has.
+        model: compiled, with the `network` that learns, `plateau` (or None) and `state`, by name.
         keep: how many to keep.
     """
 
@@ -44,8 +42,9 @@ class Checkpoints:
         model.optimizer.build(model.network.trainable_weights)
         self.model = model
         self._remove_parts(Path(folder))  # of a save that was killed
-        self._parts = {name: getattr(model, name, None) for name in PARTS}
-        self._parts = {name: part for name, part in self._parts.items() if part is not None}
+        self._parts = {"network": model.network, **model.state}
+        if model.plateau:
+            self._parts["plateau"] = model.plateau
         self._checkpoint = tf.train.Checkpoint(optimizer=model.optimizer, **self._parts)
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), keep)
 

@@ -52,6 +52,7 @@ class ReadOut(keras.Model):
         values = {name: tap.shape[1] for name, tap in self.features(_black(frozen)).items()}
         self.network = heads.read_outs(values, num_classes, seed)
         self.forward = Forward(self, self.features)
+        self.plateau, self.state = None, {}  # of a checkpoint, as `VIE`
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
 

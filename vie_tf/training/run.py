@@ -279,5 +279,5 @@ def fit(
     for end, begin in settings.objective.phases(settings.schedule.steps):
         if watch.interrupted or watch.step >= end:
             continue
-        callbacks = begin(model, watch, len(videos.train), settings)
-        loop.fit(model, videos.train, videos.sampling, way, settings, end, watch, callbacks)
+        watch.phase = begin(model, watch, len(videos.train), settings)
+        loop.fit(model, videos.train, videos.sampling, way, settings, end, watch, watch.phase)

@@ -99,7 +99,7 @@ class Watch(keras.callbacks.Callback):
         self._file = open(workdir / "metrics.jsonl", "a", buffering=1)
         self._board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
         self.line = Line()
-        self.reclustering = None  # set it where there is Local Aggregation
+        self.phase = []  # the callbacks of the phase, see `objectives.objective.Begin`
         self.interrupted = False  # set it to stop after the step that is under way
 
     def on_train_begin(self, logs=None) -> None:
@@ -172,9 +172,9 @@ class Watch(keras.callbacks.Callback):
             )
 
     def save(self) -> None:
-        """Writes a checkpoint, with the clustering that is under way."""
-        if self.reclustering:
-            self.reclustering.finish()
+        """Writes a checkpoint, once what is under way beside the steps has ended."""
+        for callback in self.phase:
+            getattr(callback, "before_save", lambda: None)()
         self.checkpoints.save()
 
     def evaluate_now(self) -> dict[str, float]:
@@ -211,14 +211,8 @@ class Watch(keras.callbacks.Callback):
         left = (self.last_step - self.step) * self.batch_size / metrics["clips_per_second"]
         memory = f"memory {metrics['gpu_memory']:.1f} GB  " if "gpu_memory" in metrics else ""
         more = f"accuracy {metrics['accuracy']:.0%}  " if "accuracy" in metrics else ""
-        if "close" in metrics:
-            more = f"close {metrics['close']:.0%}  "
-            if found := self.reclustering.metrics:  # none since the run went on
-                sizes = [found[f"cluster_{name}"] for name in ("smallest", "median", "largest")]
-                more += (
-                    f"clusters {found['clusters']} ({found['clusters_empty']} empty) of "
-                    f"{'/'.join(f'{n:g}' for n in sizes)} in {found['cluster_seconds']:.1f} s  "
-                )
+        for callback in self.phase:
+            more += getattr(callback, "progress", lambda metrics: "")(metrics)
         self.line.show(
             f"step {self.step}/{self.last_step}  loss {metrics['loss']:.3f}  {more}"
             f"{metrics['clips_per_second']:.0f} clips/s  "

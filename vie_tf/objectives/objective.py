@@ -1,0 +1,79 @@
+"""What training asks of an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, ClassVar
+
+if TYPE_CHECKING:
+    from tensorflow import keras
+
+    from vie_tf.data.augmentation import ColourNoise
+    from vie_tf.data.pipeline import TestClips
+    from vie_tf.data.sampling import Sampling
+    from vie_tf.data.videos import VideoSet
+    from vie_tf.settings import Settings
+
+# What begins a phase: (model, watch, number of videos, settings) to the callbacks of its steps,
+# which may have `before_save()`, and `progress(metrics)`, a text for the progress line.
+Begin = Callable[..., Sequence["keras.callbacks.Callback"]]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An objective: its settings are its fields, and its methods what training asks of it.
+
+    Only `model` has to be there; the others return what is right for most.
+
+    Attributes:
+        bank: whether its model has a `bank`, whose rows can be searched.
+        labels: whether it learns the videos' labels, so that held-out videos test it.
+    """
+
+    bank: ClassVar[bool] = False
+    labels: ClassVar[bool] = False
+
+    def constants(self, videos: int, batch_size: int) -> dict[str, Any]:
+        """Values of settings that were left open, by number of videos and batch size."""
+        return {}
+
+    def check_family(self, family: str) -> None:
+        """Raises InputError where a family of networks cannot learn so."""
+
+    def taken(
+        self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
+    ) -> tuple[VideoSet, VideoSet, str]:
+        """The videos that do, of those to train on and those held out, and what to say of it."""
+        return train, held_out, ""
+
+    def check(self, settings: Settings, videos: int) -> None:
+        """Raises InputError on settings, complete ones, that do not go together."""
+
+    def head(self, classes: int) -> dict[str, Any]:
+        """The options of `families.build` for the head; `classes` are those of the data."""
+        return {"num_classes": None}
+
+    def model(
+        self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
+    ) -> keras.Model:
+        """The model, not yet compiled, that trains a network in its `train_step`.
+
+        It has the network as `network`; what else a checkpoint is to hold as `state`, by name; and
+        `seconds_waiting`, `left_out` and `make_train_function` as `objectives.vie_model.VIE`.
+        """
+        raise NotImplementedError
+
+    def phases(self, steps: int) -> list[tuple[int, Begin]]:
+        """The phases of a run: the step that each ends with, and what begins it."""
+        return [(steps, lambda model, watch, videos, settings: [])]
+
+    def measures(
+        self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
+    ) -> Callable[[], dict[str, float]]:
+        """What is measured of the model on held-out videos while it trains."""
+        return dict
+
+    def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
+        """The metric that tells a plateau."""
+        return "recall_at_1"
