@@ -15,8 +15,8 @@ from vie_tf.objectives.local_aggregation import aggregation_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.neighbours import nearest_rows
 from vie_tf.objectives.reclustering import Reclustering
+from vie_tf.objectives.vie import VideoInstanceEmbedding
 from vie_tf.objectives.vie_model import VIE
-from vie_tf.training.recipe import recipe
 
 
 @pytest.fixture(params=["processor", "gpu", "gpu in blocks"])
@@ -276,14 +276,19 @@ def test_videos_that_were_not_visited_are_no_neighbours(legacy, body):
 @pytest.mark.parametrize("videos", [10, 20, 44, 100, 1000])
 def test_the_rule_for_small_sets_teaches_something(videos):
     """Some of the neighbours are close, and not all of them."""
-    rule = recipe(videos, 8)
+    rule = VideoInstanceEmbedding().constants(videos, 8)
     bank, clusters = MemoryBank(videos, 16), Clusters(videos)
     bank.rows.assign(points(videos, centres=3))
     bank.visited.assign(tf.ones_like(bank.visited))
-    labels = k_means([tf.constant(bank.rows.numpy())], rule.clusters[0], seed=0).labels
+    labels = k_means([tf.constant(bank.rows.numpy())], rule["clusters"][0], seed=0).labels
     clusters.labels.assign(labels[:, None])
     model = VIE(
-        tf.keras.Model(), bank, 0, rule.temperature, clusters=clusters, neighbours=rule.neighbours
+        tf.keras.Model(),
+        bank,
+        0,
+        rule["temperature"],
+        clusters=clusters,
+        neighbours=rule["neighbours"],
     )
     model.aggregate()
     embeddings = tf.Variable(points(8, seed=1))  # of no cluster in particular

@@ -77,6 +77,7 @@ def line(name: str) -> str:
         said += f" Default: {default}."
     if losses := of_objectives().get(name):
         said += f" For --loss={', '.join(losses)}."
+    name = f"[no]{name}" if flag.boolean else name
     first, *rest = textwrap.wrap(said, WIDTH - 22) or [""]
     lines = [f"  --{name:18} {first}" if len(name) < 19 else f"  --{name}\n{'':23}{first}"]
     return "\n".join([*lines, *(f"{'':23}{more}" for more in rest)]) + "\n"

@@ -90,7 +90,7 @@ class Augmentation:
 
 VIE_AUGMENTATION = Augmentation()
 
-# By the names of --augmentation (vie_tf.commands.flags).
+# By the names of --augmentation (vie_tf.settings).
 AUGMENTATIONS = {
     "colour_noise": VIE_AUGMENTATION,
     "multi_scale": Augmentation(crops.corner_crop, NO_NOISE, crops.TestCrops(crops.square_crop)),

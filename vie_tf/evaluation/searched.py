@@ -13,13 +13,13 @@ from zipfile import BadZipFile
 import numpy as np
 import tensorflow as tf
 
-from vie_tf.commands.flags import WITH_BANK
 from vie_tf.errors import InputError
 from vie_tf.evaluation.class_recall import AT, class_recall
 from vie_tf.evaluation.embed import video_embeddings
 from vie_tf.evaluation.knn import check_neighbours, knn_accuracy
 from vie_tf.evaluation.labelled import check_labels, check_splits
 from vie_tf.objectives.memory_bank import joined
+from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.runs import workdir
 from vie_tf.runs.trained import newest_readable
 
@@ -89,7 +89,7 @@ def read_bank(folder: str, label_column: str, split_column: str) -> Searched:
             columns: rows would have other labels, or be of the videos that ask.
     """
     run, names = workdir.read_flags(Path(folder)), workdir.read_data(Path(folder))
-    if run["loss"] not in WITH_BANK:
+    if not OBJECTIVES[run["loss"]].bank:
         raise InputError(f"--bank: {folder} was trained with --loss={run['loss']}, and has no bank")
     asked = {"label_column": label_column, "split_column": split_column}
     for name, value in asked.items() if run.get("mode") != "import_checkpoint" else ():
