@@ -17,6 +17,7 @@ from absl import flags
 
 from data_prep.lists import READERS, Catalogue
 from vie_tf.commands import command
+from vie_tf.data import files
 from vie_tf.data.source import BESIDE, IMAGES, extension, files_in
 from vie_tf.errors import InputError
 
@@ -220,14 +221,14 @@ def _write(
     number: dict[str, int | str] = {name: index for index, name in enumerate(classes)}
     extra = columns if columns != ("split",) else ()
     os.makedirs(home, exist_ok=True)
-    with open(out + ".part", "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    how = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    with files.whole(out) as part, open(part, "w", **how) as file:
         table = csv.writer(file)
         table.writerow(("path", "label", "split", "class_index", *extra))
         for video in found:
             path = os.path.normpath(os.path.join(start, video.path)).replace(os.sep, "/")
             splits = (video.splits[0], number.get(video.label, ""), *video.splits[: len(extra)])
             table.writerow((path, video.label, *splits))
-    os.replace(out + ".part", out)
 
 
 def main() -> None:

@@ -61,7 +61,35 @@ def finish(
     Raises:
         NothingUsable: no video is kept; then nothing is written.
     """
-    shard, start, counts, sizes, offsets, reasons = [], [], [], [], [], []
+    manifest, kept = _manifest(source, entries)
+    index = _index(kept)
+    _write(os.path.join(out, "index.npz"), index)
+    _write(os.path.join(out, "manifest.csv"), manifest)
+    names = [prepared.shard_name(number) for number in range(kept[-1]["shard"] + 1)]
+    names += ["index.npz", "manifest.csv"]
+    description = {
+        "format": prepared.FORMAT,
+        "version": prepared.VERSION,
+        "request": request,
+        "videos": len(kept),
+        "skipped": len(source) - len(kept),
+        "frames": sum(len(entry["offsets"]) for entry in kept),
+        "files": {name: files.size(os.path.join(out, name)) for name in names},
+    }
+    text = json.dumps(description, indent=1).encode()
+    _write(os.path.join(out, "dataset.json"), io.BytesIO(text))
+    return description
+
+
+def _manifest(
+    source: list[SourceVideo], entries: Iterable[dict[str, Any]]
+) -> tuple[io.BytesIO, list[dict[str, Any]]]:
+    """What became of each input video, as a CSV; and what the index takes of those that are kept.
+
+    Raises:
+        NothingUsable: none is.
+    """
+    kept, reasons = [], []
     named = {name: f"csv_{name}" if name in MANIFEST else name for name in source[0].extra}
     text = io.TextIOWrapper(manifest := io.BytesIO(), "utf-8", "surrogateescape", newline="")
     table = csv.DictWriter(text, [*MANIFEST, *named.values()], restval="")
@@ -72,47 +100,36 @@ def finish(
         row.update(status=entry["status"], reason=entry["reason"])
         row.update((f"source_{name}", value) for name, value in entry["source"].items())
         if entry["status"] == "kept":
-            row.update(index=len(shard), frames=len(entry["offsets"]))
+            row.update(index=len(kept), frames=len(entry["offsets"]))
             row.update(height=entry["height"], width=entry["width"])
-            shard.append(entry["shard"])
-            start.append(entry["start"])
-            counts.append(len(entry["offsets"]))
-            sizes.append((entry["height"], entry["width"]))
-            offsets.append(np.array(entry["offsets"], np.int32))
+            own = {name: entry[name] for name in ("shard", "start", "height", "width")}
+            kept.append({**own, "offsets": np.array(entry["offsets"], np.int32)})
         elif len(reasons) < 3:
             reasons.append(f"{video.id}: {entry['reason']}")
         table.writerow(row)
-    if not shard:
+    if not kept:
         more = "; …" if len(source) > 3 else ""
         raise NothingUsable(
             f"none of {len(source)} files is usable ({'; '.join(reasons)}{more}); "
             "give videos that FFmpeg can decode"
         )
     text.flush()
+    text.detach()
+    return manifest, kept
+
+
+def _index(kept: list[dict[str, Any]]) -> io.BytesIO:
+    """Where the kept videos and their frames are, as an .npz file."""
+    counts = [len(entry["offsets"]) for entry in kept]
     np.savez(
         index := io.BytesIO(),
-        shard=np.array(shard, np.int32),
-        start=np.array(start, np.int64),
+        shard=np.array([entry["shard"] for entry in kept], np.int32),
+        start=np.array([entry["start"] for entry in kept], np.int64),
         first=np.cumsum([0, *counts], dtype=np.int64),
-        offset=np.concatenate(offsets),
-        size=np.array(sizes, np.int32),
+        offset=np.concatenate([entry["offsets"] for entry in kept]),
+        size=np.array([(entry["height"], entry["width"]) for entry in kept], np.int32),
     )
-    _write(os.path.join(out, "index.npz"), index)
-    _write(os.path.join(out, "manifest.csv"), manifest)
-    names = [prepared.shard_name(number) for number in range(shard[-1] + 1)]
-    names += ["index.npz", "manifest.csv"]
-    description = {
-        "format": prepared.FORMAT,
-        "version": prepared.VERSION,
-        "request": request,
-        "videos": len(shard),
-        "skipped": len(source) - len(shard),
-        "frames": sum(counts),
-        "files": {name: files.size(os.path.join(out, name)) for name in names},
-    }
-    text = json.dumps(description, indent=1).encode()
-    _write(os.path.join(out, "dataset.json"), io.BytesIO(text))
-    return description
+    return index
 
 
 def _write(path: str, content: io.BytesIO) -> None:

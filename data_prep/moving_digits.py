@@ -23,6 +23,7 @@ from absl import flags
 from sklearn.datasets import load_digits
 
 from vie_tf.commands import command
+from vie_tf.data import files
 from vie_tf.errors import InputError
 from vie_tf.progress import track
 
@@ -130,8 +131,7 @@ def render(digit: np.ndarray, motion: str, rng: np.random.Generator) -> np.ndarr
 def write(frames: np.ndarray, path: str) -> None:
     """Writes grey uint8 [T, H, W] as an H.264 mp4; `path` appears only when it is whole."""
     colourless = np.full((FRAME // 2, FRAME), 128, np.uint8)  # both chroma planes of 4:2:0
-    part = path + ".part"
-    with av.open(part, "w", format="mp4") as container:
+    with files.whole(path) as part, av.open(part, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE)
         stream.width = stream.height = FRAME
         stream.pix_fmt = "yuv420p"
@@ -144,7 +144,6 @@ def write(frames: np.ndarray, path: str) -> None:
             planes = np.concatenate([luma, colourless])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(stream.encode(None))
-    os.replace(part, path)
 
 
 def make_one(out: str, seed: int, video: Video) -> None:
@@ -194,12 +193,11 @@ def make(out: str, seed: int = 0, limit: int | None = None) -> None:
             work = pool.imap(functools.partial(make_one, out, seed), videos, chunksize=8)
             for _ in track(work, "moving digits", len(videos)):
                 pass
-        part = os.path.join(out, "videos.csv.part")
-        with open(part, "w", newline="") as file:
+        listed = os.path.join(out, "videos.csv")
+        with files.whole(listed) as part, open(part, "w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["path", "label", "split", "motion"])
             table.writerows([v.path, v.label, v.split, v.motion] for v in videos)
-        os.replace(part, os.path.join(out, "videos.csv"))
     except OSError as error:
         raise InputError(f"cannot write the videos to {out}: {error}") from error
     print(f"{len(videos)} videos: {os.path.join(out, 'videos.csv')}")

@@ -125,8 +125,9 @@ class Crew:
         Yields:
             The result of each task, or `Lost` where it was lost twice.
         """
-        given, results, crew = 0, {}, self._workers
-        again, tried = [], set()  # rows to be done once more, and all that ever were
+        crew = self._workers
+        given, results, again = 0, {}, []  # rows so far, their results, rows to be done once more
+        tried = set()  # rows that ever were
 
         def settle(row: int, result: Any) -> None:
             if not isinstance(result, Lost):
@@ -143,40 +144,61 @@ class Crew:
                 crew.append(_Worker(self._context, self._work))
             for row in range(len(tasks)):
                 while row not in results:
-                    for worker in [worker for worker in crew if worker.row is None]:
-                        # A window bounds what waits on disk behind one long video.
-                        if again:
-                            worker.row = again.pop(0)
-                        elif given < min(len(tasks), row + 8 * self._size):
-                            worker.row, given = given, given + 1
-                        else:
-                            break
-                        with suppress(OSError):  # a dead one is noticed below
-                            worker.pipe.send(tasks[worker.row])
-                        worker.heard = max(worker.heard, time.monotonic())
-                    ready = wait([w.pipe for w in crew if w.row is not None], timeout=1.0)
-                    for place, worker in enumerate(crew):
-                        if worker.row is None:
-                            continue
-                        lost = None
-                        if worker.pipe in ready:
-                            try:
-                                message = worker.pipe.recv()
-                                worker.heard = time.monotonic()
-                                if message is not None:
-                                    settle(worker.row, message[0])
-                                    worker.row = None
-                            except (EOFError, OSError):
-                                worker.process.join()
-                                lost = f"the decoder crashed (exit code {worker.process.exitcode})"
-                        elif time.monotonic() - worker.heard > self._patience:
-                            lost = f"the decoder stood still for {self._patience:g} s"
-                        if lost:
-                            settle(worker.row, Lost(lost))
-                            worker.stop()
-                            crew[place] = _Worker(self._context, self._work)
+                    # A window bounds what waits on disk behind one long video.
+                    end = min(len(tasks), row + 8 * self._size)
+                    given = self._give(tasks, again, given, end)
+                    for done, result in self._results():
+                        settle(done, result)
                 yield results.pop(row)
         finally:
             for worker in [worker for worker in crew if worker.row is not None]:
                 worker.stop()  # what it does is not wanted any more
                 crew.remove(worker)
+
+    def _give(self, tasks: Sequence[Any], again: list[int], given: int, end: int) -> int:
+        """Gives the idle workers the rows of `again`, then those from `given` on; returns the next.
+
+        Args:
+            tasks: all.
+            again: rows, of which those that are given are taken out.
+            given: the first row that none was given yet.
+            end: the row to stop before.
+        """
+        for worker in [worker for worker in self._workers if worker.row is None]:
+            if again:
+                worker.row = again.pop(0)
+            elif given < end:
+                worker.row, given = given, given + 1
+            else:
+                break
+            with suppress(OSError):  # a dead one is noticed when its result is waited for
+                worker.pipe.send(tasks[worker.row])
+            worker.heard = max(worker.heard, time.monotonic())
+        return given
+
+    def _results(self) -> Iterator[tuple[int, Any]]:
+        """What comes within a second: rows and results, `Lost` of workers that died or stand still.
+
+        A lost worker is replaced.
+        """
+        ready = wait([w.pipe for w in self._workers if w.row is not None], timeout=1.0)
+        for place, worker in enumerate(self._workers):
+            if worker.row is None:
+                continue
+            lost = None
+            if worker.pipe in ready:
+                try:
+                    message = worker.pipe.recv()
+                    worker.heard = time.monotonic()
+                    if message is not None:
+                        row, worker.row = worker.row, None
+                        yield row, message[0]
+                except (EOFError, OSError):
+                    worker.process.join()
+                    lost = f"the decoder crashed (exit code {worker.process.exitcode})"
+            elif time.monotonic() - worker.heard > self._patience:
+                lost = f"the decoder stood still for {self._patience:g} s"
+            if lost:
+                yield worker.row, Lost(lost)
+                worker.stop()
+                self._workers[place] = _Worker(self._context, self._work)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from vie_tf.data import files
 from vie_tf.errors import InputError, writing_to
 
 
@@ -37,14 +37,5 @@ def writable(out: str, marker: str = "") -> Path:
 @contextlib.contextmanager
 def whole(out: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `out` when all is written, or is removed."""
-    part = out.with_name(f"{out.name}.part")
-    try:
-        with writing_to(out):
-            yield part
-        if out.is_dir():
-            shutil.rmtree(out)
-        part.replace(out)
-    finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        part.unlink(missing_ok=True)
+    with writing_to(out), files.whole(str(out)) as part:
+        yield Path(part)

@@ -146,7 +146,7 @@ def _chunks(path: str) -> Iterator[bytes]:
 def whole(path: str) -> Iterator[str]:
     """A local path to write to; what is there when the block ends becomes `path`, at once.
 
-    An error in the block, or nothing there, leaves `path` as it was.
+    A file, or a local folder. An error in the block, or nothing there, leaves `path` as it was.
     """
     remote = is_remote(path)
     place = os.path.join(tempfile.gettempdir(), "vie_tf") if remote else path
@@ -158,13 +158,16 @@ def whole(path: str) -> Iterator[str]:
         elif remote:
             with _os_errors(path):
                 _store(path).put_file(part, path)
+        elif os.path.isdir(part):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            os.replace(part, path)
         else:
             with open(part, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(part, path)
     finally:
-        with suppress(FileNotFoundError):
-            os.remove(part)
+        remove(part)
 
 
 def remove(path: str) -> None:

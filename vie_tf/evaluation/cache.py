@@ -12,9 +12,10 @@ from tensorflow import keras
 
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
-from vie_tf.errors import InputError, writing_to
+from vie_tf.errors import InputError
 from vie_tf.evaluation.embed import clip_batches
 from vie_tf.evaluation.features import Taps
+from vie_tf.output import whole
 
 
 def cached_features(
@@ -68,19 +69,14 @@ def _compute(network: keras.Model, taps: Taps, batches, count: int, folder: Path
             f"--cached: {folder} needs {needed:,} bytes for the features, and the disk has no room "
             "for them; make room, or give fewer --taps or --clips"
         )
-    parts = {name: folder / f"{name}.npy.part" for name in taps.outputs}
-    try:
-        with contextlib.ExitStack() as stack, writing_to(folder):
+    with contextlib.ExitStack() as stack:
+        files = {}
+        for name in taps.outputs:
+            part = stack.enter_context(whole(folder / f"{name}.npy"))
             # Not by np.memmap, of which a full disk ends the process.
-            files = {name: stack.enter_context(open(part, "wb")) for name, part in parts.items()}
-            for name, file in files.items():
-                head = {"descr": "<f4", "fortran_order": False, "shape": shapes[name]}
-                np.lib.format.write_array_header_1_0(file, head)
-            for batch in batches:
-                for name, rows in features(batch["clip"]).items():
-                    files[name].write(rows.numpy().data)
-        for name, part in parts.items():
-            part.replace(folder / f"{name}.npy")
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+            files[name] = stack.enter_context(part.open("wb"))
+            head = {"descr": "<f4", "fortran_order": False, "shape": shapes[name]}
+            np.lib.format.write_array_header_1_0(files[name], head)
+        for batch in batches:
+            for name, rows in features(batch["clip"]).items():
+                files[name].write(rows.numpy().data)

@@ -106,6 +106,19 @@ def read_out(
     print(table(found, len(test)))
     values = {
         **workdir.said_of_data(data, videos.fingerprint),
+        **said(run, settings, cached, frames_of),
+        "clips": count,
+        "videos": len(test),
+        "classes": len(videos.label_names),
+        "taps": found,
+    }
+    with writing_to(folder / "results.jsonl"):
+        results.append(folder, "readout", values)
+
+
+def said(run: Run, settings: Settings, cached: bool, frames_of: str | None) -> dict[str, object]:
+    """What results say of the network and of how the read-outs learn."""
+    return {
         "family": run.said["family"],
         "frames_of": frames_of,
         "second_workdir": run.said.get("second_workdir"),
@@ -115,15 +128,9 @@ def read_out(
         "cached": cached,
         "steps": None if cached else settings.schedule.steps,
         "augmentation": settings.clips.augmentation,
-        "clips": count,
-        "ten_crop": evaluation.ten_crop,
+        "ten_crop": settings.evaluation.ten_crop,
         "learning": {} if cached else learning(settings, without="seed"),
-        "videos": len(test),
-        "classes": len(videos.label_names),
-        "taps": found,
     }
-    with writing_to(folder / "results.jsonl"):
-        results.append(folder, "readout", values)
 
 
 def labelled_videos(run: Run, videos: VideoSet, where: str) -> tuple[VideoSet, VideoSet, bool]:

@@ -178,15 +178,7 @@ def train_and_test(
         SystemExit: with 130, after a signal.
     """
     tested = settings.objective.labels and len(videos.held_out) > 0
-    identity = {
-        "data": settings.data.data,
-        "videos": len(videos.every),
-        "fingerprint": videos.every.fingerprint,
-        "label_names": videos.every.label_names,
-        "start": "scratch",
-        "start_step": 0,
-    }
-    best = None
+    identity, best = identity_of(settings, videos), None
     with replicas.scope():
         model = build(settings, videos.train)
         workdir.check_run(folder, settings, identity)
@@ -194,12 +186,7 @@ def train_and_test(
         step = loop.restore(saved, folder, settings.schedule.steps)
         if tested:
             best = Checkpoints(folder / finetuned.BEST / "checkpoints", model, keep=1)
-    if step is not None:
-        known = workdir.read_data(folder)
-        identity |= {name: known[name] for name in ("start", "start_step")}
-    elif settings.start.start_from:
-        given = (settings.start.start_from, settings.start.second_workdir)
-        identity |= start.start(model.network, [Path(run) for run in given if run])
+    identity |= started(settings, model.network, folder, step)
     for place in [folder, *([folder / finetuned.BEST] if best else [])]:
         place.mkdir(exist_ok=True)
         workdir.write_run(place, settings, identity)
@@ -231,6 +218,29 @@ def train_and_test(
             plots.learning_curves(str(folder / "metrics.jsonl"), str(folder / "curves.png"))
         if tested:
             finetuned.report(model.network, videos.held_out, clips, folder, settings, identity)
+
+
+def identity_of(settings: Settings, videos: Videos) -> dict[str, object]:
+    """What data.json says of the videos of a run that starts from scratch."""
+    return {
+        "data": settings.data.data,
+        "videos": len(videos.every),
+        "fingerprint": videos.every.fingerprint,
+        "label_names": videos.every.label_names,
+        "start": "scratch",
+        "start_step": 0,
+    }
+
+
+def started(
+    settings: Settings, network: keras.Model, folder: Path, step: int | None
+) -> dict[str, object]:
+    """Gives the network of a run that is new the weights it starts from; what it started from."""
+    if step is not None:
+        known = workdir.read_data(folder)
+        return {name: known[name] for name in ("start", "start_step")}
+    given = (settings.start.start_from, settings.start.second_workdir)
+    return start.start(network, [Path(run) for run in given if run]) if given[0] else {}
 
 
 def has_curves(settings: Settings, videos: Videos) -> bool:
