@@ -84,7 +84,7 @@ def found(command, patch, plain):
 KEPT = json.loads(LIST.read_text()) if LIST.exists() else {}
 
 
-@pytest.mark.parametrize("command", KEPT)
+@pytest.mark.parametrize("command", KEPT, ids=[x.removeprefix(PLAIN)[:90] for x in KEPT])
 def test_flags_come_to_what_they_did(command, monkeypatch):
     plain = {} if command == PLAIN else KEPT[PLAIN]["parsed"]
     assert found(command, monkeypatch, plain) == KEPT[command]
