@@ -15,8 +15,12 @@ import pytest
 from absl import flags
 from words import parse
 
-from vie_tf import config, device, readout, workdir
-from vie_tf.training.settings import settle
+from vie_tf import device
+from vie_tf.commands.flags import given, names, settings
+from vie_tf.evaluation import readout
+from vie_tf.runs import workdir
+from vie_tf.settings import text
+from vie_tf.training.defaults import complete
 
 ROOT = Path(__file__).parent.parent
 LIST = ROOT / "tests" / "golden" / "flags.json"
@@ -36,23 +40,24 @@ def resolved(words, patch):
     patch.setattr(device, "on_gpu", lambda: False)
     patch.setattr(device, "has_bfloat16", lambda: False)
 
-    def values():
-        own = flags.FLAGS.flags_by_module_dict()[config.__name__]
-        return {flag.name: workdir.text(flag.value) for flag in own}
-
-    def settled(function, *rest):
-        parse(*words)
-        before, told = values(), function(flags.FLAGS, *rest)
-        found = {name: value for name, value in values().items() if value != before[name]}
-        return found | ({"told": " ".join(told)} if told else {})
+    def settled(complete):
+        before = workdir.kept(settings())
+        now, told = complete(settings(), given())
+        changed = {
+            name: text(x) for name, x in now.values().items() if text(before[name]) != text(x)
+        }
+        return changed | ({"told": " ".join(sorted(told))} if told else {})
 
     parse(*words)
-    found, mode = {"parsed": values()}, flags.FLAGS.mode
+    found = {"parsed": {name: text(flags.FLAGS[name].value) for name in names()}}
+    mode = flags.FLAGS.mode
     if mode in ("pretrain", "finetune", "look"):
-        found |= {str(count): settled(settle, count) for count in VIDEOS}
+        found |= {str(n): settled(lambda *asked, n=n: complete(*asked, n)) for n in VIDEOS}
     elif mode == "readout":
         for name, stills in (("videos", False), ("images", True)):
-            found[name] = settled(readout.settle, READ, 112, stills)
+            found[name] = settled(
+                lambda *asked, stills=stills: (readout.settled(*asked, READ, 112, stills), None)
+            )
     return found
 
 
