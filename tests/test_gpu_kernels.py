@@ -10,7 +10,7 @@ from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION
 from vie_tf.evaluation import embed
 from vie_tf.evaluation.features import find_taps
-from vie_tf.models import families, resnet
+from vie_tf.models import families
 from vie_tf.objectives import clustering, neighbours, pretext
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
@@ -24,14 +24,6 @@ SIZE, BATCH, ROWS = 32, 4, 20_000
 
 
 pytestmark = pytest.mark.usefixtures("as_on_gpu", "narrow")
-
-
-@pytest.fixture
-def narrow(monkeypatch):
-    """Networks of the same operations and few weights, as TensorFlow keeps what it has traced."""
-    widths, *others = resnet.resnet.__defaults__
-    assert widths == resnet.STAGE_WIDTHS
-    monkeypatch.setattr(resnet.resnet, "__defaults__", ((16, 16, 16, 16), *others))
 
 
 def assert_runs_on_gpus(function, *arguments, but=()):
