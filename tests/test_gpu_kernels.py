@@ -88,6 +88,13 @@ def test_step_of_each_loss_and_bank(loss, bank):
     assert_runs_on_gpus(model.train_step, batch(1))
 
 
+@pytest.mark.parametrize("loss", ["ir", "softmax", "la"])
+def test_keras_evaluation_of_each_loss(loss):
+    model = vie(loss=loss)
+    model.compile(Momentum(0.1), metrics=["accuracy"])
+    assert_runs_on_gpus(model.test_step, batch(1))
+
+
 def test_neighbours_in_several_blocks(monkeypatch):
     monkeypatch.setattr(neighbours, "_GPU_BLOCK", 10_000)
     model = vie(loss="la")
@@ -137,6 +144,7 @@ def test_step_of_what_learns_labels(loss, family, xla):
     model = Supervised(network, pretext=pretext.PRETEXTS.get(loss))
     model.compile(Momentum(0.1, l2=1e-4), jit_compile=xla)
     assert_runs_on_gpus(model.train_step, batch(frames_of(model)))
+    assert_runs_on_gpus(model.test_step, batch(frames_of(model)))
 
 
 @pytest.mark.parametrize("family", ["slowfast", "single+slow"])
@@ -151,6 +159,7 @@ def test_step_of_read_outs():
     model = ReadOut(network, find_taps(network, ["conv3", "conv5-avg", "embedding"], 18), 5)
     model.compile(Momentum(0.1, l2=1e-4))
     assert_runs_on_gpus(model.train_step, batch(4))
+    assert_runs_on_gpus(model.test_step, batch(4))
 
 
 @in_both_precisions
