@@ -133,7 +133,9 @@ class _Stem:
         blocks = [n + taps - 1 for n in out]
         # Half of the last pair may lie beyond the edge.
         edges = [(0, 2 * n - side) for n, side in zip(blocks, (height, width))]
-        x = tf.pad(inputs, ((0, 0), (0, 0), *edges, (0, 0)))
+        x = inputs
+        if any(after for _, after in edges):
+            x = tf.pad(x, ((0, 0), (0, 0), *edges, (0, 0)))
         x = tf.reshape(x, (-1, frames + span - 1, blocks[0], 2, blocks[1], 2, channels))
         x = tf.transpose(x, (0, 1, 2, 4, 3, 5, 6))
         x = tf.reshape(x, (-1, frames + span - 1, *blocks, 4 * channels))
