@@ -67,7 +67,7 @@ def numbers(out: str) -> None:
     for loss in ("ir", "softmax", "la"):
         tf.keras.utils.set_random_seed(0)
         model = vie("single", loss)
-        step = tf.function(model.train_step)
+        step = tf.function(model.take_step)
         found[f"loss {loss}"] = np.array([step(batch(1))["loss"] for _ in range(3)])
         weights = model.network.trainable_weights
         found[f"weights {loss}"] = np.concatenate([np.ravel(w) for w in weights])
@@ -109,7 +109,7 @@ def check_families(part: str = "0", of: str = "1") -> None:
     for name, make in [*models.items()][int(part) :: int(of)]:
         tf.keras.backend.clear_session()
         model = make()
-        step, clips = tf.function(model.train_step), batch(model.network.input.shape[1])
+        step, clips = tf.function(model.take_step), batch(model.network.input.shape[1])
         losses = [float(step(clips)["loss"]) for _ in range(2)]
         if not np.isfinite(losses).all():
             raise SystemExit(f"{name}: losses {losses}")

@@ -58,6 +58,6 @@ def make_step(
 
     @tf.function
     def step():
-        return model.train_step(batch)["loss"]
+        return model.take_step(batch)["loss"]
 
     return sum(int(np.prod(w.shape)) for w in network.trainable_weights), step

@@ -7,6 +7,7 @@ from words import TRAIN, vie_tf
 
 from data_prep import moving_digits
 from vie_tf import device
+from vie_tf.models import resnet
 
 # For the tests of several replicas; made before TensorFlow starts them.
 tf.config.set_logical_device_configuration(
@@ -25,6 +26,14 @@ def float32():
 def as_on_gpu(monkeypatch):
     """What chooses a body by the device takes that of a GPU; it is the processor that runs it."""
     monkeypatch.setattr(device, "on_gpu", lambda: True)
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Networks of the same operations and few weights, as TensorFlow keeps what it has traced."""
+    widths, *others = resnet.resnet.__defaults__
+    assert widths == resnet.STAGE_WIDTHS
+    monkeypatch.setattr(resnet.resnet, "__defaults__", ((16, 16, 16, 16), *others))
 
 
 @pytest.fixture(params=["processor", "gpu"])

@@ -12,7 +12,7 @@ from tensorflow import keras
 from tf1 import NETWORKS, network
 
 from vie_tf.errors import InputError
-from vie_tf.models import families, resnet
+from vie_tf.models import families, layers, resnet
 from vie_tf.models.original import original_names
 
 VARIABLES = golden_rule.load("variables")[0]
@@ -122,7 +122,7 @@ def test_a_stem_on_a_gpu_is_the_same_convolution(span, size, monkeypatch):
     found = []
     for gpu in (False, True):
         monkeypatch.setattr(resnet.device, "on_gpu", lambda gpu=gpu: gpu)
-        maps = resnet.stem(resnet.fold(clip), 6, 8, span, "stem")
+        maps = resnet.stem(layers.FoldTime()(clip), 6, 8, span, "stem")
         network = keras.Model(clip, maps)
         kernel = network.trainable_weights[0]
         kernel.assign(np.random.default_rng(1).normal(size=kernel.shape))

@@ -65,7 +65,7 @@ def test_the_step_is_that_of_plain_keras(legacy):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
         plain.apply_gradients(zip(gradients, weights))
         batch = {"clip": clip, "label": labels, "seed": np.zeros((6, 2), "int32")}
-        logs = model.train_step({name: tf.constant(value) for name, value in batch.items()})
+        logs = model.take_step({name: tf.constant(value) for name, value in batch.items()})
         np.testing.assert_allclose(logs["loss"], loss, rtol=1e-4)
         for ours, theirs in zip(network.weights, twin.weights):
             np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4, err_msg=ours.name)

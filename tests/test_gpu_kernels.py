@@ -10,7 +10,7 @@ from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION
 from vie_tf.evaluation import embed
 from vie_tf.evaluation.features import find_taps
-from vie_tf.models import families, resnet
+from vie_tf.models import families
 from vie_tf.objectives import clustering, neighbours, pretext
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
@@ -25,14 +25,6 @@ SIZE, BATCH, ROWS = 32, 4, 20_000
 
 
 pytestmark = pytest.mark.usefixtures("as_on_gpu", "narrow")
-
-
-@pytest.fixture
-def narrow(monkeypatch):
-    """Networks of the same operations and few weights, as TensorFlow keeps what it has traced."""
-    widths, *others = resnet.resnet.__defaults__
-    assert widths == resnet.STAGE_WIDTHS
-    monkeypatch.setattr(resnet.resnet, "__defaults__", ((16, 16, 16, 16), *others))
 
 
 def assert_runs_on_gpus(function, *arguments, but=()):
@@ -97,6 +89,13 @@ def test_step_of_each_loss_and_bank(loss, bank):
     assert_runs_on_gpus(model.train_step, batch(1))
 
 
+@pytest.mark.parametrize("loss", ["ir", "softmax", "la"])
+def test_keras_evaluation_of_each_loss(loss):
+    model = vie(loss=loss)
+    model.compile(Momentum(0.1), metrics=["accuracy"])
+    assert_runs_on_gpus(model.test_step, batch(1))
+
+
 def test_neighbours_in_several_blocks(monkeypatch):
     monkeypatch.setattr(neighbours, "_GPU_BLOCK", 10_000)
     model = vie(loss="la")
@@ -146,6 +145,7 @@ def test_step_of_what_learns_labels(loss, family, xla):
     model = Supervised(network, pretext=pretext.PRETEXTS.get(loss))
     model.compile(Momentum(0.1, l2=1e-4), jit_compile=xla)
     assert_runs_on_gpus(model.train_step, batch(frames_of(model)))
+    assert_runs_on_gpus(model.test_step, batch(frames_of(model)))
 
 
 @pytest.mark.parametrize("family", ["slowfast", "single+slow"])
@@ -160,6 +160,7 @@ def test_step_of_read_outs():
     model = ReadOut(network, find_taps(network, ["conv3", "conv5-avg", "embedding"], 18), 5)
     model.compile(Momentum(0.1, l2=1e-4))
     assert_runs_on_gpus(model.train_step, batch(4))
+    assert_runs_on_gpus(model.test_step, batch(4))
 
 
 @in_both_precisions

@@ -131,7 +131,7 @@ def test_a_step_is_that_of_numpy(monkeypatch):
             bias_slot += wrong.sum(axis=0) + decay * bias
             kernel -= rate * kernel_slot
             bias -= rate * bias_slot
-        logs = model.train_step(batch)
+        logs = model.take_step(batch)
         assert float(logs["loss"]) == pytest.approx(expected, rel=1e-4)
         for layer, (kernel, bias) in zip(layers, weights):
             np.testing.assert_allclose(layer.kernel, kernel, rtol=1e-3, atol=1e-4)

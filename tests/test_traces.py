@@ -1,4 +1,4 @@
-"""Five training steps of the authors' own loop, taken again through our `train_step`."""
+"""Five training steps of the authors' own loop, taken again through our `take_step`."""
 
 import golden_rule
 import numpy as np
@@ -85,7 +85,7 @@ def test_trace(run):
         np.testing.assert_allclose(rate(t), expected["learning_rate"], 1e-5)
         decayed = [w for w in network.trainable_weights if decays(w)]
         penalty = config["weight_decay"] * sum(tf.nn.l2_loss(w) for w in decayed)
-        logs = model.train_step(
+        logs = model.take_step(
             {
                 "clip": tf.constant(golden_rule.clip(**facts["inputs"][t])),
                 "index": tf.constant(index),

@@ -194,7 +194,7 @@ def test_pixels_reach_the_network_unrounded(task):
         clip, labels = PRETEXTS[task].shown(clip), np.tile(range(4), 8)
     logits = model.network(clip, training=True)["logits"]
     expected = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits).numpy().mean()
-    np.testing.assert_allclose(model.train_step(batch)["loss"], expected, rtol=1e-6)
+    np.testing.assert_allclose(model.take_step(batch)["loss"], expected, rtol=1e-6)
 
 
 def test_two_compiled_replicas_take_the_steps_of_one(replicas, as_on_gpu):
@@ -235,7 +235,7 @@ def test_loss_is_read_before_the_bank_is_written():
     logits = embedding @ rows.T / 0.1
     own = logits[np.arange(8), batch["index"]]
     expected = np.mean(np.log(np.exp(logits).sum(1)) - own)
-    np.testing.assert_allclose(model.train_step(batch)["loss"], expected, rtol=1e-4)
+    np.testing.assert_allclose(model.take_step(batch)["loss"], expected, rtol=1e-4)
     mixed = rows[batch["index"]] + embedding
     mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
     np.testing.assert_allclose(model.bank.rows.numpy()[batch["index"]], mixed, rtol=1e-3, atol=1e-5)

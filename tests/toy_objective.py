@@ -13,7 +13,7 @@ from tensorflow import keras
 from vie_tf.objectives.objective import Objective
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.settings import setting
-from vie_tf.training.step import Forward, learn, timed_train_function
+from vie_tf.training.step import Forward, learn
 
 
 def pull(embeddings: tf.Tensor, target: tf.Tensor, strength: float) -> tf.Tensor:
@@ -32,16 +32,13 @@ class Pulled(keras.Model):
         self.forward = Forward(self, lambda clip: network(clip, training=True)["embedding"])
         self.seconds_waiting, self.left_out = 0.0, []
 
-    def train_step(self, batch):
+    def take_step(self, batch):
         with tf.GradientTape() as tape:
             embeddings = self.forward(tf.cast(batch["clip"], tf.float32))
             loss = tf.reduce_mean(pull(embeddings, self.mean, self.strength))
         rate = learn(self, tape, loss)
         self.mean.assign(0.9 * self.mean + 0.1 * tf.reduce_mean(embeddings, axis=0))
         return {"loss": loss, "learning_rate": rate}
-
-    def make_train_function(self, force=False):
-        return timed_train_function(self, force)
 
 
 @dataclass(frozen=True)

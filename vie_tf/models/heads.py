@@ -8,6 +8,8 @@ import math
 import tensorflow as tf
 from tensorflow import keras
 
+from vie_tf.models.layers import Mean, Pick
+
 DIMENSION = 128  # of the embedding
 
 
@@ -30,9 +32,7 @@ def pool(maps, name: str = "pool"):
 
 def pool_frames(maps, name: str = "pool"):
     """Mean over space, [B, T, h, w, C] to float32 [B, T, C]."""
-    return keras.layers.Lambda(
-        lambda x: tf.reduce_mean(x, axis=(2, 3)), name=name, dtype="float32"
-    )(maps)
+    return Mean((2, 3), name=name, dtype="float32")(maps)
 
 
 def embedding(features):
@@ -48,8 +48,11 @@ def pool_last_taps(taps: dict[str, tf.Tensor]):
     """The last tap's mean over time and space, then that of the Fast path's, float32 [B, C]."""
     last = sum(name.startswith("encode_") for name in taps)
     ends = [taps[name] for name in (f"encode_{last}", f"fast_encode_{last}") if name in taps]
-    means = [tf.reduce_mean(tf.cast(x, tf.float32), list(range(1, len(x.shape) - 1))) for x in ends]
-    return tf.concat(means, axis=1)
+    means = []
+    for x in ends:
+        x = keras.layers.Activation("linear", dtype="float32")(x)
+        means.append(Mean(range(1, len(x.shape) - 1), dtype="float32")(x))
+    return keras.layers.Concatenate(dtype="float32")(means) if means[1:] else means[0]
 
 
 def logits(features, num_classes: int, initializer="glorot_uniform"):
@@ -77,9 +80,10 @@ def order_logits(features, num_classes: int):
         for order in itertools.permutations(range(4))
     ]
     frames = keras.layers.Reshape((4, -1), dtype="float32")(features)
-    both = [tf.gather(frames, side, axis=1) for side in zip(*pairs)]
-    x = keras.layers.Dense(512, "relu", dtype="float32", name="pairs")(tf.concat(both, axis=2))
-    x = keras.layers.Reshape((24, -1), dtype="float32")(tf.gather(x, of_order, axis=1))
+    both = [Pick(side, dtype="float32")(frames) for side in zip(*pairs)]
+    both = keras.layers.Concatenate(dtype="float32")(both)
+    x = keras.layers.Dense(512, "relu", dtype="float32", name="pairs")(both)
+    x = keras.layers.Reshape((24, -1), dtype="float32")(Pick(of_order, dtype="float32")(x))
     return logits(x, num_classes)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
 from tensorflow import keras
 
-from vie_tf.models import heads, resnet
+from vie_tf.models import heads
+from vie_tf.models.layers import FoldTime, Mean, UnfoldTime
 
 
 def input_single(single: keras.Model, frames: int) -> keras.Model:
@@ -23,9 +23,7 @@ def input_single(single: keras.Model, frames: int) -> keras.Model:
     flat = {"embedding": single.get_layer("embedding").input}
     rows = keras.Model(single.input, {**single.output, **flat}, name=single.name)
     clip = keras.Input((frames, *single.input.shape[2:]), dtype="float32", name="clip")
-    outputs = {
-        k: tf.reduce_mean(resnet.unfold(x, frames), axis=1)
-        for k, x in rows(resnet.fold(clip)[:, None]).items()
-    }
+    each = UnfoldTime(1)(FoldTime()(clip))
+    outputs = {k: Mean((1,))(UnfoldTime(frames)(x)) for k, x in rows(each).items()}
     outputs["embedding"] = heads.UnitNorm(name="embedding")(outputs["embedding"])
     return keras.Model(clip, outputs, name="input_single")

@@ -11,6 +11,7 @@ from tensorflow import keras
 from vie_tf.data import draws
 from vie_tf.errors import InputError
 from vie_tf.models import heads, resnet
+from vie_tf.models.layers import Mean, Sum
 
 SUBSETS = 8  # at most, of each size
 WIDTH = 512
@@ -94,6 +95,6 @@ def relation(clip, depth: int, bn_momentum: float, mean: bool = False):
         x = FrameSubsets(size, name=f"{name}_subsets", dtype="float32")(features)
         x = keras.layers.Dense(WIDTH, "relu", dtype="float32", name=f"{name}_hidden")(x)
         relations.append(keras.layers.Dense(WIDTH, dtype="float32", name=f"{name}_out")(x))
-    x = tf.concat(relations, axis=1)
-    x = tf.reduce_mean(x, axis=1) if mean else tf.reduce_sum(x, axis=1)
+    x = keras.layers.Concatenate(axis=1, dtype="float32")(relations)
+    x = (Mean if mean else Sum)((1,), dtype="float32")(x)
     return {**taps, f"encode_{len(taps) + 1}": x}, x

@@ -12,13 +12,13 @@ as 2D; a convolution over several frames unfolds its input, which costs nothing.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Callable
 
 import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.models.layers import FoldTime, Subsample, UnfoldTime, ZeroPadding
 
 # Mean and standard deviation of ImageNet's RGB values, in 0..1.
 RGB_MEAN = (0.485, 0.456, 0.406)
@@ -64,26 +64,6 @@ class NormaliseRGB(keras.layers.Layer):
         return tf.ensure_shape(tf.reshape(rows, shape), pixels.shape)
 
 
-def fold(clips):
-    """[B, T, ...] to [B * T, ...], without a copy."""
-
-    def reshape(x):
-        rows = tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], axis=0))
-        return tf.ensure_shape(rows, [None, *x.shape[2:]])
-
-    return keras.layers.Lambda(reshape)(clips)
-
-
-def unfold(maps, frames: int):
-    """[B * frames, ...] to [B, frames, ...], without a copy."""
-
-    def reshape(x):
-        rows = tf.reshape(x, tf.concat([[-1, frames], tf.shape(x)[1:]], axis=0))
-        return tf.ensure_shape(rows, [None, frames, *x.shape[1:]])
-
-    return keras.layers.Lambda(reshape)(maps)
-
-
 def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
     """A convolution without bias of folded maps; `size` and `stride` are (frames, pixels)."""
     options = _options(name)
@@ -93,18 +73,22 @@ def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
         return keras.layers.Conv2D(filters, 1, **options)(every(x, frames, stride))
     flat = size[0] == 1
     kernel, strides = ((n[0], n[1], n[1])[flat:] for n in (size, stride))
-    padding, layers = "same", keras.layers
-    x = x if flat else unfold(x, frames)
+    padding = "same"
+    x = x if flat else UnfoldTime(frames)(x)
     # The second case is for TensorFlow 2.15 with oneDNN: of a clip shorter than the kernel it
     # computes a wrong filter gradient in bfloat16, up to NaN, where the convolution itself pads.
     if max(strides) > 1 or 1 < frames < size[0]:
-        margins = tuple(((k - 1) // 2, k - 1 - (k - 1) // 2) for k in kernel)
-        pad_3d = functools.partial(_pad, margins)
-        x = layers.ZeroPadding2D(margins)(x) if flat else layers.Lambda(pad_3d)(x)
+        x = _padding(kernel)(x)
         padding = "valid"
-    kind = layers.Conv2D if flat else layers.Conv3D
+    kind = keras.layers.Conv2D if flat else keras.layers.Conv3D
     x = kind(filters, kernel, strides, padding, **options)(x)
-    return x if flat else fold(x)
+    return x if flat else FoldTime()(x)
+
+
+def _padding(kernel: tuple) -> keras.layers.Layer:
+    """The zeros that a convolution needs on both sides of maps, or of clips."""
+    margins = tuple(((k - 1) // 2, k - 1 - (k - 1) // 2) for k in kernel)
+    return keras.layers.ZeroPadding2D(margins) if len(kernel) == 2 else ZeroPadding(margins)
 
 
 def _options(name: str) -> dict:
@@ -114,25 +98,15 @@ def _options(name: str) -> dict:
 
 def stem(x, frames: int, filters: int, span: int, name: str):
     """The first convolution of folded maps: 7 x 7 pixels of `span` frames, with a stride of 2."""
-    if not device.on_gpu():
-        return conv(x, frames, filters, (span, 7), (1, 2), name)
     if span == 1:
-        return StackedConv2D(filters, 7, 2, "same", **_options(name))(x)
-    kind = StackedConv3D(filters, (span, 7, 7), (1, 2, 2), "same", **_options(name))
-    return fold(kind(unfold(x, frames)))
+        return Stem2D(filters, 7, 2, **_options(name))(_padding((7, 7))(x))
+    kernel = (span, 7, 7)
+    x = _padding(kernel)(UnfoldTime(frames)(x))
+    return FoldTime()(Stem3D(filters, kernel, (1, 2, 2), **_options(name))(x))
 
 
-def _pad(margins: tuple, x: tf.Tensor) -> tf.Tensor:
-    """Zeros around [B, T, H, W, C]."""
-    if device.on_gpu():  # where PadV2 takes its zero from the host's memory
-        return tf.pad(x, ((0, 0), *margins, (0, 0)))
-    # Not tf.pad: TensorFlow 2.15 fails to fuse it on a processor, and logs that.
-    zero = tf.zeros((), x.dtype)
-    return tf.raw_ops.PadV2(input=x, paddings=((0, 0), *margins, (0, 0)), constant_values=zero)
-
-
-class _OfStacked:
-    """Computes a stem, whose stride is 2 pixels, as one 2D convolution of many channels.
+class _Stem:
+    """Computes a stem, whose stride is 2 pixels, on a GPU as one 2D convolution of many channels.
 
     Each 2 x 2 pixels, and the frames that the kernel spans, become channels. A GPU multiplies
     matrices of many channels; of the three of a picture it fills up most of what it multiplies with
@@ -140,24 +114,28 @@ class _OfStacked:
     """
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """The same as the layer's own with padding "same": [B, (T,) H, W, 3] -> [B, (T,) h, w, C].
+        """The same as the layer's own: [B, (T,) H, W, 3] -> [B, (T,) h, w, C], without padding.
 
         Args:
-            inputs: H and W are known.
+            inputs: where H or W is not known, the layer's own it is.
             kernel: [(t,) 7, 7, 3, C].
         """
+        if not device.on_gpu() or None in inputs.shape[1:]:
+            return super().convolution_op(inputs, kernel)
         flat = inputs.shape.rank == 4
         if flat:
             inputs, kernel = inputs[:, None], kernel[None]
         span, size, _, channels, filters = kernel.shape
         frames, height, width = inputs.shape[1:4]
-        out = [-(-side // 2) for side in (height, width)]
+        frames -= span - 1
+        out = [(side - size) // 2 + 1 for side in (height, width)]
         taps = -(-size // 2)  # of pairs of pixels
-        before = (size - 1) // 2
-        margins = [(before, 2 * (n + taps - 1) - before - m) for n, m in zip(out, (height, width))]
-        time = (span - 1) // 2, span // 2
-        x = tf.pad(inputs, ((0, 0), time, *margins, (0, 0)))
         blocks = [n + taps - 1 for n in out]
+        # Half of the last pair may lie beyond the edge.
+        edges = [(0, 2 * n - side) for n, side in zip(blocks, (height, width))]
+        x = inputs
+        if any(after for _, after in edges):
+            x = tf.pad(x, ((0, 0), (0, 0), *edges, (0, 0)))
         x = tf.reshape(x, (-1, frames + span - 1, blocks[0], 2, blocks[1], 2, channels))
         x = tf.transpose(x, (0, 1, 2, 4, 3, 5, 6))
         x = tf.reshape(x, (-1, frames + span - 1, *blocks, 4 * channels))
@@ -173,26 +151,21 @@ class _OfStacked:
 
 
 @keras.utils.register_keras_serializable("vie_tf")
-class StackedConv2D(_OfStacked, keras.layers.Conv2D):
-    """A stem of single frames on a GPU."""
+class Stem2D(_Stem, keras.layers.Conv2D):
+    """A stem of single frames."""
 
 
 @keras.utils.register_keras_serializable("vie_tf")
-class StackedConv3D(_OfStacked, keras.layers.Conv3D):
-    """A stem over several frames on a GPU."""
+class Stem3D(_Stem, keras.layers.Conv3D):
+    """A stem over several frames."""
 
 
 def every(x, frames: int, stride: tuple):
     """Every n-th frame and pixel of folded maps; `stride` is (frames, pixels)."""
-    if device.on_gpu():
-        if stride[0] > 1:
-            return fold(unfold(x, frames)[:, :: stride[0], :: stride[1], :: stride[1]])
-        return x[:, :: stride[1], :: stride[1]] if stride[1] > 1 else x
-    # As means of one pixel: the same bits as strided slices, in a tenth to a fifth of their time.
-    if stride[0] > 1:
-        pool = keras.layers.AveragePooling3D(1, (stride[0], stride[1], stride[1]))
-        return fold(pool(unfold(x, frames)))
-    return keras.layers.AveragePooling2D(1, stride[1])(x) if stride[1] > 1 else x
+    time, space = stride
+    if time > 1:
+        return FoldTime()(Subsample((time, space, space))(UnfoldTime(frames)(x)))
+    return Subsample((space, space))(x) if space > 1 else x
 
 
 def _bn_relu(x, momentum: float, name: str):
@@ -205,7 +178,8 @@ def _bn_relu(x, momentum: float, name: str):
 def _pool(x, frames: int, time: Time, name: str):
     if not time.as_space:
         return keras.layers.MaxPool2D(3, 2, padding="same", name=name)(x)
-    return fold(keras.layers.MaxPool3D(3, 2, padding="same", name=name)(unfold(x, frames)))
+    pool = keras.layers.MaxPool3D(3, 2, padding="same", name=name)
+    return FoldTime()(pool(UnfoldTime(frames)(x)))
 
 
 def _sizes(depth: int, first: int, time: Time) -> list[tuple[int, int]]:
@@ -243,12 +217,12 @@ def resnet(
         and rectified input of each residual block, the last one after the final ReLU.
     """
     frames, halve = clip.shape[1], 2 if time.as_space else 1
-    x = fold(NormaliseRGB(name=f"{prefix}normalise_rgb")(clip))
+    x = FoldTime()(NormaliseRGB(name=f"{prefix}normalise_rgb")(clip))
     x = stem(x, frames, widths[0], time.stem, f"{prefix}stem")
     x = _pool(x, frames, time, f"{prefix}stem_pool")
     frames = -(-frames // halve)
     x = joint(x, frames)
-    taps = [unfold(x, frames)]
+    taps = [UnfoldTime(frames)(x)]
     for stage, (blocks, width) in enumerate(zip(BLOCKS_PER_STAGE[depth], widths)):
         sizes = _sizes(depth, time.first[stage], time)
         out = width * 4 if depth >= BOTTLENECK_FROM else width
@@ -256,7 +230,7 @@ def resnet(
             name = f"{prefix}block{len(taps)}"
             stride = (halve, 2) if block == 0 and stage > 0 else (1, 1)
             y = _bn_relu(x, bn_momentum, f"{name}_bn1")
-            taps.append(unfold(y, frames))
+            taps.append(UnfoldTime(frames)(y))
             if block == 0:
                 x = conv(y, frames, out, (1, 1), stride, f"{name}_projection")
             for i, size in enumerate(sizes):
@@ -268,7 +242,7 @@ def resnet(
                 frames = -(-frames // step[0])
             x = keras.layers.Add(name=name)([x, y])
         x = joint(x, frames)
-    taps.append(unfold(_bn_relu(x, bn_momentum, f"{prefix}final_bn"), frames))
+    taps.append(UnfoldTime(frames)(_bn_relu(x, bn_momentum, f"{prefix}final_bn")))
     return {f"encode_{i + 1}": tap for i, tap in enumerate(taps)}
 
 

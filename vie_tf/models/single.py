@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vie_tf.errors import InputError
 from vie_tf.models import heads, resnet
+from vie_tf.models.layers import FoldTime
 
 
 def single(clip, depth: int, bn_momentum: float):
@@ -23,4 +24,4 @@ def single(clip, depth: int, bn_momentum: float):
     if clip.shape[1] != 1:
         raise InputError(f"--family=single takes clips of 1 frame, not {clip.shape[1]}")
     taps = resnet.resnet(clip, depth, bn_momentum)
-    return {k: x[:, 0] for k, x in taps.items()}, heads.pool(resnet.last_tap(taps))
+    return {k: FoldTime()(x) for k, x in taps.items()}, heads.pool(resnet.last_tap(taps))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tensorflow import keras
 
 from vie_tf.models import fast, heads, resnet, slow
+from vie_tf.models.layers import Subsample
 
 ALPHA = 4  # the Fast path sees so many times the frames of the Slow path
 
@@ -38,8 +39,10 @@ def slowfast(clip, depth: int, bn_momentum: float):
     fast_taps = resnet.resnet(
         clip, depth, bn_momentum, fast.WIDTHS, fast.TIME, prefix="fast_", joint=leave
     )
+    # In float32, as pixels are not rounded before they are normalised.
+    every_fourth = Subsample((ALPHA, 1, 1), dtype="float32")(clip)
     taps = resnet.resnet(
-        clip[:, ::ALPHA], depth, bn_momentum, time=slow.TIME, prefix="slow_", joint=join
+        every_fourth, depth, bn_momentum, time=slow.TIME, prefix="slow_", joint=join
     )
     last = resnet.last_tap(fast_taps)
     pooled = [heads.pool(resnet.last_tap(taps), "slow_pool"), heads.pool(last, "fast_pool")]

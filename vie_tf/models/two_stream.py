@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.models import heads
 from vie_tf.models.input_single import input_single
+from vie_tf.models.layers import Mean
 
 
 def two_stream(single: keras.Model, motion: keras.Model) -> keras.Model:
@@ -25,10 +25,12 @@ def two_stream(single: keras.Model, motion: keras.Model) -> keras.Model:
     clip = keras.Input(motion.input.shape[1:], dtype="float32", name="clip")
     still, moving = input_single(single, clip.shape[1])(clip), motion(clip)
     taps = [k for k in still if k.startswith("encode") and k in moving]
-    outputs = {
-        k: tf.concat([still[k], tf.cast(tf.reduce_mean(moving[k], 1), still[k].dtype)], axis=-1)
-        for k in taps
-    }
-    both = tf.concat([still["embedding"], moving["embedding"]], axis=-1)
+    outputs = {}
+    for k in taps:
+        mean = Mean((1,), dtype=moving[k].dtype)(moving[k])
+        mean = keras.layers.Activation("linear", dtype=still[k].dtype)(mean)
+        outputs[k] = keras.layers.Concatenate(dtype=still[k].dtype)([still[k], mean])
+    both = [still["embedding"], moving["embedding"]]
+    both = keras.layers.Concatenate(dtype="float32")(both)
     outputs["embedding"] = heads.UnitNorm(name="embedding")(both)
     return keras.Model(clip, outputs, name="two_stream")

@@ -143,6 +143,7 @@ def _distance(points: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     return tf.maximum(tf.reduce_sum(tf.square(points), axis=1) - 2 * value, 0.0)
 
 
+@keras.utils.register_keras_serializable("vie_tf")
 class Clusters(keras.layers.Layer):
     """In which cluster each of N videos is, in each of H clusterings.
 
@@ -154,9 +155,14 @@ class Clusters(keras.layers.Layer):
 
     def __init__(self, size: int, clusterings: int = 1):
         super().__init__(name="clusters", dtype="float32", trainable=False)
+        self.size, self.clusterings = size, clusterings
         shape, none = (size, clusterings), keras.initializers.Constant(-1)
         self.labels = self.add_weight("labels", shape, tf.int64, none)
         self.next_labels = self.add_weight("next_labels", shape, tf.int64, none)
+        self.built = True
+
+    def get_config(self) -> dict:
+        return {"size": self.size, "clusterings": self.clusterings}
 
     def close(self, index: tf.Tensor, neighbours: tf.Tensor) -> tf.Tensor:
         """Which neighbours share a cluster with their item in any of the clusterings.

@@ -1,6 +1,6 @@
 """What learns labels, those of the videos or of a pretext task: what training asks of them.
 
-The tasks are in `pretext`, the model in `training.supervised`; what needs TensorFlow is imported
+The tasks are in `pretext`, the model in `supervised`; what needs TensorFlow is imported
 where it is needed, since flags are read without it.
 """
 

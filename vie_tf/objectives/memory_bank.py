@@ -61,6 +61,7 @@ def joined(parts: Sequence[np.ndarray], size: int) -> np.ndarray:
     return rows
 
 
+@keras.utils.register_keras_serializable("vie_tf")
 class MemoryBank(keras.layers.Layer):
     """One row, one label and one visited mark for each of N videos.
 
@@ -88,7 +89,8 @@ class MemoryBank(keras.layers.Layer):
         sharded: bool = False,
     ):
         super().__init__(name="memory_bank", dtype="float32", trainable=False)
-        self.size, self.momentum, self.legacy = size, momentum, legacy
+        self.size, self.dimension, self.momentum, self.seed = size, dimension, momentum, seed
+        self.legacy, self.precision, self.sharded = legacy, precision, sharded
         strategy = tf.distribute.get_strategy()
         self.shards = strategy.num_replicas_in_sync if sharded else 1
         bound = (3.0 / dimension) ** 0.5
@@ -106,13 +108,30 @@ class MemoryBank(keras.layers.Layer):
             each = -(-size // self.shards)
             whole = tf.Variable(tf.zeros((each, dimension), precision), trainable=False)
             self.parts = list(strategy.experimental_local_results(whole))
-            for replica, part in enumerate(self.parts):
-                own = rows[replica :: self.shards]
-                part.assign(tf.pad(own, [[0, each - len(own)], [0, 0]]))
+            self._assign(rows)
             self._whole = lambda: whole
         unknown = keras.initializers.Constant(0 if legacy else -1)
         self.labels = self.add_weight("labels", (size,), tf.float64, unknown)
         self.visited = self.add_weight("visited", (size,), tf.float32, tf.zeros)
+        self.built = True
+
+    def _assign(self, rows: tf.Tensor) -> None:
+        """Makes these all rows, [N, D]."""
+        if self.shards == 1:
+            self.rows.assign(rows)
+            return
+        for replica, part in enumerate(self.parts):
+            own = rows[replica :: self.shards]
+            part.assign(tf.pad(own, [[0, part.shape[0] - len(own)], [0, 0]]))
+
+    def all_similarities(self, embeddings: tf.Tensor) -> tf.Tensor:
+        """Inner products with all rows, of a bank that is not sharded, float32 [B, N].
+
+        Args:
+            embeddings: float32 [B, D]; gradients flow to them.
+        """
+        rows = tf.cast(self.rows, embeddings.dtype)
+        return tf.matmul(embeddings, rows, transpose_b=True)
 
     def similarities(self, embeddings: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         """Inner products with rows of given numbers; call it in the replica context.
@@ -209,6 +228,20 @@ class MemoryBank(keras.layers.Layer):
         """All rows, float32 [N, D]."""
         parts = [self.rows] if self.shards == 1 else self.parts
         return joined([part.numpy() for part in parts], self.size)
+
+    def get_config(self) -> dict:
+        names = ("size", "dimension", "momentum", "seed", "legacy", "precision", "sharded")
+        return {name: getattr(self, name) for name in names}
+
+    def save_own_variables(self, store) -> None:
+        # All rows, to be loaded on any number of replicas; in float32, as HDF5 has no bfloat16.
+        store["rows"] = self.whole()
+        store["labels"], store["visited"] = self.labels.numpy(), self.visited.numpy()
+
+    def load_own_variables(self, store) -> None:
+        self._assign(tf.cast(store["rows"][:], self.precision))
+        self.labels.assign(store["labels"][:])
+        self.visited.assign(store["visited"][:])
 
     def _own(self, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Which rows this replica holds, and where (0 for the others)."""

@@ -57,10 +57,11 @@ class Objective:
     def model(
         self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
     ) -> keras.Model:
-        """The model, not yet compiled, that trains a network in its `train_step`.
+        """The model, not yet compiled, that trains a network in its `take_step`.
 
-        It has the network as `network`; what else a checkpoint is to hold as `state`, by name; and
-        `seconds_waiting`, `left_out` and `make_train_function` as `objectives.vie_model.VIE`.
+        That takes a batch and returns what is logged, `loss` and `learning_rate` among it. The
+        model has the network as `network`; what else a checkpoint is to hold as `state`, by name;
+        and `plateau`, `seconds_waiting` and `left_out` as `objectives.vie_model.VIE`.
         """
         raise NotImplementedError
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
-from vie_tf.objectives.pretext import Pretext
-from vie_tf.training.step import Forward, learn, timed_train_function
+from vie_tf.objectives.pretext import PRETEXTS, Pretext
+from vie_tf.objectives.replicas import items
+from vie_tf.training.step import Forward, Means, learn
 
 
+@keras.utils.register_keras_serializable("vie_tf")
 class Supervised(keras.Model):
     """Trains a network with softmax cross-entropy, on the clips and with the steps of `VIE`.
+
+    `fit` takes batches as `VIE` does; `evaluate` those with `clip` and `label`, and gives loss and
+    accuracy on the clips as they are, and what `compile` names as `metrics`; `predict` the same or
+    clips alone, and gives logits.
 
     Args:
         network: from `vie_tf.models.families.build` with `num_classes`.
@@ -31,23 +39,35 @@ class Supervised(keras.Model):
         self.plateau, self.state = None, {}  # of a checkpoint, as `VIE`
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
+        self.means = Means("loss", "accuracy")
+        self.built = True  # as the network is
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self.means.metrics]
 
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(clip, training=training)
 
-    def answers(self, clip: tf.Tensor) -> tf.Tensor:
-        """The logits in training: [B, classes], of a pretext task [B, M, classes]."""
+    def answers(self, clip: tf.Tensor, training: bool = True) -> tf.Tensor:
+        """The logits: [B, classes], of a pretext task [B, M, classes]."""
         if self.pretext:
-            return self.pretext.answers(self.network, clip, training=True)
-        return self.network(clip, training=True)["logits"]
+            return self.pretext.answers(self.network, clip, training)
+        return self.network(clip, training=training)["logits"]
 
-    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def wanted(self, batch: dict[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
+        """The right answers, int64 of the logits' shape without the classes."""
+        if not self.pretext:
+            return batch["label"]
+        labels = tf.constant(self.pretext.labels, tf.int64)
+        return tf.broadcast_to(labels, tf.shape(logits)[:-1])
+
+    def take_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Learns from a replica's batch; loss, accuracy and the rate that was taken, float32 []."""
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
-            logits, labels = self.forward(clip), batch["label"]
-            if self.pretext:
-                labels = tf.constant(self.pretext.labels, tf.int64)
-                labels = tf.broadcast_to(labels, tf.shape(logits)[:-1])
+            logits = self.forward(clip)
+            labels = self.wanted(batch, logits)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses)
         rate = learn(self, tape, loss)
@@ -55,5 +75,36 @@ class Supervised(keras.Model):
         logs = {"loss": loss, "accuracy": tf.reduce_mean(right)}
         return {**logs, "learning_rate": rate}
 
-    def make_train_function(self, force: bool = False):
-        return timed_train_function(self, force)
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self.means.after(self.take_step(batch), items(batch["clip"]))
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self.predict_step(batch)
+        labels = self.wanted(batch, logits)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        right = keras.metrics.sparse_categorical_accuracy(labels, logits)
+        self.means.after({"loss": losses, "accuracy": right})
+        return self.compute_metrics(batch, labels, logits, None)
+
+    def predict_step(self, data) -> tf.Tensor:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        clip = batch["clip"] if isinstance(batch, dict) else batch
+        return self.answers(tf.cast(clip, tf.float32), training=False)
+
+    def get_config(self) -> dict:
+        # What a task shows is a function; its name is enough of those that there are.
+        tasks = [name for name, task in PRETEXTS.items() if task is self.pretext]
+        if self.pretext and not tasks:
+            raise ValueError("a pretext task of your own cannot be saved: save `network` instead")
+        return {
+            "network": keras.saving.serialize_keras_object(self.network),
+            "colour": dataclasses.asdict(self.colour),
+            "pretext": tasks[0] if tasks else None,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None) -> Supervised:
+        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
+        return cls(network, ColourNoise(**config["colour"]), PRETEXTS.get(config["pretext"]))

@@ -1,6 +1,6 @@
 """Instance Recognition, Local Aggregation and VIE: their settings, and what training asks of them.
 
-The losses are in `instance_recognition` and `local_aggregation`, the model in `training.vie`; what
+The losses are in `instance_recognition` and `local_aggregation`, the model in `vie_model`; what
 needs TensorFlow is imported where it is needed, since flags are read without it.
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -11,22 +13,31 @@ from vie_tf.objectives import instance_recognition, local_aggregation
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.replicas import items, own_part
-from vie_tf.training.step import Forward, learn, timed_train_function
+from vie_tf.training.step import Forward, Means, learn
 
 
+@keras.utils.register_keras_serializable("vie_tf")
 class VIE(keras.Model):
     """Trains a network by Instance Recognition, then Local Aggregation, against a memory bank.
 
     A step: forward, loss and gradient against the bank as it was, optimizer, then the bank
     (paper section 3). Under a strategy batch normalisation uses each replica's own statistics,
     every copy of the bank is the same, and the loss is the mean of the replicas' means: give
-    batches that the replicas share evenly. `compile` takes the optimizer and `jit_compile`, for
-    the network and its gradient (default: on GPUs); `run_eagerly` and `steps_per_execution` have no
-    effect.
+    batches that the replicas share evenly.
+
+    `fit` takes batches as of `vie_tf.data.pipeline`: dicts of `clip` uint8 [B, T, H, W, 3], `index`
+    int64 [B] (the row of the bank), `label` int64 [B] (-1 where unknown) and `seed` int32 [B, 2]
+    (of the colour noise). `evaluate` takes those with `clip` and `index`, and gives the loss of the
+    clips as they are against the bank as it is, and what `compile` names as `metrics`: those of a
+    classifier whose classes are the rows of the bank, so that `accuracy` is the recall at 1. They
+    are not measured in training. `predict` takes the same or clips alone, and gives embeddings,
+    float32 [N, D]. `compile` needs nothing but an optimizer; by its `jit_compile` the network and
+    its gradient are compiled alone (None: on GPUs), or the whole step (True).
 
     Args:
-        network: from `vie_tf.models.families.build`.
-        bank: one row for each training video.
+        network: from `vie_tf.models.families.build`, or any other from clips float32
+            [B, T, H, W, 3], in 0..255, to a dict with `embedding`, float32 [B, D] of unit norm.
+        bank: one row, of dimension D, for each training video.
         noise_samples: K of the NCE estimate; 0 computes the softmax over the whole bank.
         temperature: tau of eq. 2.
         colour: what `colour_noise` does to the clips.
@@ -59,6 +70,12 @@ class VIE(keras.Model):
         self.plateau = None  # that drops the learning rate, see `training.optimizer.Plateau`
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
+        self.means = Means("loss", "data", "noise", "close", "alone")  # of all objectives
+        self.built = True  # as its parts are
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self.means.metrics]
 
     @property
     def state(self) -> dict[str, keras.layers.Layer]:
@@ -78,8 +95,7 @@ class VIE(keras.Model):
         if self.aggregates:
             return self.aggregation(embeddings, index)
         if not self.noise_samples:
-            rows = tf.cast(self.bank.rows, embeddings.dtype)
-            similarities = tf.matmul(embeddings, rows, transpose_b=True)
+            similarities = self.bank.all_similarities(embeddings)
             return {
                 "loss": instance_recognition.softmax_loss(similarities, index, self.temperature)
             }
@@ -89,7 +105,7 @@ class VIE(keras.Model):
 
     def aggregate(self) -> None:
         """Makes all further steps those of Local Aggregation; fill `clusters` first."""
-        self.aggregates, self.train_function = True, None
+        self.aggregates, self.train_function, self.test_function = True, None, None
 
     def aggregation(self, embeddings: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """Local Aggregation's `loss`, and of the background neighbours the share that is `close`.
@@ -124,7 +140,8 @@ class VIE(keras.Model):
         rows = tf.reshape(rows, (-1, self.noise_samples))
         return rows[first : first + batch]
 
-    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def take_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Learns from a replica's batch; its losses and the rate that was taken, float32 []."""
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
             embeddings = self.forward(clip)
@@ -135,5 +152,44 @@ class VIE(keras.Model):
         logs = {name: tf.reduce_mean(value) for name, value in losses.items()}
         return {**logs, "learning_rate": rate}
 
-    def make_train_function(self, force: bool = False):
-        return timed_train_function(self, force)
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self.means.after(self.take_step(batch), items(batch["index"]))
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        embeddings, index = self.predict_step(batch), batch["index"]
+        logs = self.means.after(self.objective(embeddings, index))
+        # Where `compile` names no metrics, nothing takes these, and TensorFlow leaves them out.
+        similarities = None if self.bank.shards > 1 else self.bank.all_similarities(embeddings)
+        found = self.compute_metrics(batch, index, similarities, None)
+        unused = {metric.name for metric in self.means.metrics} - logs.keys()
+        return {name: value for name, value in found.items() if name not in unused}
+
+    def predict_step(self, data) -> tf.Tensor:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        clip = batch["clip"] if isinstance(batch, dict) else batch
+        return self.network(tf.cast(clip, tf.float32), training=False)["embedding"]
+
+    def get_config(self) -> dict:
+        parts = {name: getattr(self, name) for name in ("network", "bank", "clusters")}
+        return {
+            **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
+            "noise_samples": self.noise_samples,
+            "temperature": self.temperature,
+            "colour": dataclasses.asdict(self.colour),
+            "seed": self.seed,
+            "neighbours": self.neighbours,
+            "aggregates": self.aggregates,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None) -> VIE:
+        config = dict(config)
+        aggregates = config.pop("aggregates")
+        for name in ("network", "bank", "clusters"):
+            config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        model = cls(**{**config, "colour": ColourNoise(**config["colour"])})
+        if aggregates:
+            model.aggregate()
+        return model

@@ -20,6 +20,7 @@ from vie_tf.data.videos import VideoSet, damage
 from vie_tf.errors import InputError, writing_to
 from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.settings import Settings
+from vie_tf.training.step import timed_train_function
 from vie_tf.training.watch import Watch
 
 
@@ -146,6 +147,7 @@ def fit(
         settings.data.data_service,
     )
     steps = end - watch.step
+    model.train_function = timed_train_function(model)
     model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=[*callbacks, watch])
     if watch.step < end and not watch.interrupted:
         watch.save()

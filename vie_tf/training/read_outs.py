@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Callable
 
@@ -15,17 +16,23 @@ from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.features import Taps
 from vie_tf.models import heads
+from vie_tf.objectives.replicas import items
 from vie_tf.output import whole
 from vie_tf.runs import workdir
 from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.settings import Settings
 from vie_tf.training import loop
 from vie_tf.training.optimizer import compile_model
-from vie_tf.training.step import Forward, learn, timed_train_function
+from vie_tf.training.step import Forward, Means, learn
 
 
+@keras.utils.register_keras_serializable("vie_tf")
 class ReadOut(keras.Model):
     """Softmax classifiers of several taps; only they learn, from the sum of their cross entropies.
+
+    `fit` takes batches as `VIE` does; `evaluate` those with `clip` and `label`, and gives the
+    losses on the clips as they are, and of each tap what `compile` names as `metrics`; `predict`
+    the same or clips alone, and gives logits by tap.
 
     Args:
         frozen: the network, always in inference mode.
@@ -48,6 +55,7 @@ class ReadOut(keras.Model):
     ):
         super().__init__(name="readout")
         self.frozen, self.taps, self.colour = frozen, taps, colour
+        self.num_classes, self.seed = num_classes, seed
         self.frozen.trainable = False
         values = {name: tap.shape[1] for name, tap in self.features(_black(frozen)).items()}
         self.network = heads.read_outs(values, num_classes, seed)
@@ -55,15 +63,22 @@ class ReadOut(keras.Model):
         self.plateau, self.state = None, {}  # of a checkpoint, as `VIE`
         self.seconds_waiting = 0.0  # for data, in all
         self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
+        self.means = Means("loss", *(f"{name}_loss" for name in values))
+        self.built = True  # as its parts are
 
     def features(self, clip: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the classifiers see of clips [B, T, H, W, 3]: float32 [B, D] by tap."""
         return self.taps(self.frozen(clip, training=False))
 
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self.means.metrics]
+
     def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return self.network(self.features(clip))
 
-    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def take_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Learns from a replica's batch; its losses and the rate that was taken, float32 []."""
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         features = self.forward(clip)
         with tf.GradientTape() as tape:
@@ -73,8 +88,37 @@ class ReadOut(keras.Model):
         each = {f"{name}_loss": value for name, value in losses.items()}
         return {"loss": loss, **each, "learning_rate": rate}
 
-    def make_train_function(self, force: bool = False):
-        return timed_train_function(self, force)
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self.means.after(self.take_step(batch), items(batch["label"]))
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        logits, label = self.predict_step(batch), batch["label"]
+        losses = cross_entropies(logits, label)
+        each = {f"{name}_loss": value for name, value in losses.items()}
+        self.means.after({"loss": tf.add_n(list(losses.values())), **each}, items(label))
+        return self.compute_metrics(batch, dict.fromkeys(logits, label), logits, None)
+
+    def predict_step(self, data) -> dict[str, tf.Tensor]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        clip = batch["clip"] if isinstance(batch, dict) else batch
+        return self.network(self.features(tf.cast(clip, tf.float32)))
+
+    def get_config(self) -> dict:
+        return {
+            "frozen": keras.saving.serialize_keras_object(self.frozen),
+            "taps": {"outputs": dict(self.taps.outputs), "largest": self.taps.largest},
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+            "colour": dataclasses.asdict(self.colour),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None) -> ReadOut:
+        frozen = keras.saving.deserialize_keras_object(config["frozen"], custom_objects)
+        taps, colour = Taps(**config["taps"]), ColourNoise(**config["colour"])
+        return cls(frozen, taps, config["num_classes"], config["seed"], colour)
 
     def probabilities(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """Compiled once: clips -> float32 [B, taps, classes]."""

@@ -60,15 +60,15 @@ def _of_any_size(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {name: any_size(x, [None, *x.shape[1:]]) for name, x in batch.items()}
 
 
-def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
-    """As Keras', but the wait for each batch is timed, which tells a starved accelerator.
+def timed_train_function(model: keras.Model) -> Callable:
+    """For a model's `train_function`: as Keras', but of each batch alone, and timed.
+
+    Its logs are the batch's own values, not means of the epoch so far. The wait for each batch is
+    timed, which tells a starved accelerator.
 
     Args:
-        model: with a `train_step`; `seconds_waiting` and `left_out`, which are added to.
-        force: makes it anew although the model has one.
+        model: with a `take_step`; `seconds_waiting` and `left_out`, which are added to.
     """
-    if model.train_function is not None and not force:
-        return model.train_function
     strategy = model.distribute_strategy
 
     @tf.function
@@ -76,7 +76,7 @@ def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
         parts = strategy.experimental_local_results(batch["index"])
         if len({part.shape[0] for part in parts}) > 1:  # shared unevenly: of no known size
             batch = strategy.run(_of_any_size, (batch,))
-        logs = strategy.run(model.train_step, (batch,))
+        logs = strategy.run(model.take_step, (batch,))
         return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
 
     def train_function(iterator):
@@ -87,5 +87,41 @@ def timed_train_function(model: keras.Model, force: bool = False) -> Callable:
             model.left_out += strategy.experimental_local_results(batch["unreadable"])
         return step(batch)
 
-    model.train_function = train_function
     return train_function
+
+
+class _Mean(keras.metrics.Mean):
+    """Not saved: it is of one epoch, and Keras 2.15 cannot load it on several replicas."""
+
+    def save_own_variables(self, store) -> None:
+        pass
+
+    def load_own_variables(self, store) -> None:
+        pass
+
+
+class Means:
+    """Means of what the steps of an epoch find, for a model's `metrics`.
+
+    As attributes of the model they would be among its weights.
+
+    Args:
+        names: of all that there may be.
+    """
+
+    def __init__(self, *names: str):
+        self.metrics = [_Mean(name) for name in names]
+
+    def after(
+        self, values: dict[str, tf.Tensor], weight: tf.Tensor | int | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Adds a batch's values; returns the means since Keras has last reset them.
+
+        Args:
+            values: float32 [B] or [], by name; those of other names are left out.
+            weight: of the batch, where its values are [].
+        """
+        known = [metric for metric in self.metrics if metric.name in values]
+        for metric in known:
+            metric.update_state(values[metric.name], weight)
+        return {metric.name: metric.result() for metric in known}
