@@ -1,4 +1,4 @@
-# make demo, make reproduce, make test: each sets up .venv first, once. Choices: PYTHON=python3.10, TF=cpu or gpu.
+# make demo, make reproduce, make test, make test-slow: each sets up .venv first, once. Choices: PYTHON=python3.10, TF=cpu or gpu.
 
 PYTHON ?= python3.11 python3.10 python3.9 python3 python
 TF ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -6,7 +6,7 @@ PY = .venv/bin/python
 READY = .venv/.installed-$(TF)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo reproduce test lint bench gpu bazel clean
+.PHONY: demo reproduce test test-slow lint bench gpu bazel clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -18,7 +18,11 @@ reproduce: $(READY)
 	@$(PY) -m benchmarks.reproduce --data=reproduce/digits/prepared --settings=flags/digits --labels=label,motion --out=reproduce/digits
 
 test: lint
-	@$(PY) -m pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder
+	@$(PY) tests/in_parts.py --anew
+
+# Hours. Stopped or failed, it goes on with the files that have not passed; TESTS chooses some.
+test-slow: $(READY)
+	@$(PY) tests/in_parts.py -m slow --files=1 --times=docs/slow_tests.md $(TESTS)
 
 lint: $(READY)
 	@$(PY) -m ruff check .

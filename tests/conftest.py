@@ -1,8 +1,18 @@
 """What every test starts with: two logical processors, and float32; and a small trained run."""
 
+import ctypes
+import fcntl
+import gc
+import os
+import resource
+import shutil
+import sys
+from pathlib import Path
+
 import pytest
 import tensorflow as tf
 from preparing import prepare
+from tensorflow.python.framework import ops
 from words import TRAIN, vie_tf
 
 from data_prep import moving_digits
@@ -14,12 +24,54 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
+_GROWN = [0]  # bytes since memory was freed
+
 
 @pytest.fixture(autouse=True)
 def float32():
     """Leaves no test the precision of the one before."""
     yield
     tf.keras.mixed_precision.set_global_policy("float32")
+
+
+def _free():
+    """Frees what no test holds any more.
+
+    Of each training step that is traced TensorFlow registers a gradient of the gradients' sum over
+    replicas, for good, and with it keeps the graph and all variables: 118 MB of a ResNet-18. Nobody
+    asks for it again. What XLA has compiled stays until the process ends.
+    """
+    for name in list(ops.gradient_registry.list()):
+        if name.startswith("CustomGradient-"):
+            del ops.gradient_registry._registry[name]
+    tf.keras.backend.clear_session()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # gives it back to the system
+
+
+def _held():
+    """Bytes of memory that the process holds; 0 where the system does not say so."""
+    told = Path("/proc/self/statm")
+    return int(told.read_text().split()[1]) * resource.getpagesize() if told.exists() else 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freed_by_files():
+    """Leaves no file the memory of the one before."""
+    yield
+    _free()
+
+
+@pytest.fixture(autouse=True)
+def freed_by_tests():
+    """Frees memory within a file, which takes a moment, where tests have taken much."""
+    before = _held()
+    yield
+    _GROWN[0] += max(0, _held() - before)
+    if _GROWN[0] > 300e6:
+        _free()
+        _GROWN[0] = 0
 
 
 @pytest.fixture
@@ -55,24 +107,47 @@ def replicas():
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
+def once(tmp_path_factory, name, make):
+    """A folder that `make` fills: once for all the processes of a run of the tests."""
+    shared = os.environ.get("VIE_TEST_SHARED")
+    root = Path(shared) if shared else tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ and not shared:
+        root = root.parent
+    folder, made = root / name, root / f"{name}.made"
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     """The CSV of forty moving digits, of ten classes, in two splits. Leave it as it is."""
-    folder = tmp_path_factory.mktemp("digits")
-    moving_digits.make(str(folder), seed=0, limit=40)
-    return folder / "videos.csv"
+
+    def make(folder):
+        moving_digits.make(str(folder), seed=0, limit=40)
+
+    return once(tmp_path_factory, "digits", make) / "videos.csv"
 
 
 @pytest.fixture(scope="session")
 def prepared(digits, tmp_path_factory):
     """The same videos, prepared. Leave them as they are."""
-    return prepare(digits, tmp_path_factory.mktemp("prepared") / "set")
+    return once(tmp_path_factory, "prepared", lambda x: prepare(digits, x / "set")) / "set"
 
 
 @pytest.fixture(scope="session")
 def trained(digits, tmp_path_factory):
     """A run on them: VIE-Single by Instance Recognition, six steps. Change a copy of it."""
+
+    def make(folder):
+        words = ("--steps=6", "--evaluate_every=6", "--save_every=2", *TRAIN)
+        vie_tf("--mode=pretrain", f"--data={digits}", f"--workdir={folder / 'run'}", *words)
+
+    # Evaluations write into the copy of their process.
     workdir = tmp_path_factory.mktemp("runs") / "run"
-    words = ("--steps=6", "--evaluate_every=6", "--save_every=2", *TRAIN)
-    vie_tf("--mode=pretrain", f"--data={digits}", f"--workdir={workdir}", *words)
-    return workdir
+    return shutil.copytree(once(tmp_path_factory, "trained", make) / "run", workdir)

@@ -34,6 +34,12 @@ def assert_runs_on_gpus(function, *arguments, but=()):
         assert not [what for what in found if what not in but], (release, found)
 
 
+def built(model):
+    """With its optimizer's variables: a function that makes some is traced twice."""
+    model.optimizer.build(model.network.trainable_weights)
+    return model
+
+
 def batch(frames, size=SIZE):
     return {
         "clip": tf.TensorSpec((BATCH, frames, size, size, 3), tf.uint8),
@@ -69,7 +75,7 @@ def vie(family="single", loss="ir", xla=True, augmentation=VIE_AUGMENTATION, **b
     model.compile(Momentum(rate, l2=1e-4), jit_compile=xla)
     if loss == "la":
         model.aggregate()
-    return model
+    return built(model)
 
 
 def frames_of(model):
@@ -144,6 +150,7 @@ def test_step_of_what_learns_labels(loss, family, xla):
     network = families.build(family, SIZE, **head)
     model = Supervised(network, pretext=pretext.PRETEXTS.get(loss))
     model.compile(Momentum(0.1, l2=1e-4), jit_compile=xla)
+    built(model)
     assert_runs_on_gpus(model.train_step, batch(frames_of(model)))
     assert_runs_on_gpus(model.test_step, batch(frames_of(model)))
 
@@ -152,6 +159,7 @@ def test_step_of_what_learns_labels(loss, family, xla):
 def test_step_of_fine_tuning(family):
     model = Supervised(families.build_finetuned(family, SIZE, num_classes=5))
     model.compile(Momentum(0.1, l2=1e-4))
+    built(model)
     assert_runs_on_gpus(model.train_step, batch(frames_of(model)))
 
 
@@ -159,6 +167,7 @@ def test_step_of_read_outs():
     network = families.build("slow", SIZE)
     model = ReadOut(network, find_taps(network, ["conv3", "conv5-avg", "embedding"], 18), 5)
     model.compile(Momentum(0.1, l2=1e-4))
+    built(model)
     assert_runs_on_gpus(model.train_step, batch(4))
     assert_runs_on_gpus(model.test_step, batch(4))
 

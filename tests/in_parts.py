@@ -1,0 +1,178 @@
+"""Runs tests in parts: python tests/in_parts.py [--files=6] [--times=FILE] [what pytest takes].
+
+Each part is the tests of some files in a process of its own, two at a time, so that what TensorFlow
+keeps of one part (what XLA compiled, above all) is gone in the next, and one that dies takes only
+its own tests with it. Parts that passed are kept in build/parts: after an interruption or a failure
+the same command, on the same files of the repository, runs the others.
+"""
+
+import argparse
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST = """\
+# The slow tests
+
+`make test-slow` runs them: each file in a process of its own, two at a time. One that dies costs
+the others nothing; stopped or failed, the same command goes on. It writes this list: the seconds
+that each took when it last ran, the longest first, and with the first of some tests what they
+share; - where it has not run.
+
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--files", type=int, default=6, help="of tests, in a part")
+    parser.add_argument("--jobs", type=int, default=2, help="parts at a time")
+    parser.add_argument("--times", help="Markdown to write: how long each test took")
+    parser.add_argument("--anew", action="store_true", help="also the parts that passed before")
+    ours, words = parser.parse_known_args()
+    start, tests = time.time(), collect(words)
+    folder = ROOT / "build" / "parts" / state_of_the_repository()
+    folder.mkdir(parents=True, exist_ok=True)
+    files = list(tests)
+    groups = [files[i : i + ours.files] for i in range(0, len(files), ours.files)]
+    options = [word for word in words if not word.startswith("tests/")]
+    parts = [Part([x for file in group for x in tests[file]], options, folder) for group in groups]
+    with tempfile.TemporaryDirectory() as shared:
+        os.environ["VIE_TEST_SHARED"] = shared
+        run_all([part for part in parts if ours.anew or not part.passed()], ours.jobs)
+    if ours.times:
+        write_times(ROOT / ours.times, parts)
+    counts = {}
+    for part in parts:
+        for what, number in part.counts().items():
+            counts[what] = counts.get(what, 0) + number
+    said = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    most = max(part.held() for part in parts)
+    print(f"{said} in {len(parts)} parts, {time.time() - start:.0f} s, at most {most:.1f} GB each")
+    sys.exit(not all(part.passed() for part in parts))
+
+
+def collect(words):
+    """The names of the tests, by file."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", *words]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode or "::" not in done.stdout:
+        print(done.stdout)
+        sys.exit(done.returncode or "no tests to run")
+    tests = {}
+    for line in done.stdout.splitlines():
+        if "::" in line:
+            tests.setdefault(line.split("::")[0], []).append(line)
+    return tests
+
+
+def state_of_the_repository():
+    """A name of its files and of what runs them; a new one each time where git does not tell."""
+    told = hashlib.sha256(f"{sys.version} {version('keras')}".encode())
+    but = ("--", ".", ":!docs")  # of which one is written here
+    for words in (("rev-parse", "HEAD"), ("diff", "HEAD", *but), ("status", "--short", *but)):
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True)
+        told.update(done.stdout if not done.returncode else str(time.time()).encode())
+    return told.hexdigest()[:12]
+
+
+def run_all(parts, jobs):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        for part in pool.map(Part.run, parts):
+            part.show()
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for part in parts:
+            if part.process:
+                part.process.terminate()
+        sys.exit("stopped; the same command goes on")
+    pool.shutdown()
+
+
+class Part:
+    """Tests that one process runs, and the files that it leaves."""
+
+    def __init__(self, ids, options, folder):
+        self.ids, self.options, self.process = ids, options, None
+        name = hashlib.sha256("\n".join([*options, *ids]).encode()).hexdigest()[:12]
+        self.said, self.report, self.end = (folder / f"{name}.{x}" for x in ("txt", "xml", "end"))
+
+    def run(self):
+        for file in (self.report, self.end):
+            file.unlink(missing_ok=True)
+        words = ["-m", "pytest", *self.ids, *self.options, f"--junit-xml={self.report}"]
+        with open(self.said, "wb") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, *words], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT
+            )
+            _, status, used = os.wait4(self.process.pid, 0)
+        code = self.process.returncode = os.waitstatus_to_exitcode(status)
+        held = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self.end.write_text(f"{code} {held / 1e9}")
+        self.process = None
+        return self
+
+    def show(self):
+        files = dict.fromkeys(Path(test.split("::")[0]).stem for test in self.ids)
+        print(self.said.read_text(errors="replace").rstrip())
+        print(f"^ {', '.join(files)}: {self.held():.1f} GB", flush=True)
+
+    def passed(self):
+        return self.end.exists() and self.end.read_text().split()[0] == "0"
+
+    def held(self):
+        return float(self.end.read_text().split()[1]) if self.end.exists() else 0.0
+
+    def cases(self):
+        """What pytest tells of each test; nothing where it died."""
+        if not self.report.exists():
+            return []
+        return list(ElementTree.parse(self.report).iter("testcase"))
+
+    def counts(self):
+        cases = self.cases()
+        counts = {"passed": 0, "failed": 0, "skipped": 0}
+        for case in cases:
+            bad = case.find("failure") is not None or case.find("error") is not None
+            counts["failed"] += bad
+            counts["skipped"] += not bad and case.find("skipped") is not None
+        counts["passed"] = len(cases) - counts["failed"] - counts["skipped"]
+        return counts | {"lost with their process": max(0, len(self.ids) - len(cases))}
+
+    def seconds(self):
+        """By the test's name; None where it did not run."""
+        took = dict.fromkeys(self.ids)
+        for case in self.cases():
+            if case.find("skipped") is None:
+                file = case.get("classname").replace(".", "/")
+                took[f"{file}.py::{case.get('name')}"] = float(case.get("time"))
+        return took
+
+
+def write_times(path, parts):
+    took = {test: seconds for part in parts for test, seconds in part.seconds().items()}
+    before = path.read_text().splitlines() if path.exists() else []
+    for line in before:
+        told, _, test = line.strip().partition(" ")
+        if test in took and took[test] is None and told != "-":
+            took[test] = float(told)
+    rows = sorted(took.items(), key=lambda row: (-(row[1] or 0), row[0]))
+    lines = [f"    {'-' if s is None else f'{s:.0f}':>4} {test}" for test, s in rows]
+    path.write_text(LIST + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
