@@ -55,13 +55,14 @@ def nearest_rows(
         return nearest, tf.cast(number, tf.int64)
 
     if device.on_gpu():
-        nearest, number = _by_groups(similarities, batch, count, k)
+        nearest, number = tf.function(lambda: _by_groups(similarities, batch, count, k))()
         # Of a row that is left out, or an embedding that is not a number.
         return tf.where(tf.math.is_nan(nearest), float("-inf"), nearest), number
     wanted = k if usable is None else tf.minimum(tf.math.count_nonzero(usable, dtype=tf.int32), k)
     # Of an embedding that is not a number nothing is kept.
     lacking = tf.math.is_finite(tf.reduce_sum(embeddings, axis=1))
-    return _by_threshold(similarities, lacking, count, k, wanted)
+    # A function of its own, whose loops become the graph's in whatever calls it.
+    return tf.function(lambda: _by_threshold(similarities, lacking, count, k, wanted))()
 
 
 def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.Tensor, tf.Tensor]:
