@@ -44,7 +44,11 @@ def main():
     files = list(tests)
     groups = [files[i : i + ours.files] for i in range(0, len(files), ours.files)]
     options = [word for word in words if not word.startswith("tests/")]
-    parts = [Part([x for file in group for x in tests[file]], options, folder) for group in groups]
+    parts = []
+    for group in groups:
+        ids = [test for file in group for test in tests[file]]
+        chosen = ids if any("::" in word for word in words) else group
+        parts.append(Part(ids, chosen, options, folder))
     with tempfile.TemporaryDirectory() as shared:
         os.environ["VIE_TEST_SHARED"] = shared
         run_all([part for part in parts if ours.anew or not part.passed()], ours.jobs)
@@ -86,9 +90,12 @@ def state_of_the_repository():
 
 def run_all(parts, jobs):
     def stop(*_):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # it is on its way
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     pool = ThreadPoolExecutor(jobs)
     try:
         for part in pool.map(Part.run, parts):
@@ -96,8 +103,8 @@ def run_all(parts, jobs):
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         for part in parts:
-            if part.process:
-                part.process.terminate()
+            if process := part.process:
+                process.terminate()
         sys.exit("stopped; the same command goes on")
     pool.shutdown()
 
@@ -105,18 +112,19 @@ def run_all(parts, jobs):
 class Part:
     """Tests that one process runs, and the files that it leaves."""
 
-    def __init__(self, ids, options, folder):
-        self.ids, self.options, self.process = ids, options, None
+    def __init__(self, ids, chosen, options, folder):
+        self.ids, self.process = ids, None
+        self.words = ["-m", "pytest", *chosen, *options]
         name = hashlib.sha256("\n".join([*options, *ids]).encode()).hexdigest()[:12]
         self.said, self.report, self.end = (folder / f"{name}.{x}" for x in ("txt", "xml", "end"))
 
     def run(self):
         for file in (self.report, self.end):
             file.unlink(missing_ok=True)
-        words = ["-m", "pytest", *self.ids, *self.options, f"--junit-xml={self.report}"]
+        command = [sys.executable, *self.words, f"--junit-xml={self.report}"]
         with open(self.said, "wb") as said:
             self.process = subprocess.Popen(
-                [sys.executable, *words], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT
+                command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT
             )
             _, status, used = os.wait4(self.process.pid, 0)
         code = self.process.returncode = os.waitstatus_to_exitcode(status)
