@@ -36,12 +36,20 @@ def test_all_of_it(tmp_path):
 def test_numbers_that_differ_from_the_processors_fail(tmp_path, capsys):
     one = {"noise": np.zeros(3), "neighbours": np.arange(4), "loss ir": np.ones(2)}
     other = {"noise": np.ones(3), "neighbours": np.arange(4), "loss ir": np.array([1, np.nan])}
+    one |= {"loss la": np.ones(2), "gradients ir": np.ones(9), "gradients la": np.ones(9)}
+    other |= {"loss la": np.array([1, 1.003])}
+    other |= {"gradients ir": np.full(9, 1.01), "gradients la": np.full(9, 1.03)}
     np.savez(tmp_path / "one.npz", **one)
     np.savez(tmp_path / "other.npz", **other)
     same = gpu_checks.compare(str(tmp_path / "one.npz"), str(tmp_path / "one.npz"))
     assert not same and "noise" in capsys.readouterr().out
     wrong = gpu_checks.compare(str(tmp_path / "one.npz"), str(tmp_path / "other.npz"))
-    assert [line.split(" differs")[0] for line in wrong] == ["noise", "loss ir"]
+    assert [line.split(" differs")[0] for line in wrong] == [
+        "noise",
+        "loss ir",
+        "loss la",
+        "gradients la",
+    ]
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(monkeypatch, capsys):
