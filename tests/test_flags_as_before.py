@@ -46,7 +46,7 @@ def resolved(words, patch):
         changed = {
             name: text(x) for name, x in now.values().items() if text(before[name]) != text(x)
         }
-        return changed | ({"told": " ".join(sorted(told))} if told else {})
+        return changed | ({"told": " ".join(told)} if told else {})
 
     parse(*words)
     found = {"parsed": {name: text(flags.FLAGS[name].value) for name in names()}}

@@ -10,7 +10,7 @@ from tensorflow import keras
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
 from vie_tf.objectives.pretext import PRETEXTS, Pretext
 from vie_tf.objectives.replicas import items
-from vie_tf.training.step import Forward, Means, learn
+from vie_tf.training.step import Forward, Means, clips_of, learn
 
 
 @keras.utils.register_keras_serializable("vie_tf")
@@ -89,9 +89,7 @@ class Supervised(keras.Model):
         return self.compute_metrics(batch, labels, logits, None)
 
     def predict_step(self, data) -> tf.Tensor:
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        clip = batch["clip"] if isinstance(batch, dict) else batch
-        return self.answers(tf.cast(clip, tf.float32), training=False)
+        return self.answers(clips_of(data), training=False)
 
     def get_config(self) -> dict:
         # What a task shows is a function; its name is enough of those that there are.

@@ -13,7 +13,7 @@ from vie_tf.objectives import instance_recognition, local_aggregation
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.replicas import items, own_part
-from vie_tf.training.step import Forward, Means, learn
+from vie_tf.training.step import Forward, Means, clips_of, learn
 
 
 @keras.utils.register_keras_serializable("vie_tf")
@@ -167,9 +167,7 @@ class VIE(keras.Model):
         return {name: value for name, value in found.items() if name not in unused}
 
     def predict_step(self, data) -> tf.Tensor:
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        clip = batch["clip"] if isinstance(batch, dict) else batch
-        return self.network(tf.cast(clip, tf.float32), training=False)["embedding"]
+        return self.network(clips_of(data), training=False)["embedding"]
 
     def get_config(self) -> dict:
         parts = {name: getattr(self, name) for name in ("network", "bank", "clusters")}

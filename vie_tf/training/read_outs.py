@@ -23,7 +23,7 @@ from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.settings import Settings
 from vie_tf.training import loop
 from vie_tf.training.optimizer import compile_model
-from vie_tf.training.step import Forward, Means, learn
+from vie_tf.training.step import Forward, Means, clips_of, learn
 
 
 @keras.utils.register_keras_serializable("vie_tf")
@@ -101,9 +101,7 @@ class ReadOut(keras.Model):
         return self.compute_metrics(batch, dict.fromkeys(logits, label), logits, None)
 
     def predict_step(self, data) -> dict[str, tf.Tensor]:
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        clip = batch["clip"] if isinstance(batch, dict) else batch
-        return self.network(self.features(tf.cast(clip, tf.float32)))
+        return self.network(self.features(clips_of(data)))
 
     def get_config(self) -> dict:
         return {

@@ -55,6 +55,12 @@ def learn(model: keras.Model, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tens
     return rate
 
 
+def clips_of(data) -> tf.Tensor:
+    """The clips of what `predict` is given, batches with `clip` or clips alone, as float32."""
+    batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    return tf.cast(batch["clip"] if isinstance(batch, dict) else batch, tf.float32)
+
+
 def _of_any_size(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     any_size = tf.compat.v1.placeholder_with_default
     return {name: any_size(x, [None, *x.shape[1:]]) for name, x in batch.items()}
