@@ -75,8 +75,8 @@ def load(folders: list[Path]) -> tuple[keras.Model, TestClips]:
     """The network of a run, or the two-stream model of two, and its clips in tests."""
     networks = [load_network(folder)[0] for folder in folders]
     network = networks[0] if len(networks) == 1 else two_stream(*networks)
-    flags = workdir.read_flags(folders[-1])
-    return network, TestClips(run_sampling(flags), int(flags["image_size"]))
+    run = workdir.read_settings(folders[-1])
+    return network, TestClips(run_sampling(run), run.clips.image_size)
 
 
 def measured(network: keras.Model, clips: TestClips, data: str, flip: bool) -> dict:
@@ -217,7 +217,7 @@ def main() -> None:
                 for run, folder in zip(NETWORKS[name], folders):
                     train(folder, run, options.data, seed, [*words, *more])
                 keras.backend.clear_session()
-                flip = workdir.read_flags(folders[0])["flip"] == "True"
+                flip = workdir.read_settings(folders[0]).clips.flip
                 results[key] = measured(*load(folders), options.data, flip)
                 with whole(file) as part:
                     part.write_text(json.dumps(results, indent=1) + "\n")

@@ -158,7 +158,7 @@ class Report:
         """A run that is killed and goes on ends as one that was not, to the last bit."""
         small = "--image_size=32 --batch_size=16 --steps=40 --save_every=10 --log_every=1".split()
         command = ["-m", "vie_tf.main", f"--data={self.videos(folder, 64)}", *small]
-        command += ["--deterministic", "--loss=vie", "--ir_steps=20", "--evaluate_every=100"]
+        command += ["--deterministic", "--learning_rate=0.01", "--evaluate_every=100"]
         run(*command, f"--workdir={folder / 'whole'}")
         again, metrics = folder / "killed", folder / "killed" / "metrics.jsonl"
         process = subprocess.Popen(

@@ -18,8 +18,9 @@ from words import parse
 from vie_tf import device
 from vie_tf.commands.flags import given, names, settings
 from vie_tf.evaluation import readout
+from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.runs import workdir
-from vie_tf.settings import text
+from vie_tf.settings import made, text
 from vie_tf.training.defaults import complete
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ LIST = ROOT / "tests" / "golden" / "flags.json"
 PLAIN = "vie_tf --data=videos --workdir=run"
 VIDEOS = (100, 30_000)  # of a small data set and of a large one
 # What a read-out takes from the run that it reads.
-READ = {"augmentation": "colour_noise", "colour_noise": "0.1,0.2,0.3,0.4,0.5", "flip": "False"}
+READ = made({"loss": "ir", "colour_noise": (0.1, 0.2, 0.3, 0.4, 0.5), "flip": False}, OBJECTIVES)
 
 
 def resolved(words, patch):

@@ -1,11 +1,24 @@
 """An objective of a user's own is trained by the command, with its flags, phases and state."""
 
+from __future__ import annotations
+
+import dataclasses
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import tensorflow as tf
+from words import parse
+
+import vie_tf.commands.flags as flags
+from vie_tf.errors import InputError
+from vie_tf.objectives.objective import Objective
+from vie_tf.objectives.registry import OBJECTIVES
+from vie_tf.runs import workdir
+from vie_tf.settings import Settings, setting
 
 TOY = Path(__file__).with_name("toy_objective.py")
 SMALL = "--image_size=32 --batch_size=8 --steps=4 --save_every=2 --log_every=1".split()
@@ -39,3 +52,62 @@ def test_its_flag_is_of_its_own_loss(tmp_path):
     assert done.returncode == 1 and "--strength is for --loss=toy, not --loss=ir" in done.stderr
     said = run("--mode=pretrain", "--help").stdout
     assert "Of the pull. Default: by the videos. For --loss=toy." in said
+
+
+def test_settings_are_read_as_they_were_written(tmp_path):
+    for loss, kind in OBJECTIVES.items():
+        asked = Settings(objective=kind(), loss=loss)
+        asked = asked.but(data="x", held_out=0.25, image_size=32, flip=False, lr_boundaries=(3, 5))
+        if loss == "vie":
+            asked = asked.but(clusters=(7, 8), temperature=0.5, ir_lr_boundaries=(1, 2))
+        workdir.write_run(tmp_path, asked, {"fingerprint": "x"})
+        assert workdir.read_settings(tmp_path) == asked
+    lines = (tmp_path / "flags.txt").read_text()
+    (tmp_path / "flags.txt").write_text(lines.replace("--batch_size=64", "--batch_size=many"))
+    with pytest.raises(InputError, match="damaged, or of another version .*many"):
+        workdir.read_settings(tmp_path)
+
+
+@dataclass(frozen=True)
+class Other(Objective):
+    """One whose settings have names that others have."""
+
+    temperature: float | None = setting(0.1, "Another.", kind=float, least=0.02)
+    projection: int = setting(128, "Of the head.")
+
+
+def test_an_objective_more_leaves_the_others_as_they_are(tmp_path, monkeypatch, request):
+    before = Settings(objective=OBJECTIVES["ir"](temperature=0.2))
+    workdir.write_run(tmp_path, before, {"fingerprint": "x"})
+    monkeypatch.setitem(OBJECTIVES, "other", Other)
+    workdir.check_run(tmp_path, before, {"fingerprint": "x"})
+    flags.define(dataclasses.fields(Other)[1])
+    request.addfinalizer(lambda: delattr(flags.FLAGS, "projection"))
+    parse("--data=x", "--workdir=y")
+    monkeypatch.setattr(flags.FLAGS, "loss", "other")
+    assert flags.settings().objective == Other(0.1, 128)
+
+
+@dataclass(frozen=True)
+class Unlike(Objective):
+    projection: int = setting(128, "Of the head.", least=2)
+
+
+@dataclass(frozen=True)
+class Data(Objective):
+    batch_size: int = setting(8, "Of its own.")
+
+
+@pytest.mark.parametrize(
+    "objectives, wrong",
+    [
+        ({"other": Other, "unlike": Unlike}, "projection of --loss=unlike"),
+        ({"data": Data}, "batch_size of --loss=data"),
+    ],
+)
+def test_a_setting_of_a_name_that_means_another_is_refused(objectives, wrong, monkeypatch):
+    monkeypatch.setattr(flags, "FLAGS", ["batch_size"])
+    monkeypatch.setattr(flags, "define", lambda setting: None)
+    monkeypatch.setattr(flags, "OBJECTIVES", objectives)
+    with pytest.raises(TypeError, match=f"the setting {wrong} is another one"):
+        flags.define_objectives()

@@ -45,11 +45,11 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
     from vie_tf.evaluation import embed
     from vie_tf.evaluation.knn import knn_accuracy
     from vie_tf.runs.trained import load_network, run_sampling
-    from vie_tf.runs.workdir import read_flags
+    from vie_tf.runs.workdir import read_settings
 
     network, _ = load_network(workdir)
-    run = read_flags(workdir)
-    clips = TestClips(run_sampling(run), int(run["image_size"]))
+    run = read_settings(workdir)
+    clips = TestClips(run_sampling(run), run.clips.image_size)
     compute = embed.embedder(network)
     found, embedded = {}, {}
     for column in ("label", "motion"):

@@ -306,6 +306,11 @@ def made(values: dict[str, Any], objectives: dict[str, type]) -> Settings:
     )
 
 
+def is_tuple(setting: dataclasses.Field) -> bool:
+    """Whether a setting has several values."""
+    return "tuple" in str(setting.type)
+
+
 def text(value) -> str:
     """A setting's value as it stands in a flagfile; '' for None."""
     if value is None:
@@ -313,14 +318,13 @@ def text(value) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def read(group: type, name: str, said: str):
-    """The value of a setting of a group from its text.
+def read(setting: dataclasses.Field, said: str):
+    """The value of a setting from its text.
 
     Raises:
         ValueError, KeyError: it is no such value.
     """
-    (told,) = (f for f in dataclasses.fields(group) if f.name == name)
-    kind = told.metadata["kind"]
-    if "tuple" in told.type:
+    kind = setting.metadata["kind"]
+    if is_tuple(setting):
         return tuple(kind(part) for part in said.split(",") if part)
     return {"True": True, "False": False}[said] if kind is bool else kind(said)

@@ -7,7 +7,7 @@ import dataclasses
 from absl import flags
 
 from vie_tf.objectives.registry import OBJECTIVES
-from vie_tf.settings import GROUPS, Settings, made
+from vie_tf.settings import GROUPS, Settings, is_tuple, made
 
 FLAGS = flags.FLAGS
 MODES = {
@@ -36,7 +36,7 @@ TITLES = {
 def define(setting: dataclasses.Field) -> None:
     """The flag of a setting."""
     told, name = setting.metadata, setting.name
-    if "tuple" in setting.type:
+    if is_tuple(setting):
         default = None if setting.default is None else list(setting.default)
         flags.DEFINE_list(name, default, told["says"])
     elif told["choices"]:
@@ -60,11 +60,26 @@ def of_objectives() -> dict[str, list[str]]:
 
 
 def define_objectives() -> None:
-    """The flags of the objectives' settings that have none yet."""
-    for kind in OBJECTIVES.values():
+    """The flags of the objectives' settings, one for all that have a setting of that name.
+
+    Raises:
+        TypeError: two such settings differ in more than their defaults and what they say.
+    """
+    first: dict[str, dataclasses.Field] = {}
+    for loss, kind in OBJECTIVES.items():
         for setting in dataclasses.fields(kind):
-            if setting.name not in FLAGS:
-                define(setting)
+            if setting.name not in first and setting.name not in FLAGS:
+                define(first.setdefault(setting.name, setting))
+            elif setting.name not in first or _bounds(first[setting.name]) != _bounds(setting):
+                raise TypeError(
+                    f"the setting {setting.name} of --loss={loss} is another one than that which "
+                    "has its name already: give it another name, or the same type and bounds"
+                )
+
+
+def _bounds(setting: dataclasses.Field) -> tuple:
+    told = setting.metadata
+    return is_tuple(setting), *(told[name] for name in ("kind", "least", "most", "choices"))
 
 
 flags.DEFINE_enum("mode", "pretrain", list(MODES), "What to do.")
@@ -128,19 +143,16 @@ def names() -> list[str]:
 
 def settings() -> Settings:
     """The settings that the flags say."""
-    lists = {f.name: f for f in _all_settings() if "tuple" in f.type}
-    values = {f.name: FLAGS[f.name].value for f in _all_settings()}
-    for name, setting in lists.items():
-        if values[name] is not None:
-            values[name] = tuple(setting.metadata["kind"](x) for x in values[name])
-    return made({"mode": FLAGS.mode, "loss": FLAGS.loss, **values}, OBJECTIVES)
+    kinds = (*GROUPS.values(), OBJECTIVES[FLAGS.loss])
+    values = {"mode": FLAGS.mode, "loss": FLAGS.loss}
+    for setting in (f for kind in kinds for f in dataclasses.fields(kind)):
+        # What is not given has the default of its own group, not that of another of its name.
+        if FLAGS[setting.name].present:
+            value, kind = FLAGS[setting.name].value, setting.metadata["kind"]
+            values[setting.name] = tuple(map(kind, value)) if is_tuple(setting) else value
+    return made(values, OBJECTIVES)
 
 
 def given() -> frozenset[str]:
     """Names of the flags that were given."""
     return frozenset(name for name in names() if FLAGS[name].present)
-
-
-def _all_settings() -> list[dataclasses.Field]:
-    kinds = (*GROUPS.values(), *OBJECTIVES.values())
-    return list({f.name: f for kind in kinds for f in dataclasses.fields(kind)}.values())

@@ -16,7 +16,7 @@ from vie_tf.settings import text
 
 # Flags that are an evaluation's own.
 _FREE = {*workdir.FREE, *OF_MODE, "label_column", "split_column", "second_workdir", "frames_of"}
-_FREE |= {"workdir", "out", "frames_of"}
+_FREE |= {"workdir", "out"}
 
 
 def load(own: Sequence[str] = (), any_size: bool = False) -> Run:

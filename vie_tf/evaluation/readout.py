@@ -77,8 +77,8 @@ def read_out(
     Raises:
         InputError: taps, videos or settings that do not do.
     """
-    own = workdir.read_flags(folder)
-    taps = find_taps(run.network, names, int(own["depth"]))
+    own = workdir.read_settings(folder)
+    taps = find_taps(run.network, names, own.network.depth)
     data, evaluation = settings.data, settings.evaluation
     videos = open_videos(data.data, data.decoder, data.label_column, data.split_column)
     train, test, stills = labelled_videos(run, videos, f"--mode=readout: {data.data}")
@@ -159,28 +159,26 @@ def learning(settings: Settings, without: str = "") -> dict[str, str]:
 
 
 def settled(
-    settings: Settings, given: Collection[str], run: dict[str, str], image_size: int, stills: bool
+    settings: Settings, given: Collection[str], run: Settings, image_size: int, stills: bool
 ) -> Settings:
     """The settings with the run's values where none was given; of images their augmentation.
 
     Args:
         settings: of the read-outs.
         given: names of those that were given.
-        run: flags of the run that is read out.
+        run: those of the run that is read out.
         image_size: side of the clips in pixels.
         stills: whether there are images only.
     """
-    own, chosen = run["augmentation"], {"image_size": image_size}
+    own, chosen = run.clips.augmentation, {"image_size": image_size}
     if "augmentation" not in given:
         chosen["augmentation"] = "imagenet" if stills else own
     name = chosen.get("augmentation", settings.clips.augmentation)
     if settings.clips.colour_noise is None:
         strengths = AUGMENTATIONS[name].colour.strengths
-        chosen["colour_noise"] = (
-            tuple(map(float, run["colour_noise"].split(","))) if name == own else strengths
-        )
+        chosen["colour_noise"] = run.clips.colour_noise if name == own else strengths
     if "flip" not in given:
-        chosen["flip"] = run["flip"] == "True"
+        chosen["flip"] = run.clips.flip
     if settings.schedule.learning_rate is None:
         chosen["learning_rate"] = LEARNING_RATE
     return settings.but(**chosen)

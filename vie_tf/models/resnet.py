@@ -117,7 +117,7 @@ class _Stem:
         """The same as the layer's own: [B, (T,) H, W, 3] -> [B, (T,) h, w, C], without padding.
 
         Args:
-            inputs: where H or W is not known, the layer's own it is.
+            inputs: of unknown H or W they are left to the layer's own way.
             kernel: [(t,) 7, 7, 3, C].
         """
         if not device.on_gpu() or None in inputs.shape[1:]:

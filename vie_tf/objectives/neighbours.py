@@ -55,14 +55,18 @@ def nearest_rows(
         return nearest, tf.cast(number, tf.int64)
 
     if device.on_gpu():
-        nearest, number = tf.function(lambda: _by_groups(similarities, batch, count, k))()
+        nearest, number = _as_graph(lambda: _by_groups(similarities, batch, count, k))
         # Of a row that is left out, or an embedding that is not a number.
         return tf.where(tf.math.is_nan(nearest), float("-inf"), nearest), number
     wanted = k if usable is None else tf.minimum(tf.math.count_nonzero(usable, dtype=tf.int32), k)
     # Of an embedding that is not a number nothing is kept.
     lacking = tf.math.is_finite(tf.reduce_sum(embeddings, axis=1))
-    # A function of its own, whose loops become the graph's in whatever calls it.
-    return tf.function(lambda: _by_threshold(similarities, lacking, count, k, wanted))()
+    return _as_graph(lambda: _by_threshold(similarities, lacking, count, k, wanted))
+
+
+def _as_graph(search):
+    """What a search returns, whose loops become those of the graph that is being built."""
+    return search() if tf.executing_eagerly() else tf.function(search)()
 
 
 def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.Tensor, tf.Tensor]:

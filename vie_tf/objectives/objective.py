@@ -44,7 +44,17 @@ class Objective:
     def taken(
         self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
     ) -> tuple[VideoSet, VideoSet, str]:
-        """The videos that do, of those to train on and those held out, and what to say of it."""
+        """The videos that do, of those to train on and those held out, and what to say of it.
+
+        Args:
+            train: to train on.
+            held_out: to watch it with.
+            sampling: which frames make a clip.
+            where: of the videos, for messages.
+
+        Raises:
+            InputError: none does.
+        """
         return train, held_out, ""
 
     def check(self, settings: Settings, videos: int) -> None:
@@ -69,10 +79,24 @@ class Objective:
         """The phases of a run: the step that each ends with, and what begins it."""
         return [(steps, lambda model, watch, videos, settings: [])]
 
+    def first_boundaries(self) -> tuple[int, ...]:
+        """Steps after which the learning rate drops in the first of several phases."""
+        return ()
+
     def measures(
         self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
     ) -> Callable[[], dict[str, float]]:
-        """What is measured of the model on held-out videos while it trains."""
+        """What is measured of the model while it trains.
+
+        Args:
+            model: what `model` has returned.
+            held_out: the videos that are watched, perhaps none.
+            clips: which of each video.
+            k: of the k-NN classifier.
+
+        Returns:
+            It returns numbers by name, and is called at each evaluation.
+        """
         return dict
 
     def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:

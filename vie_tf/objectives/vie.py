@@ -6,7 +6,6 @@ needs TensorFlow is imported where it is needed, since flags are read without it
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, ClassVar
@@ -77,7 +76,6 @@ class _WithBank(Objective):
         self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
     ) -> keras.Model:
         """The model that is to be compiled."""
-        from vie_tf.objectives.clustering import Clusters
         from vie_tf.objectives.memory_bank import MemoryBank
         from vie_tf.objectives.vie_model import VIE
 
@@ -89,19 +87,18 @@ class _WithBank(Objective):
             precision=self.bank_precision,
             sharded=self.shard_bank,
         )
-        own = {
-            "noise_samples": getattr(self, "noise_samples", None),
-            "clusters": Clusters(videos, len(self.clusters)) if _aggregates(self) else None,
-            "neighbours": getattr(self, "neighbours", None),
-        }
         return VIE(
             network,
             bank,
             temperature=self.temperature,
             colour=colour,
             seed=settings.start.seed,
-            **{name: value for name, value in own.items() if value is not None},
+            **self.of_model(videos),
         )
+
+    def of_model(self, videos: int) -> dict[str, object]:
+        """What the model is given beside the bank and the temperature."""
+        raise NotImplementedError
 
     def measures(
         self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
@@ -147,6 +144,9 @@ class InstanceRecognition(_WithBank):
         kind=int,
     )
 
+    def of_model(self, videos: int) -> dict[str, object]:
+        return {"noise_samples": self.noise_samples}
+
     def check(self, settings: Settings, videos: int) -> None:
         if self.shard_bank and not self.noise_samples:
             raise InputError(
@@ -157,7 +157,7 @@ class InstanceRecognition(_WithBank):
 
 @dataclass(frozen=True)
 class LocalAggregation(_WithBank):
-    """Videos of one cluster are drawn to each other among their neighbours (eq. 3 and 4)."""
+    """Videos of one cluster are drawn to each other among their neighbours (eq. 4)."""
 
     neighbours: int | None = setting(
         None,
@@ -181,6 +181,11 @@ class LocalAggregation(_WithBank):
         least=0,
         kind=int,
     )
+
+    def of_model(self, videos: int) -> dict[str, object]:
+        from vie_tf.objectives.clustering import Clusters
+
+        return {"clusters": Clusters(videos, len(self.clusters)), "neighbours": self.neighbours}
 
     def first_clustering(self, videos: int, batch_size: int) -> int:
         """The step after which the bank is first clustered: it is filled for an epoch."""
@@ -240,6 +245,12 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
         kind=int,
     )
 
+    def of_model(self, videos: int) -> dict[str, object]:
+        return InstanceRecognition.of_model(self, videos) | LocalAggregation.of_model(self, videos)
+
+    def first_boundaries(self) -> tuple[int, ...]:
+        return self.ir_lr_boundaries or ()
+
     def first_clustering(self, videos: int, batch_size: int) -> int:
         """The bank is full by then."""
         return self.ir_steps
@@ -262,7 +273,3 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
     def phases(self, steps: int) -> list[tuple[int, Begin]]:
         """IR, then LA."""
         return [*Objective.phases(self, self.ir_steps), (steps, self.aggregate)]
-
-
-def _aggregates(objective) -> bool:
-    return any(f.name == "clusters" for f in dataclasses.fields(objective))

@@ -12,7 +12,6 @@ from tensorflow import keras
 from vie_tf.errors import InputError
 from vie_tf.models import families, original
 from vie_tf.models.resnet import BLOCKS_PER_STAGE, BOTTLENECK_FROM
-from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.vie_model import VIE
 from vie_tf.runs import workdir
@@ -79,15 +78,13 @@ def model_of(path: str, values: Values, settings: Settings) -> VIE:
     check_network(path, values, built, network)
     legacy = settings.start.legacy
     bank = MemoryBank(*values[BANK].shape, momentum=objective.bank_momentum, legacy=legacy)
-    clusters = None
-    if settings.loss != "ir":
-        if CLUSTERS in values and len(values[CLUSTERS]) != len(objective.clusters):
+    clusters = objective.of_model(bank.size).get("clusters")
+    if clusters is not None and CLUSTERS in values:
+        if len(values[CLUSTERS]) != len(objective.clusters):
             raise InputError(
                 f"{path} has {len(values[CLUSTERS])} clusterings: give --clusters that many numbers"
             )
-        clusters = Clusters(bank.size, len(objective.clusters))
-        if CLUSTERS in values:  # [H, N] there
-            values[CLUSTERS] = values[CLUSTERS].T
+        values[CLUSTERS] = values[CLUSTERS].T  # [H, N] there
     seed = settings.start.seed
     model = VIE(built, bank, temperature=objective.temperature, seed=seed, clusters=clusters)
     compile_model(model, settings)

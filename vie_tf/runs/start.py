@@ -30,29 +30,29 @@ def inherited(settings: Settings, given: Collection[str], folder: Path) -> Setti
     if not start.start_from:
         return settings
     first = Path(start.start_from)
-    runs = [workdir.read_flags(folder if (folder / "flags.txt").exists() else first)]
-    family = runs[0]["family"]
+    run = workdir.read_settings(folder if (folder / "flags.txt").exists() else first)
+    family = run.network.family
     if start.second_workdir and "+" not in family:
-        second = workdir.read_flags(Path(start.second_workdir))
+        second = workdir.read_settings(Path(start.second_workdir))
         if family != "single":
             raise InputError(f"{first} holds a network of the family {family}, not single")
-        if families.sampling_of(second["family"]).frames == 1:
+        if families.sampling_of(second.network.family).frames == 1:
             raise InputError(
                 f"--second_workdir={start.second_workdir} holds a network of single frames too"
             )
-        family = f"single+{second['family']}"
+        family = f"single+{second.network.family}"
         if "family" in given and settings.network.family != family:
             raise InputError(
                 f"--family={settings.network.family}: the runs make {family}; leave it out"
             )
-        runs.insert(0, second)
+        run = second
     if "family" not in given:
         settings = settings.but(family=family)
+    theirs = run.values()
     for name in ("depth", "image_size", "frame_interval"):
-        found = runs[0].get(name)
         ours = settings.network.family == family or name != "frame_interval"
-        if found and ours and name not in given:
-            settings = settings.but(**{name: int(found)})
+        if theirs[name] and ours and name not in given:
+            settings = settings.but(**{name: theirs[name]})
     return settings
 
 

@@ -20,31 +20,27 @@ from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
-from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.runs import workdir
-from vie_tf.settings import Evaluation
+from vie_tf.settings import Evaluation, Settings
 
 Loaded = TypeVar("Loaded")
 
 
-def run_sampling(run: dict[str, str]) -> Sampling:
-    """Which frames make the clips of a run, from its flags."""
-    interval = run.get("frame_interval")
-    return families.sampling_of(
-        run["family"], run["legacy"] == "True", int(interval) if interval else None
-    )
+def run_sampling(run: Settings) -> Sampling:
+    """Which frames make the clips of a run."""
+    return families.sampling_of(run.network.family, run.start.legacy, run.clips.frame_interval)
 
 
 def read_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
     """The network of a run with the weights of its newest checkpoint, in float32, and its step."""
-    run = workdir.read_flags(folder)
-    labels = len(workdir.read_data(folder)["label_names"])
-    build = families.build_finetuned if run.get("mode") == "finetune" else families.build
+    run = workdir.read_settings(folder)
+    labels = len(workdir.read_data(folder)["label_names"]) if run.objective.labels else 0
+    build = families.build_finetuned if run.finetunes else families.build
     network = build(
-        run["family"],
-        None if any_size else int(run["image_size"]),
-        depth=int(run["depth"]),
-        **OBJECTIVES[run["loss"]]().head(labels),
+        run.network.family,
+        None if any_size else run.clips.image_size,
+        depth=run.network.depth,
+        **run.objective.head(labels),
     )
     return network, restore_network(folder / "checkpoints", network)
 
@@ -134,30 +130,35 @@ def load_run(
     """
     if frames_of:
         families.family_of(frames_of, "frames_of")
-    run = workdir.read_flags(folder)
+    run = workdir.read_settings(folder)
     network, step = load_network(folder, any_size)
     said = {**workdir.said_of(folder), "step": step}
     sampling = run_sampling(run)
-    if (second_workdir or frames_of) and run["family"] != "single":
-        raise InputError(f"{folder} holds a network of the family {run['family']}, not single")
+    if (second_workdir or frames_of) and run.network.family != "single":
+        raise InputError(f"{folder} holds a network of the family {run.network.family}, not single")
     if frames_of:
-        legacy = run["legacy"] == "True"
-        sampling = families.sampling_of(frames_of, legacy, frame_interval)
+        sampling = families.sampling_of(frames_of, run.start.legacy, frame_interval)
         network = input_single(network, sampling.frames)
         said["frames_of"] = frames_of
     elif second_workdir:
-        second = second_workdir
-        other = workdir.read_flags(second)
+        other = workdir.read_settings(second_workdir)
+        ours, theirs = run.values(), other.values()
         for name in ("image_size", "depth"):
-            if run[name] != other[name]:
+            if ours[name] != theirs[name]:
                 raise InputError(
-                    f"{second} was trained with --{name}={other[name]}, {folder} with "
-                    f"--{name}={run[name]}: both streams need the same"
+                    f"{second_workdir} was trained with --{name}={theirs[name]}, {folder} with "
+                    f"--{name}={ours[name]}: both streams need the same"
                 )
         sampling = run_sampling(other)
         if sampling.frames == 1:
-            raise InputError(f"--second_workdir={second} holds a network of single frames too")
-        network = two_stream(network, load_network(second, any_size)[0])
-        said |= {"second_family": other["family"], "second_workdir": os.path.abspath(second)}
-    crops = TEN if evaluation.ten_crop else AUGMENTATIONS[run["augmentation"]].test
-    return Run(network, TestClips(sampling, int(run["image_size"]), evaluation.clips, crops), said)
+            raise InputError(
+                f"--second_workdir={second_workdir} holds a network of single frames too"
+            )
+        network = two_stream(network, load_network(second_workdir, any_size)[0])
+        said |= {
+            "second_family": other.network.family,
+            "second_workdir": os.path.abspath(second_workdir),
+        }
+    crops = TEN if evaluation.ten_crop else AUGMENTATIONS[run.clips.augmentation].test
+    clips = TestClips(sampling, run.clips.image_size, evaluation.clips, crops)
+    return Run(network, clips, said)

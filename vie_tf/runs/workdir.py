@@ -14,7 +14,7 @@ from vie_tf.data.files import is_remote
 from vie_tf.errors import InputError
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.output import whole
-from vie_tf.settings import GROUPS, Data, Settings, text
+from vie_tf.settings import GROUPS, Data, Settings, made, read, text
 
 # Flags that may differ when a run goes on: they change neither its steps' numbers, but for their
 # last bits, nor its data, which has a fingerprint.
@@ -24,10 +24,14 @@ FREE = (
 ).split()
 
 
+def defaults() -> dict[str, object]:
+    """The defaults of the settings of all objectives, by name."""
+    return {f.name: f.default for kind in OBJECTIVES.values() for f in dataclasses.fields(kind)}
+
+
 def kept(settings: Settings) -> dict[str, object]:
     """All that is kept of a run's settings, by name: with the defaults of other objectives."""
-    others = (f for kind in OBJECTIVES.values() for f in dataclasses.fields(kind))
-    return {f.name: f.default for f in others} | settings.values()
+    return defaults() | settings.values()
 
 
 def check_run(workdir: Path, settings: Settings, data: dict) -> None:
@@ -49,14 +53,16 @@ def check_run(workdir: Path, settings: Settings, data: dict) -> None:
             f"{workdir} holds a run on another data set ({known['videos']} videos of "
             f"{known['data']}): give that --data, or use another --workdir"
         )
-    before, flags = read_flags(workdir), kept(settings)
-    if (before["mode"] == "finetune") != (flags["mode"] == "finetune"):
+    before, flags = read_flags(workdir), settings.values()
+    if (before["mode"] == "finetune") != settings.finetunes:
         raise InputError(
             f"{workdir} holds a run of --mode={before['mode']}: repeat that, or use another "
             "--workdir"
         )
-    for name in sorted(set(before) | set(flags)):
-        old, new = before.get(name, ""), text(flags.get(name))
+    first = defaults()
+    for name in sorted(flags):
+        # A setting that is not there had no value, or did not exist.
+        old, new = before.get(name, text(first.get(name))), text(flags[name])
         if name not in FREE and old != new:
             raise InputError(
                 f"{workdir} holds a run with --{name}={old}, not {new or 'the default'}: "
@@ -135,13 +141,31 @@ def read_flags(workdir: Path) -> dict[str, str]:
     return flags
 
 
+def read_settings(workdir: Path) -> Settings:
+    """The settings of the run in a folder.
+
+    Raises:
+        InputError: there is no run, its file is damaged, or its objective is none that there is.
+    """
+    said = read_flags(workdir)
+    try:
+        kinds = (*GROUPS.values(), OBJECTIVES[said["loss"]])
+        every = [f for kind in kinds for f in dataclasses.fields(kind) if f.name in said]
+        return made(said | {f.name: read(f, said[f.name]) for f in every}, OBJECTIVES)
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{workdir}/flags.txt is damaged, or of another version ({error}); use another "
+            "--workdir"
+        ) from error
+
+
 def said_of(workdir: Path) -> dict[str, object]:
     """What results say of the run in a folder: `family`, `loss`, `seed` and `trained_on`."""
-    run = read_flags(workdir)
+    run = read_settings(workdir)
     return {
-        "family": run["family"],
-        "loss": run["loss"],
-        "seed": int(run["seed"]),
+        "family": run.network.family,
+        "loss": run.loss,
+        "seed": run.start.seed,
         "trained_on": read_data(workdir)["fingerprint"],
     }
 

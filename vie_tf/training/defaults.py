@@ -16,7 +16,10 @@ from vie_tf.settings import Clips, Evaluation, Settings, text
 def complete(
     settings: Settings, given: Collection[str], videos: int
 ) -> tuple[Settings, dict[str, str]]:
-    """Settings of which none is left open, and those that might have been, as text.
+    """Settings of which those that follow from videos, family and machine have their values.
+
+    Those that are None where that is their meaning stay so: intervals of frames, evaluations and
+    checkpoints. Returned with them are the settings that might have been open, as text.
 
     Args:
         settings: as they were given.

@@ -163,7 +163,7 @@ def train_read_outs(
             `best.npz` holds (of equally good ones the last); without any there is no such file.
         clips: of a held-out video; those of training have its sampling.
         recipe: of the training clips.
-        settings: of the read-outs, complete.
+        settings: of the read-outs, with a learning rate, an image size and colour noise.
         folder: for `last.npz`, `best.npz`, checkpoints, metrics.jsonl and tensorboard/.
 
     Raises:

@@ -271,7 +271,7 @@ def build(settings: Settings, train: VideoSet) -> keras.Model:
         settings,
         l2_layer=layer,
         first_steps=first_steps(settings),
-        first_boundaries=getattr(settings.objective, "ir_lr_boundaries", None) or (),
+        first_boundaries=settings.objective.first_boundaries(),
     )
     return model
 
