@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--anew", action="store_true", help="also the parts that passed before")
     ours, words = parser.parse_known_args()
     start, tests = time.time(), collect(words)
-    folder = ROOT / "build" / "parts" / state_of_the_repository()
+    folder = ROOT / "build" / "parts" / state_of_the_repository(but=ours.times)
     folder.mkdir(parents=True, exist_ok=True)
     files = list(tests)
     groups = [files[i : i + ours.files] for i in range(0, len(files), ours.files)]
@@ -78,13 +78,16 @@ def collect(words):
     return tests
 
 
-def state_of_the_repository():
+def state_of_the_repository(but):
     """A name of its files and of what runs them; a new one each time where git does not tell."""
     told = hashlib.sha256(f"{sys.version} {version('keras')}".encode())
-    but = ("--", ".", ":!docs")  # of which one is written here
-    for words in (("rev-parse", "HEAD"), ("diff", "HEAD", *but), ("status", "--short", *but)):
+    changed = []
+    for words in (("rev-parse", "HEAD"), ("ls-files", "-mo", "--exclude-standard")):
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True)
         told.update(done.stdout if not done.returncode else str(time.time()).encode())
+        changed = done.stdout.decode().splitlines()
+    for path in (ROOT / name for name in changed if name != but):
+        told.update(path.read_bytes() if path.is_file() else b"")
     return told.hexdigest()[:12]
 
 
@@ -173,10 +176,13 @@ class Part:
 def write_times(path, parts):
     took = {test: seconds for part in parts for test, seconds in part.seconds().items()}
     before = path.read_text().splitlines() if path.exists() else []
-    for line in before:
-        told, _, test = line.strip().partition(" ")
-        if test in took and took[test] is None and told != "-":
-            took[test] = float(told)
+    chosen = {test.split("::")[0] for test in took}
+    for told, _, test in (line.strip().partition(" ") for line in before if "::" in line):
+        file, seconds = test.split("::")[0], None if told == "-" else float(told)
+        if test in took and took[test] is None:
+            took[test] = seconds
+        elif file not in chosen and (ROOT / file).exists():
+            took[test] = seconds
     rows = sorted(took.items(), key=lambda row: (-(row[1] or 0), row[0]))
     lines = [f"    {'-' if s is None else f'{s:.0f}':>4} {test}" for test, s in rows]
     path.write_text(LIST + "\n".join(lines) + "\n")

@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from words import TRAIN, parse, vie_tf
 
+from vie_tf.commands import rules, usage
+from vie_tf.commands.flags import FLAGS, MODES
 from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.runs import workdir
@@ -131,6 +133,30 @@ def test_help_lists_the_flags():
         [sys.executable, "-m", "vie_tf.main", "--help"], capture_output=True, text=True
     )
     assert run.returncode == 0 and "--[no]legacy" in run.stdout and "--bank_momentum" in run.stdout
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_help_of_a_mode_lists_what_it_takes(mode):
+    """No flag of it is refused because of the mode."""
+    needs = {name: "x" for name in rules.NEEDS[mode]}
+    for title, listed in usage.groups(mode).items():
+        for name in listed if title != "objective" else ():
+            flag = FLAGS[name]
+            least, most = (getattr(flag.parser, f"{x}_bound", None) for x in ("lower", "upper"))
+            value = str(most or max(1, least or 0))
+            if choices := getattr(flag.parser, "enum_values", None):
+                value = choices[0]
+            elif name == "colour_noise":
+                value = "0,0,0,0,0"
+            values = {**needs, name: "true" if flag.boolean else value, "mode": mode}
+            if name == "second_workdir":
+                values["start_from" if mode in ("finetune", "look") else "k"] = "1"
+            if name == "embeddings":
+                del values["data"]
+            parse(*(f"--{key}={value}" for key, value in values.items()))
+    for words in ([f"--mode={mode}"], ["--mode", mode], [f"-mode={mode}"]):
+        assert f"vie_tf --mode={mode}: " in usage.text(["vie_tf", *words, "--help"])
+    assert "--frames_of" not in usage.text(["vie_tf", "--mode=pretrain"])
 
 
 def test_the_command_prints_one_line_and_exits_1(tmp_path):

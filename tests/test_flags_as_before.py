@@ -16,7 +16,7 @@ from absl import flags
 from words import parse
 
 from vie_tf import device
-from vie_tf.commands.flags import given, names, settings
+from vie_tf.commands.flags import given, loss, names, settings
 from vie_tf.evaluation import readout
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.runs import workdir
@@ -51,6 +51,7 @@ def resolved(words, patch):
 
     parse(*words)
     found = {"parsed": {name: text(flags.FLAGS[name].value) for name in names()}}
+    found["parsed"]["loss"] = loss()
     mode = flags.FLAGS.mode
     if mode in ("pretrain", "finetune", "look"):
         found |= {str(n): settled(lambda *asked, n=n: complete(*asked, n)) for n in VIDEOS}

@@ -17,8 +17,8 @@ from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.objectives.supervised import Supervised
 from vie_tf.objectives.vie_model import VIE
+from vie_tf.training.linear_classifiers import ReadOut
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
-from vie_tf.training.read_outs import ReadOut
 
 REGISTRIES = gpu_kernels.registries()
 SIZE, BATCH, ROWS = 32, 4, 20_000

@@ -22,8 +22,8 @@ from vie_tf.objectives.pretext import Pretext
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.objectives.supervised import Supervised
 from vie_tf.objectives.vie_model import VIE
+from vie_tf.training.linear_classifiers import ReadOut
 from vie_tf.training.optimizer import Momentum, PiecewiseRate
-from vie_tf.training.read_outs import ReadOut
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from vie_tf.errors import InputError
 from vie_tf.evaluation import readout
 from vie_tf.evaluation.features import find_taps
 from vie_tf.models import families
+from vie_tf.training.linear_classifiers import ReadOut, train_read_outs
 from vie_tf.training.optimizer import Momentum
-from vie_tf.training.read_outs import ReadOut, train_read_outs
 from vie_tf.training.watch import Watch
 
 RUN = ("--image_size=32", "--batch_size=8", "--seed=3", "--precision=float32", "--steps=0")
@@ -103,7 +103,7 @@ def a_batch(model, count=6):
 
 def test_a_step_is_that_of_numpy(monkeypatch):
     """Logits, the sum of the losses, gradients and two steps of momentum with the penalty."""
-    monkeypatch.setattr("vie_tf.training.read_outs.colour_noise", lambda clip, *_: clip)
+    monkeypatch.setattr("vie_tf.training.linear_classifiers.colour_noise", lambda clip, *_: clip)
     model = readout_of()
     batch, rate, decay = a_batch(model), 0.5, 0.01
     frozen = [w.numpy() for w in model.frozen.weights]

@@ -1,5 +1,7 @@
 """`train_step` on one and two replicas, the optimizer, the learning rate."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,8 +19,8 @@ from vie_tf.objectives.pretext import PRETEXTS
 from vie_tf.objectives.supervised import Supervised
 from vie_tf.objectives.vie_model import VIE
 from vie_tf.runs.checkpoints import Checkpoints
+from vie_tf.training.linear_classifiers import ReadOut
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
-from vie_tf.training.read_outs import ReadOut
 
 
 @pytest.mark.parametrize("sharded", [False, True])
@@ -279,3 +281,5 @@ def test_learning_rate_drops_on_a_plateau_twice_at_most():
     expected = [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]
     np.testing.assert_allclose(seen, expected, rtol=1e-5)
     np.testing.assert_allclose(float(rate(101)), 0.001, rtol=1e-5)
+    again = PiecewiseRate.from_config(json.loads(json.dumps(rate.get_config())))
+    np.testing.assert_allclose(float(again(101)), 0.001, rtol=1e-5)

@@ -30,6 +30,7 @@ def setting(
     least: float | None = None,
     most: float | None = None,
     choices: tuple[str, ...] = (),
+    ascending: bool = False,
 ):
     """A field of a group of settings.
 
@@ -37,12 +38,13 @@ def setting(
         default: its value where none is given.
         says: what it is, with its unit and, where `default` is None, what that stands for.
         kind: its type, of several values that of each; default: that of `default`.
-        least: of a number.
+        least: of a number, or of each.
         most: of a number.
         choices: all that a text may be.
+        ascending: whether each of several numbers is at least the one before.
     """
     told = {"says": says, "kind": kind or type(default), "least": least, "most": most}
-    return field(default=default, metadata={**told, "choices": choices})
+    return field(default=default, metadata={**told, "choices": choices, "ascending": ascending})
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ class Schedule:
         "Steps after which the learning rate is divided by 10; --loss=vie counts them from LA's "
         "start.",
         kind=int,
+        least=0,
+        ascending=True,
     )
     lr_plateau: int = setting(
         0,

@@ -79,7 +79,9 @@ def define_objectives() -> None:
 
 def _bounds(setting: dataclasses.Field) -> tuple:
     told = setting.metadata
-    return is_tuple(setting), *(told[name] for name in ("kind", "least", "most", "choices"))
+    return is_tuple(setting), *(
+        told[name] for name in ("kind", "least", "most", "choices", "ascending")
+    )
 
 
 flags.DEFINE_enum("mode", "pretrain", list(MODES), "What to do.")
@@ -141,10 +143,15 @@ def names() -> list[str]:
     return ["mode", "loss", "workdir", "out", *settings, *of_objectives(), *OF_MODE, "frames_of"]
 
 
+def loss() -> str:
+    """The objective's name: fine-tuning learns labels."""
+    return "supervised" if FLAGS.mode == "finetune" else FLAGS.loss
+
+
 def settings() -> Settings:
     """The settings that the flags say."""
-    kinds = (*GROUPS.values(), OBJECTIVES[FLAGS.loss])
-    values = {"mode": FLAGS.mode, "loss": FLAGS.loss}
+    kinds = (*GROUPS.values(), OBJECTIVES[loss()])
+    values = {"mode": FLAGS.mode, "loss": loss()}
     for setting in (f for kind in kinds for f in dataclasses.fields(kind)):
         # What is not given has the default of its own group, not that of another of its name.
         if FLAGS[setting.name].present:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 
-from vie_tf.commands.flags import FLAGS, OF_MODE, names, of_objectives
+from vie_tf.commands.flags import FLAGS, OF_MODE, loss, names, of_objectives, settings
 from vie_tf.errors import InputError
 from vie_tf.objectives.registry import OBJECTIVES
-from vie_tf.settings import LEARNING
+from vie_tf.settings import GROUPS, LEARNING, is_tuple
 
 NEEDS = {
     "pretrain": ("data", "workdir"),
@@ -21,6 +22,15 @@ NEEDS = {
     "report": ("workdirs", "out"),
     "export": ("workdir", "out"),
     "import_checkpoint": ("checkpoint", "workdir"),
+}
+
+# Flags that modes which make a run refuse, and for what they are.
+TRAINED, TRAINS = "networks that are trained", "runs that train"
+REFUSED = {
+    "pretrain": {"second_workdir": TRAINED, "frames_of": TRAINED},
+    "finetune": {"frames_of": TRAINED},
+    "look": {"frames_of": TRAINED},
+    "import_checkpoint": {"second_workdir": TRAINED, "frames_of": TRAINED, "start_from": TRAINS},
 }
 
 
@@ -69,32 +79,24 @@ def check_mode() -> None:
 
 
 def check_loss() -> None:
-    """What is of another loss; that of --mode=finetune is set."""
-    if FLAGS.mode == "finetune":
-        if FLAGS["loss"].present and FLAGS.loss != "supervised":
-            raise InputError(f"--mode=finetune learns labels: leave out --loss={FLAGS.loss}")
-        FLAGS.loss = "supervised"
+    """What is of another loss."""
+    if FLAGS.mode == "finetune" and FLAGS["loss"].present and FLAGS.loss != "supervised":
+        raise InputError(f"--mode=finetune learns labels: leave out --loss={FLAGS.loss}")
     for name, losses in of_objectives().items():
         there = FLAGS[name].present and FLAGS[name].value != FLAGS[name].default
-        if there and FLAGS.loss not in losses:
-            raise InputError(
-                f"--{name} is for --loss={' or '.join(losses)}, not --loss={FLAGS.loss}"
-            )
+        if there and loss() not in losses:
+            raise InputError(f"--{name} is for --loss={' or '.join(losses)}, not --loss={loss()}")
     if FLAGS.mode == "import_checkpoint" and not OBJECTIVES[FLAGS.loss].bank:
         raise InputError("--mode=import_checkpoint takes runs with a bank: --loss=ir, la or vie")
 
 
 def check_networks() -> None:
     """The runs whose networks a mode begins with."""
-    if FLAGS.mode == "finetune" and FLAGS.second_workdir and not FLAGS.start_from:
+    for name, ours in REFUSED.get(FLAGS.mode, {}).items():
+        if FLAGS[name].value:
+            raise InputError(f"--{name} is for {ours}, not --mode={FLAGS.mode}")
+    if FLAGS.mode in ("finetune", "look") and FLAGS.second_workdir and not FLAGS.start_from:
         raise InputError("--second_workdir: give VIE-Single's run as --start_from")
-    if FLAGS.mode == "import_checkpoint" and FLAGS.start_from:
-        raise InputError("--start_from is for runs that train, not --mode=import_checkpoint")
-    untrained = FLAGS.mode in ("pretrain", "finetune", "look", "import_checkpoint")
-    for name in ("second_workdir", "frames_of"):
-        start = name == "second_workdir" and FLAGS.start_from and FLAGS.mode in ("finetune", "look")
-        if FLAGS[name].value and untrained and not start:
-            raise InputError(f"--{name} is for networks that are trained, not --mode={FLAGS.mode}")
     if FLAGS.second_workdir and FLAGS.frames_of:
         raise InputError("--second_workdir and --frames_of exclude each other: give one of them")
 
@@ -104,26 +106,31 @@ def check_numbers() -> None:
     for name in names():
         if isinstance(FLAGS[name].value, float) and not math.isfinite(FLAGS[name].value):
             raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")
-    given_noise = FLAGS.colour_noise is not None
-    try:
-        noise = [float(x) for x in (FLAGS.colour_noise if given_noise else [0] * 5)]
-        drops = [int(x) for x in FLAGS.lr_boundaries]
-        ir_drops = [int(x) for x in FLAGS.ir_lr_boundaries or []]
-        clusters = [int(x) for x in FLAGS.clusters or [1]]
-    except ValueError as error:
-        raise InputError(
-            f"--colour_noise, --clusters and the boundaries of the rate take numbers: {error}"
-        ) from error
-    if FLAGS.clusters == [] or min(clusters) < 1:
-        raise InputError("--clusters takes numbers from 1 on, such as 8000 or 500,500,500")
-    for name, steps in (("lr_boundaries", drops), ("ir_lr_boundaries", ir_drops)):
-        if steps != sorted(steps) or min(steps, default=0) < 0:
-            raise InputError(f"--{name} takes steps in ascending order, such as 800,1000")
-    if len(noise) != 5 or not all(0 <= x <= 1 for x in noise) or noise[3] > 0.5:
+    kinds = (*GROUPS.values(), *OBJECTIVES.values())
+    for setting in (f for kind in kinds for f in dataclasses.fields(kind)):
+        if is_tuple(setting) and FLAGS[setting.name].value is not None:
+            check_list(setting, FLAGS[setting.name].value)
+    noise = [float(x) for x in FLAGS.colour_noise or []]
+    if FLAGS.colour_noise is not None and (
+        len(noise) != 5 or not all(0 <= x <= 1 for x in noise) or noise[3] > 0.5
+    ):
         raise InputError(
             "--colour_noise takes five numbers: brightness, contrast, saturation in 0..1, hue in "
             "0..0.5, probability of grey in 0..1"
         )
+
+
+def check_list(setting: dataclasses.Field, values: list[str]) -> None:
+    """Several numbers of one flag."""
+    told, name = setting.metadata, setting.name
+    try:
+        numbers = [told["kind"](x) for x in values]
+    except ValueError as error:
+        raise InputError(f"--{name} takes numbers: {error}") from error
+    if told["least"] is not None and min(numbers, default=told["least"]) < told["least"]:
+        raise InputError(f"--{name} takes numbers from {told['least']} on, not {min(numbers)}")
+    if told["ascending"] and numbers != sorted(numbers):
+        raise InputError(f"--{name} takes steps in ascending order, such as 800,1000")
 
 
 def note_late_drops() -> None:
@@ -133,10 +140,10 @@ def note_late_drops() -> None:
     """
     if FLAGS.mode not in ("pretrain", "finetune", "readout"):
         return
-    before = (FLAGS.ir_steps or 0) if FLAGS.loss == "vie" else 0
+    before = settings().objective.first_steps(FLAGS.steps)
     late = [drop for drop in FLAGS.lr_boundaries if before + int(drop) >= FLAGS.steps > 0]
     if late:
-        after = f", {before} of them before LA" if before else ""
+        after = f", {before} of them in the first phase" if before else ""
         print(
             f"note: the rate does not drop after {', '.join(late)}: training ends after --steps="
             f"{FLAGS.steps}{after}; give more steps, or other --lr_boundaries",

@@ -6,7 +6,7 @@ import dataclasses
 import textwrap
 
 from vie_tf.commands.flags import FLAGS, MODES, OF_MODE, TITLES, of_objectives
-from vie_tf.commands.rules import NEEDS
+from vie_tf.commands.rules import NEEDS, REFUSED
 from vie_tf.settings import GROUPS, LEARNING
 from vie_tf.settings import text as value_text
 
@@ -28,18 +28,27 @@ def is_asked_for(words: list[str]) -> bool:
 
 def text(words: list[str]) -> str:
     """What --help says, for the mode that the words name or for all."""
-    mode = next((w.split("=", 1)[1] for w in words if w.startswith("--mode=")), None)
-    if mode in MODES:
+    mode = mode_of(words)
+    if mode:
         head = f"vie_tf --mode={mode}: {MODES[mode]}. Needs "
         head += ", ".join(f"--{name}" for name in NEEDS[mode]) + ".\n"
     else:
         head = "vie_tf --mode=MODE --FLAG=VALUE ..; vie_tf --mode=MODE --help shows those of one.\n"
         head += "".join(f"  {name:18}{said}\n" for name, said in MODES.items())
     parts = [head]
-    for title, names in groups(mode if mode in MODES else None).items():
+    for title, names in groups(mode).items():
         if names:
             parts.append(f"\n{title}\n" + "".join(map(line, names)))
     return "".join(parts)
+
+
+def mode_of(words: list[str]) -> str | None:
+    """The mode that the words of a command line name, if there is such a one."""
+    for word, after in zip(words, [*words[1:], ""]):
+        name, _, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and name == "mode" and (value or after) in MODES:
+            return value or after
+    return None
 
 
 def groups(mode: str | None) -> dict[str, list[str]]:
@@ -55,7 +64,8 @@ def groups(mode: str | None) -> dict[str, list[str]]:
             names = [n for n in names if n in EVALUATES]
         elif mode == "readout":
             names = [n for n in names if n in EVALUATES or n in LEARNING or n in READS_OUT]
-        found[TITLES[group]] = [n for n in names if n not in found[GENERAL]]
+        elsewhere = {*found[GENERAL], *REFUSED.get(mode, ())}
+        found[TITLES[group]] = [n for n in names if n not in elsewhere]
     if trains and mode != "finetune":
         found["objective"] = ["loss", *of_objectives()]
     frames = ["frames_of"] if mode in (None, *EVALUATIONS) else []

@@ -185,18 +185,10 @@ def knn_accuracy(
     voted = np.take_along_axis(scores, best, 1) > 0  # a class without a vote is no guess
     among = int(((best == truth[:, None]) & voted).any(axis=1).sum())
     videos = int(known.sum())
-    low, high = wilson_interval(correct, videos)
-    low5, high5 = wilson_interval(among, videos)
-    return {
-        "top1": correct / videos,
-        "top5": among / videos,
-        "top1_low": low,
-        "top1_high": high,
-        "top5_low": low5,
-        "top5_high": high5,
-        "videos": videos,
-        "k": k,
-    }
+    found: dict[str, float | int] = {"top1": correct / videos, "top5": among / videos}
+    for name, right in (("top1", correct), ("top5", among)):
+        found[f"{name}_low"], found[f"{name}_high"] = wilson_interval(right, videos)
+    return found | {"videos": videos, "k": k}
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:

@@ -31,7 +31,7 @@ from vie_tf.runs import results, workdir
 from vie_tf.runs.trained import Run
 from vie_tf.settings import LEARNING, Settings, text
 from vie_tf.training.defaults import augmentation
-from vie_tf.training.read_outs import ReadOut, train_read_outs
+from vie_tf.training.linear_classifiers import ReadOut, train_read_outs
 
 LEARNING_RATE = 0.01  # of the paper's read-outs
 
@@ -88,12 +88,7 @@ def read_out(
     crops = augmentation(settings.clips, evaluation).test
     clips = replace(run.clips, count=count, crops=crops)
     task = Task(run.network, taps, train, test, clips)
-    identity = {
-        "network": run.network.name,
-        "weights": _digest([hashlib.sha256(w).hexdigest() for w in run.network.get_weights()]),
-        "sampling": repr(clips.sampling),
-        "image_size": clips.image_size,
-    }
+    identity = identified(run.network, clips)
     if cached:
         probabilities = from_cache(task, settings, folder / "readout", identity)
     else:
@@ -114,6 +109,16 @@ def read_out(
     }
     with writing_to(folder / "results.jsonl"):
         results.append(folder, "readout", values)
+
+
+def identified(network: keras.Model, clips: TestClips) -> dict[str, object]:
+    """What tells the features of a network from those of another."""
+    return {
+        "network": network.name,
+        "weights": _digest([hashlib.sha256(w).hexdigest() for w in network.get_weights()]),
+        "sampling": repr(clips.sampling),
+        "image_size": clips.image_size,
+    }
 
 
 def said(run: Run, settings: Settings, cached: bool, frames_of: str | None) -> dict[str, object]:

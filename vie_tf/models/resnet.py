@@ -117,10 +117,11 @@ class _Stem:
         """The same as the layer's own: [B, (T,) H, W, 3] -> [B, (T,) h, w, C], without padding.
 
         Args:
-            inputs: of unknown H or W they are left to the layer's own way.
+            inputs: of unknown H or W, as with other strides, they are left to the layer's own way.
             kernel: [(t,) 7, 7, 3, C].
         """
-        if not device.on_gpu() or None in inputs.shape[1:]:
+        usual = self.strides in ((2, 2), (1, 2, 2)) and self.dilation_rate in ((1, 1), (1, 1, 1))
+        if not usual or not device.on_gpu() or None in inputs.shape[1:]:
             return super().convolution_op(inputs, kernel)
         flat = inputs.shape.rank == 4
         if flat:

@@ -79,6 +79,11 @@ class Objective:
         """The phases of a run: the step that each ends with, and what begins it."""
         return [(steps, lambda model, watch, videos, settings: [])]
 
+    def first_steps(self, steps: int) -> int:
+        """The steps before the last phase; 0 as long as their number is open."""
+        ends = [end for end, _ in self.phases(steps)]
+        return ends[-2] or 0 if ends[1:] else 0
+
     def first_boundaries(self) -> tuple[int, ...]:
         """Steps after which the learning rate drops in the first of several phases."""
         return ()

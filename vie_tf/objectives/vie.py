@@ -170,6 +170,7 @@ class LocalAggregation(_WithBank):
         "LA: number of clusters, or one for each of several clusterings. Default: by the number of "
         "videos.",
         kind=int,
+        least=1,
     )
     cluster_every: int | None = setting(
         None, "LA: steps from clustering to clustering. Default: an epoch.", least=1, kind=int
@@ -199,9 +200,12 @@ class LocalAggregation(_WithBank):
                 f"--loss=la fills the bank for {first} steps, and --steps={schedule.steps} leave "
                 "none to learn in: give more"
             )
-        self.check_lag()
+        self.check_clusterings()
 
-    def check_lag(self) -> None:
+    def check_clusterings(self) -> None:
+        """Raises InputError where there is none, or one would not end before the next."""
+        if not self.clusters:
+            raise InputError("--clusters takes numbers from 1 on, such as 8000 or 500,500,500")
         if self.cluster_lag >= self.cluster_every:
             raise InputError(
                 f"--cluster_lag={self.cluster_lag} must be below --cluster_every="
@@ -243,6 +247,8 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
         None,
         "As --lr_boundaries, in IR, counted from its start; LA begins with the whole rate again.",
         kind=int,
+        least=0,
+        ascending=True,
     )
 
     def of_model(self, videos: int) -> dict[str, object]:
@@ -268,7 +274,7 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
                 f"--ir_lr_boundaries={text(self.ir_lr_boundaries)}: IR ends after step "
                 f"{self.ir_steps}; give steps before that"
             )
-        self.check_lag()
+        self.check_clusterings()
 
     def phases(self, steps: int) -> list[tuple[int, Begin]]:
         """IR, then LA."""

@@ -75,7 +75,8 @@ class Momentum(keras.optimizers.Optimizer):
     def apply_gradients(
         self, grads_and_vars, name=None, skip_gradients_aggregation=False, **kwargs
     ):
-        if not skip_gradients_aggregation:
+        # Of one replica there is nothing to sum; TensorFlow would keep the step's graph for good.
+        if not skip_gradients_aggregation and tf.distribute.get_strategy().num_replicas_in_sync > 1:
             grads_and_vars = self.aggregate_gradients(grads_and_vars)
         gradients, variables = zip(*((g, v) for g, v in grads_and_vars if g is not None))
         with tf.init_scope():
@@ -170,7 +171,13 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "first_boundaries": self.first_boundaries,
             "first_steps": self.first_steps,
+            "plateau": self.plateau.get_config() if self.plateau else None,
         }
+
+    @classmethod
+    def from_config(cls, config: dict) -> PiecewiseRate:
+        told = config.get("plateau")
+        return cls(**{**config, "plateau": Plateau(**told) if told else None})
 
 
 class Plateau(tf.Module):
@@ -179,17 +186,25 @@ class Plateau(tf.Module):
     Args:
         patience: values in turn none of which is above the best before; then there is a drop,
             up to `MOST_DROPS` in all.
+        best: the largest value so far.
+        waited: values since.
+        drops: so far.
 
     Attributes:
         drops: int64, so far; with `best` and `waited` it is part of a checkpoint.
     """
 
-    def __init__(self, patience: int):
+    def __init__(self, patience: int, best: float = float("-inf"), waited: int = 0, drops: int = 0):
         super().__init__(name="plateau")
         self.patience = patience
-        self.best = tf.Variable(float("-inf"), trainable=False)
-        self.waited = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self.drops = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self.best = tf.Variable(best, trainable=False)
+        self.waited = tf.Variable(waited, trainable=False, dtype=tf.int64)
+        self.drops = tf.Variable(drops, trainable=False, dtype=tf.int64)
+
+    def get_config(self) -> dict:
+        """All of it, as plain numbers."""
+        state = {name: getattr(self, name).numpy().item() for name in ("best", "waited", "drops")}
+        return {"patience": self.patience, **state}
 
     def see(self, value: float) -> None:
         """Takes notice of the measure's next value."""

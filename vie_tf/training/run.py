@@ -201,7 +201,7 @@ def train_and_test(
         step or 0,
         videos.train,
         settings,
-        plateau_from=first_steps(settings),
+        plateau_from=settings.objective.first_steps(settings.schedule.steps),
         plateau_of=settings.objective.plateau_of(
             videos.train, videos.held_out, settings.evaluation.k
         ),
@@ -270,16 +270,10 @@ def build(settings: Settings, train: VideoSet) -> keras.Model:
         model,
         settings,
         l2_layer=layer,
-        first_steps=first_steps(settings),
+        first_steps=settings.objective.first_steps(settings.schedule.steps),
         first_boundaries=settings.objective.first_boundaries(),
     )
     return model
-
-
-def first_steps(settings: Settings) -> int:
-    """The steps before the last phase."""
-    ends = [end for end, _ in settings.objective.phases(settings.schedule.steps)]
-    return ends[-2] if ends[1:] else 0
 
 
 def fit(
