@@ -6,8 +6,8 @@ Makes 8 videos, prepares them with the short side that suits the family's clips 
 not the usual 320, with 320 too, and reads training clips of them; colour noise is the GPU's work.
 `cores` is how many keep up with a step of --gpu_clips clips a second, and `of N` the share of these
 clips that --cores of them read: by CPU seconds, as if none ever waited, and by seconds, as all of
-this machine's did. The default of --gpu_clips is what PyTorch's eager twins of the networks take
-on an H200, in bfloat16.
+this machine's did. The default of --gpu_clips is what our own steps take on an H200, in bfloat16
+(benchmarks/results/gpu_h200.txt).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.readers import SIZES
 from benchmarks.training_step import Worker
 from data_prep.standardise import short_side_for
 
-GPU_CLIPS = "single:12005,slow:2628,slowfast:671,resnet3d:2175"
+GPU_CLIPS = "single:12343,slow:3537,slowfast:858,resnet3d:3008"
 USUAL = 320  # --short_side of data_prep.videos
 
 
