@@ -49,6 +49,11 @@ TOLERANCE, GAIN = 1.05, 1.5
 class Worker:
     """A system in its process, which is stopped except in `step`: what it reads ahead counts.
 
+    Args:
+        python: that runs it.
+        arguments: of `benchmarks.worker`.
+        root: the repository whose code it is.
+
     Attributes:
         size: of what it works on: parameters that it trains, or rows that it searches.
         steps: taken, without those of the warm-up.
@@ -58,14 +63,14 @@ class Worker:
         peak: most memory of the process since, MB.
     """
 
-    def __init__(self, python: str, *arguments):
+    def __init__(self, python: str, *arguments, root: Path = ROOT):
         self.name = f"{arguments[0]} of {arguments[1]}"
         # Waiting threads of PyTorch sleep instead of taking the cores from the next system.
         quiet = {"OMP_WAIT_POLICY": "PASSIVE", "TF_CPP_MIN_LOG_LEVEL": "2"}
         self.process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, **quiet},
+            cwd=root,
+            env={**os.environ, **quiet, "PYTHONPATH": str(root)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

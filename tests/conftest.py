@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_networks
 import tensorflow as tf
 from preparing import prepare
 from tensorflow.python.framework import ops
@@ -17,12 +18,13 @@ from words import TRAIN, vie_tf
 
 from data_prep import moving_digits
 from vie_tf import device
-from vie_tf.models import resnet
 
 # For the tests of several replicas; made before TensorFlow starts them.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+small_networks.use()
 
 _GROWN = [0]  # bytes since memory was freed
 
@@ -80,12 +82,11 @@ def as_on_gpu(monkeypatch):
     monkeypatch.setattr(device, "on_gpu", lambda: True)
 
 
-@pytest.fixture
-def narrow(monkeypatch):
-    """Networks of the same operations and few weights, as TensorFlow keeps what it has traced."""
-    widths, *others = resnet.resnet.__defaults__
-    assert widths == resnet.STAGE_WIDTHS
-    monkeypatch.setattr(resnet.resnet, "__defaults__", ((16, 16, 16, 16), *others))
+@pytest.fixture(scope="module")
+def real_networks():
+    """Networks as they are, for the tests of a file that are of a network's size or depth."""
+    with small_networks.real():
+        yield
 
 
 @pytest.fixture(params=["processor", "gpu"])
@@ -140,7 +141,7 @@ def prepared(digits, tmp_path_factory):
     return once(tmp_path_factory, "prepared", lambda x: prepare(digits, x / "set")) / "set"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trained(digits, tmp_path_factory):
     """A run on them: VIE-Single by Instance Recognition, six steps. Change a copy of it."""
 
@@ -148,6 +149,6 @@ def trained(digits, tmp_path_factory):
         words = ("--steps=6", "--evaluate_every=6", "--save_every=2", *TRAIN)
         vie_tf("--mode=pretrain", f"--data={digits}", f"--workdir={folder / 'run'}", *words)
 
-    # Evaluations write into the copy of their process.
-    workdir = tmp_path_factory.mktemp("runs") / "run"
-    return shutil.copytree(once(tmp_path_factory, "trained", make) / "run", workdir)
+    made = once(tmp_path_factory, f"trained_{small_networks.name()}", make)
+    # Evaluations write into the copy of their file.
+    return shutil.copytree(made / "run", tmp_path_factory.mktemp("runs") / "run")

@@ -19,6 +19,8 @@ from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.models import families
 
+pytestmark = pytest.mark.usefixtures("real_networks")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

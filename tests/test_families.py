@@ -15,6 +15,8 @@ from vie_tf.errors import InputError
 from vie_tf.models import families, layers, resnet
 from vie_tf.models.original import original_names
 
+pytestmark = pytest.mark.usefixtures("real_networks")
+
 VARIABLES = golden_rule.load("variables")[0]
 CASES = [
     (name, case)

@@ -16,6 +16,8 @@ from vie_tf.models.input_single import input_single
 from vie_tf.models.original import original_names
 from vie_tf.models.two_stream import two_stream
 
+pytestmark = pytest.mark.usefixtures("real_networks")
+
 VARIABLES = golden_rule.load("variables")[0]
 FACTS, ARRAYS = golden_rule.load("readouts")
 TWO_STREAM = ("slowsingle", "slowsingle_avg", "slowfastsingle", "slowfastsingle_avg")

@@ -11,6 +11,8 @@ from vie_tf.models import families
 from vie_tf.objectives.supervised import Supervised
 from vie_tf.training.optimizer import Momentum
 
+pytestmark = pytest.mark.usefixtures("real_networks")
+
 
 def copy_of(network, num_classes):
     twin = families.build_finetuned("single", 32, num_classes=num_classes)

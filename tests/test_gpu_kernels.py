@@ -24,7 +24,7 @@ REGISTRIES = gpu_kernels.registries()
 SIZE, BATCH, ROWS = 32, 4, 20_000
 
 
-pytestmark = pytest.mark.usefixtures("as_on_gpu", "narrow")
+pytestmark = pytest.mark.usefixtures("as_on_gpu")
 
 
 def assert_runs_on_gpus(function, *arguments, but=()):

@@ -16,6 +16,8 @@ from vie_tf.errors import InputError
 from vie_tf.models.original import original_names
 from vie_tf.runs.trained import load_network
 
+pytestmark = pytest.mark.usefixtures("real_networks")
+
 VARIABLES = golden_rule.load("variables")[0]
 SAME = ("fast", "trn_f4_tile", "trn_f4_mean", "single_frame_r34")
 ROWS, STEP = 20, 1_450_000

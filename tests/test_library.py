@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("real_networks")
+
 PAGE = Path(__file__).parent.parent / "docs" / "library.md"
 
 
@@ -16,7 +18,6 @@ def code():
     return "\n".join(lines).replace(sizes, "size, batch, epochs = 32, 4, 2")
 
 
-@pytest.mark.usefixtures("narrow")
 def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     videos = np.random.default_rng(0).integers(0, 256, (12, 9, 40, 48, 3)).astype("uint8")
@@ -28,7 +29,7 @@ def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     assert found["share"] == 1 and found["model"].aggregates
     assert found["model"].bank.used().all()
     said = capsys.readouterr().out
-    assert "val_recall_at_1" in said and "(4, 128) (4, 1, 1, 16)" in said and "(12, 64)" in said
+    assert "val_recall_at_1" in said and "(4, 128) (4, 1, 1, 512)" in said and "(12, 64)" in said
     assert all(
         Path(name).exists() for name in ("best.keras", "network.keras", "own.keras", "board")
     )

@@ -3,10 +3,10 @@
 import json
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+import small_networks
 import tensorflow as tf
 from matplotlib import image
 from words import TRAIN, parse, vie_tf
@@ -142,7 +142,7 @@ def test_compiled_by_choice_a_run_goes_on(trained, digits, tmp_path):
     """In a process of its own: what asked for determinism before does so for good."""
     shutil.copytree(trained, tmp_path / "run")
     words = (f"--data={digits}", f"--workdir={tmp_path / 'run'}", *TRAIN, "--log_every=1")
-    command = [sys.executable, "-m", "vie_tf.main", *words, "--steps=8", "--xla"]
+    command = [*small_networks.COMMAND, *words, "--steps=8", "--xla"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "trained 8 steps" in done.stdout, done.stderr
     shutil.copytree(trained, tmp_path / "plain")

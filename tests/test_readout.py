@@ -8,6 +8,7 @@ import signal
 
 import numpy as np
 import pytest
+import small_networks
 import tensorflow as tf
 from make_videos import picture, write_video
 from PIL import Image
@@ -108,7 +109,7 @@ def test_a_step_is_that_of_numpy(monkeypatch):
     batch, rate, decay = a_batch(model), 0.5, 0.01
     frozen = [w.numpy() for w in model.frozen.weights]
     features = {k: v.numpy().astype("f8") for k, v in model.features(batch["clip"]).items()}
-    assert {k: v.shape[1] for k, v in features.items()} == {"conv4": 256 * 4, "conv5-avg": 512}
+    assert {k: v.shape[1] for k, v in features.items()} == {"conv4": 16 * 4, "conv5-avg": 16}
     layers = [model.network.get_layer(f"{name}_logits") for name in features]
     for layer in layers:  # biases too are decayed
         layer.bias.assign(tf.constant([0.3, -0.2, 0.1]))
@@ -142,7 +143,8 @@ def test_a_step_is_that_of_numpy(monkeypatch):
 
 def test_initial_weights():
     """Truncated normal of variance 2 / D and bias 0, by the seed, another for each tap."""
-    model, again = readout_of(classes=50), readout_of(classes=50)
+    with small_networks.real():
+        model, again = readout_of(classes=50), readout_of(classes=50)
     kernel, bias = model.network.get_layer("conv4_logits").get_weights()
     assert kernel.std() == pytest.approx(np.sqrt(2 / 1024), rel=0.02) and not bias.any()
     assert np.abs(kernel).max() < 2.3 * np.sqrt(2 / 1024)
@@ -170,7 +172,7 @@ def test_trained_read_outs_tell_bright_from_dark(images, work, capsys):
     (folder,) = (work / "readout").iterdir()
     with np.load(folder / "best.npz") as best, np.load(folder / "last.npz") as last:
         assert last["step"] == 30 and best["step"] in (10, 20, 30) and best["top1"] <= 1
-        assert best["conv5_kernel"].shape == last["conv5_kernel"].shape == (512, 2)
+        assert best["conv5_kernel"].shape == last["conv5_kernel"].shape == (16, 2)
 
 
 @pytest.mark.parametrize("cached", [[], ["--cached"]])
@@ -232,7 +234,7 @@ def test_cached_features_are_computed_once(data, work, monkeypatch, capsys):
     files = {path: path.stat().st_mtime_ns for path in (work / "readout").rglob("*.npy")}
     assert sorted(path.stem for path in files) == ["conv4", "conv4", "conv5", "conv5"]
     shapes = {np.load(path).shape for path in files}
-    assert shapes == {(48, 1024), (48, 512), (24, 1024), (24, 512)}
+    assert shapes == {(48, 64), (48, 16), (24, 64), (24, 16)}
     other = data.parent / "other_labels.csv"
     other.write_text(data.read_text().replace(",a,", ",x,"))
     vie_tf(*words[:2], f"--data={other}", words[3], "--taps=conv5,conv5-avg", "--clips=2")
@@ -275,7 +277,7 @@ def test_two_streams_and_input_single(data, work, slow, way):
     assert both["second_workdir"] == str(slow) and control["frames_of"] == "slow"
     files = (work / "readout").rglob("conv5.npy" if way == ["--cached"] else "last.npz")
     widths = {_values(path) for path in files}
-    assert widths == {512, 1024}  # of one stream's Conv5, and of both
+    assert widths == {16, 32}  # of one stream's Conv5, and of both
 
 
 def _values(path):
@@ -373,7 +375,7 @@ def test_test_videos_that_are_trained_on_are_counted(data, work, capsys):
 @pytest.mark.parametrize(
     "words, says",
     [
-        (["--taps=conv9"], "no tap conv9; choose from .*conv1, conv2, .*encode_10"),
+        (["--taps=conv9"], "no tap conv9; choose from .*conv1, conv2, .*encode_7"),
         (["--taps=conv5,conv5"], "each of them once"),
         (["--taps="], "name one or more"),
         (["--family=slow"], "trained with --family=single"),

@@ -6,12 +6,12 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small_networks
 from make_videos import write_video
 from words import rewound, vie_tf
 
@@ -31,9 +31,7 @@ def folder(tmp_path_factory):
 
 def command(folder, workdir, *more):
     return [
-        sys.executable,
-        "-m",
-        "vie_tf.main",
+        *small_networks.COMMAND,
         f"--data={folder}",
         f"--workdir={workdir}",
         "--image_size=32",
@@ -52,7 +50,7 @@ def command(folder, workdir, *more):
 
 def train(folder, workdir, *more):
     """The command in this process, which has TensorFlow already; one that is killed has its own."""
-    vie_tf(*command(folder, workdir, *more)[3:])
+    vie_tf(*command(folder, workdir, *more)[2:])
 
 
 def losses(workdir):

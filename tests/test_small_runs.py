@@ -14,6 +14,8 @@ import pytest
 import small_runs
 from small_runs import CASES, EARLIER, GOLDEN, READ_OUTS, TUNED, lines, run
 
+pytestmark = pytest.mark.usefixtures("real_networks")
+
 # Shares of ten videos or of a batch, of which one that was nearly another may turn over; and what
 # such a one changes altogether.
 SHARES = ("recall", "class_recall", "map", "top", "accuracy", "close")
