@@ -238,8 +238,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("dataset", None, list(DATASETS), "Which data set.", required=True)
+    flags.DEFINE_enum("dataset", None, list(DATASETS), "The data set.", required=True)
     flags.DEFINE_string("videos", None, "Folder of the videos or images.", required=True)
-    flags.DEFINE_list("lists", [], "The official lists: files, or folders that hold them.")
+    flags.DEFINE_list("lists", [], "The official lists: files, or folders that contain them.")
     flags.DEFINE_string("out", None, "The CSV to write.", required=True)
     command.run("data_prep.datasets", main)

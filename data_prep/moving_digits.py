@@ -212,6 +212,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("out", None, "Folder to write to.", required=True)
-    flags.DEFINE_integer("seed", 0, "Decides everything that is drawn.", lower_bound=0)
-    flags.DEFINE_integer("limit", None, "Make only the first so many videos.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed of every random draw.", lower_bound=0)
+    flags.DEFINE_integer(
+        "limit", None, "Make only this many videos, from the first.", lower_bound=1
+    )
     command.run("data_prep.moving_digits", main)

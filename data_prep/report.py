@@ -178,7 +178,7 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "data", None, "Prepared videos, a folder of videos, or a CSV.", required=True
     )
-    flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "What decodes raw videos.")
-    flags.DEFINE_string("label_column", "label", "The CSV's column that is the label.")
-    flags.DEFINE_string("split_column", "split", "The CSV's column that is the split.")
+    flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "Decoder of raw videos.")
+    flags.DEFINE_string("label_column", "label", "Column of the CSV that is the label.")
+    flags.DEFINE_string("split_column", "split", "Column of the CSV that is the split.")
     command.run("data_prep.report", main)

@@ -43,21 +43,21 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("source", None, "Folder of videos, or a CSV with a column path; may be remote.")
 flags.DEFINE_string("out", None, "Folder for the prepared videos.")
 flags.DEFINE_string(
-    "again", "", "Finished set: what it lost to storage or a crash is tried again, the rest copied."
+    "again", "", "Finished set: retries what it lost to storage or a crash, and copies the rest."
 )
 flags.DEFINE_float("fps", 25.0, "Frames per second.", lower_bound=0.01, upper_bound=1000)
 flags.DEFINE_integer("short_side", 320, "Pixels of the shorter side.", lower_bound=8)
 flags.DEFINE_integer(
     "for_image_size",
     None,
-    "Side of the clips that will be trained on: takes the --short_side that suits it, 160 for 112.",
+    "Side of the training clips: chooses the --short_side that suits it, such as 160 for 112.",
     lower_bound=8,
 )
 flags.DEFINE_integer(
     "jpeg_quality", 90, "Quality of the JPEG frames.", lower_bound=1, upper_bound=100
 )
-flags.DEFINE_integer("workers", None, "Processes; default: one for each core.", lower_bound=1)
-flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "What decodes the videos.")
+flags.DEFINE_integer("workers", None, "Processes. Default: one for each core.", lower_bound=1)
+flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "Decoder of the videos.")
 
 
 def _request(source: list[SourceVideo], decoder: str) -> dict[str, Any]:

@@ -52,27 +52,25 @@ class Data:
     """The videos, and which of them are trained on."""
 
     data: str | None = setting(None, "Prepared videos, a folder of videos, or a CSV.", kind=str)
-    label_column: str = setting("label", "The CSV's column that is the label.")
-    split_column: str = setting("split", "The CSV's column that is the split.")
-    decoder: str = setting(
-        "auto", "Back end that decodes raw videos.", choices=("auto", "tfio", "pyav")
-    )
+    label_column: str = setting("label", "Column of the CSV that is the label.")
+    split_column: str = setting("split", "Column of the CSV that is the split.")
+    decoder: str = setting("auto", "Decoder of raw videos.", choices=("auto", "tfio", "pyav"))
     held_out: float = setting(
         0.1,
-        "Share of the videos kept from training to watch it, when there is no test split.",
+        "Share of the videos held out to monitor training, if there is no test split.",
         least=0,
         most=0.9,
     )
     subset: float = setting(
         1.0,
-        "Share of the videos to train on that is used (paper: 0.7 and 0.3), drawn by the seed.",
+        "Share of the training videos that is used (paper: 0.7 and 0.3), drawn by the seed.",
         least=0,
         most=1,
     )
     bin_frames: int = setting(
         0,
-        "Cuts each video's starts of clips into bins of so many frames, each with a row of the "
-        "bank of its own (paper: 5bin is 52, 2bin 130); 0 does not.",
+        "Divides the starting frames of each video's clips into bins of this many frames, each "
+        "with its own row of the memory bank (paper: 5bin is 52, 2bin 130); 0: off.",
         least=0,
     )
     data_service: str | None = setting(
@@ -80,7 +78,7 @@ class Data:
     )
     max_unreadable: int = setting(
         100,
-        "Videos that may be left out since they cannot be read; with more, training stops.",
+        "Unreadable videos that may be left out; with more, training stops.",
         least=0,
     )
 
@@ -90,27 +88,27 @@ class Clips:
     """What a clip is, in training."""
 
     image_size: int | None = setting(
-        None, "Side of the clips, pixels. Default: the family's.", least=1, kind=int
+        None, "Side of the clips, in pixels. Default: the family's.", least=1, kind=int
     )
     frame_interval: int | None = setting(
         None,
-        "From one frame of a clip to the next, frames. Default: the family's; less for short "
-        "videos.",
+        "Interval between the frames of a clip, in frames. Default: the family's; use less for "
+        "short videos.",
         least=1,
         kind=int,
     )
     augmentation: str = setting(
         "colour_noise",
-        "How training clips are cropped and coloured, and test clips cropped beside them.",
+        "How training clips are cropped and coloured, and how test clips are cropped.",
         choices=AUGMENTATIONS,
     )
     colour_noise: tuple[float, ...] | None = setting(
         None,
-        "Strength of brightness, contrast, saturation, hue; probability of grey. Default: the "
-        "augmentation's, of colour_noise 0.4,0.4,0.4,0.4,0.3.",
+        "Strengths of brightness, contrast, saturation and hue, then the probability of grey. "
+        "Default: the augmentation's; for colour_noise 0.4,0.4,0.4,0.4,0.3.",
         kind=float,
     )
-    flip: bool = setting(True, "Mirrors half of the clips: off where left and right differ.")
+    flip: bool = setting(True, "Mirrors half of the clips; turn off where left and right matter.")
 
 
 @dataclass(frozen=True)
@@ -121,20 +119,20 @@ class Network:
     depth: int = setting(18, "Depth of the ResNet: 18, 34 or 50.", least=18)
     bn_momentum: float | None = setting(
         None,
-        "Of the moving statistics. Default: by the number of videos.",
+        "Momentum of the moving statistics. Default: depends on the number of videos.",
         least=0,
         most=1,
         kind=float,
     )
     precision: str = setting(
         "auto",
-        "Of the convolutions; auto takes bfloat16 where the processor or the GPUs have it.",
+        "Precision of the convolutions; auto is bfloat16 where the processor or the GPUs have it.",
         choices=("auto", "float32", "bfloat16"),
     )
     xla: bool | None = setting(
         None,
-        "Compiles the network and its gradient by TensorFlow's XLA. Default: on GPUs without "
-        "--deterministic.",
+        "Compiles the network and its gradient with TensorFlow's XLA. Default: only on GPUs "
+        "without --deterministic.",
         kind=bool,
     )
 
@@ -143,34 +141,34 @@ class Network:
 class Schedule:
     """How it learns."""
 
-    batch_size: int = setting(64, "Clips a step; finetune: 128, at most the videos.", least=1)
-    steps: int = setting(10_000, "Steps in all; 0 is the untrained network.", least=0)
+    batch_size: int = setting(64, "Clips a batch; finetune: 128, or all videos if fewer.", least=1)
+    steps: int = setting(10_000, "Training steps in all; 0: untrained network.", least=0)
     learning_rate: float | None = setting(
         None,
-        "Default: by the number of videos; finetune: 0.01 from scratch, else 0.0005; readout: "
-        "0.01.",
+        "Learning rate. Default: depends on the number of videos; finetune: 0.01 from scratch, "
+        "else 0.0005; readout: 0.01.",
         least=0,
         kind=float,
     )
-    warmup_steps: int = setting(0, "Linear ramp of the learning rate, steps.", least=0)
+    warmup_steps: int = setting(0, "Steps of linear learning rate warm-up.", least=0)
     lr_boundaries: tuple[int, ...] = setting(
         (),
-        "Steps after which the learning rate is divided by 10; --loss=vie counts them from LA's "
-        "start.",
+        "Steps after which the learning rate is divided by 10; --loss=vie counts them from the "
+        "start of LA.",
         kind=int,
         least=0,
         ascending=True,
     )
     lr_plateau: int = setting(
         0,
-        "Divides the learning rate by 10, twice at most, after so many evaluations without a "
-        "better k-NN accuracy (recall at 1 without labels; supervised: top-1); 0 does not. "
+        "Divides the learning rate by 10, at most twice, after this many evaluations without a "
+        "better k-NN accuracy (without labels: recall at 1; supervised: top-1); 0: off. "
         "--loss=vie: in LA.",
         least=0,
     )
     weight_decay: float = setting(
         1e-4,
-        "L2 penalty on all but batch normalisation; finetune with --start_from: 1e-5.",
+        "L2 penalty on all weights except batch normalisation; finetune with --start_from: 1e-5.",
         least=0,
     )
 
@@ -179,9 +177,9 @@ class Schedule:
 class Evaluation:
     """What is measured, while it trains and after."""
 
-    clips: int = setting(5, "Clips a video, evenly spaced; 0: all that follow each other.", least=0)
+    clips: int = setting(5, "Test clips a video, evenly spaced; 0: all consecutive clips.", least=0)
     ten_crop: bool = setting(
-        False, "Takes each clip by ten crops: centre, corners, and their mirror images."
+        False, "Takes ten crops of each test clip: centre, corners, and their mirror images."
     )
     k: int = setting(10, "Neighbours of the k-NN classifier.", least=1)
 
@@ -192,10 +190,10 @@ class Record:
 
     log_every: int = setting(10, "Steps between log entries.", least=1)
     evaluate_every: int | None = setting(
-        None, "Of evaluations, steps. Default: ten in the run.", least=1, kind=int
+        None, "Steps between evaluations. Default: ten in the run.", least=1, kind=int
     )
     save_every: int | None = setting(
-        None, "Of checkpoints, steps. Default: twenty in the run.", least=1, kind=int
+        None, "Steps between checkpoints. Default: twenty in the run.", least=1, kind=int
     )
     keep: int = setting(3, "Checkpoints to keep.", least=1)
 
@@ -206,28 +204,28 @@ class Start:
 
     start_from: str | None = setting(
         None,
-        "pretrain, finetune: folder of a run whose network's weights training starts from. "
+        "pretrain, finetune: folder of the run whose network weights training starts from. "
         "Default: from scratch.",
         kind=str,
     )
     second_workdir: str | None = setting(
         None,
-        "Run of a Slow or SlowFast network that makes --workdir's VIE-Single a two-stream model; "
-        "finetune: --start_from's.",
+        "Folder of a Slow or SlowFast run that forms a two-stream model with the VIE-Single of "
+        "--workdir (finetune: of --start_from).",
         kind=str,
     )
-    seed: int = setting(0, "Of every random draw.", least=0, most=2**31 - 1)
+    seed: int = setting(0, "Seed of every random draw.", least=0, most=2**31 - 1)
     deterministic: bool | None = setting(
         None,
-        "A run goes on, and can be repeated, to the last bit. Default: without a GPU and --xla, "
+        "Makes a run resume and repeat to the last bit. Default: only without a GPU and --xla, "
         "where it costs nothing.",
         kind=bool,
     )
     legacy: bool = setting(
         False,
-        "The authors' faults: bank rows start un-normalised, label 0 and in use; clips leave out "
-        "the last frame or run over it; --subset draws with replacement, whatever the seed; "
-        "finetune puts weight decay on the head only.",
+        "Reproduces the authors' faults: bank rows start un-normalised, with label 0 and in use; "
+        "clips leave out the last frame or run past it; --subset draws with replacement, whatever "
+        "the seed; finetune applies weight decay to the head only.",
     )
 
 

@@ -90,11 +90,10 @@ flags.DEFINE_enum(
     "ir",
     list(OBJECTIVES),
     "Objective: Instance Recognition, Local Aggregation, VIE (IR for --ir_steps, then LA), the "
-    "supervised twin, which learns the labels, or to tell the order of frames (OPN) or how a clip "
-    "is turned (3DRotNet).",
+    "supervised twin (learns the labels), order of frames (OPN) or rotation of clips (3DRotNet).",
 )
-flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run in it goes on.")
-flags.DEFINE_string("out", None, "What to write: FILE.npz, PICTURE.png or DIR.")
+flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run in it is resumed.")
+flags.DEFINE_string("out", None, "Output: FILE.npz, PICTURE.png or DIR.")
 for group in GROUPS.values():
     for one in dataclasses.fields(group):
         define(one)
@@ -114,27 +113,29 @@ OF_MODE = {
 flags.DEFINE_string(
     "frames_of",
     None,
-    "Family whose frames --workdir's VIE-Single sees, each by itself (the paper's Input-Single).",
+    "Family whose frames the VIE-Single of --workdir sees, each alone (the paper's Input-Single).",
 )
 flags.DEFINE_string(
     "checkpoint", None, "import_checkpoint: prefix or folder of a checkpoint of the authors' code."
 )
-flags.DEFINE_list("workdirs", None, "report: folders of runs, or of folders of them.")
-flags.DEFINE_string("query", None, "retrieve: a video file, or an id of --data; default all.")
+flags.DEFINE_list("workdirs", None, "report: folders of runs, or folders that contain them.")
+flags.DEFINE_string("query", None, "retrieve: a video file, or an id in --data. Default: all.")
 flags.DEFINE_list(
     "taps",
     ["conv3", "conv4", "conv5"],
-    "readout: layers to classify from: conv1 to conv5, encode_1 and so on, or embedding; with -avg "
-    "behind it the mean over space.",
+    "readout: layers to classify from: conv1 to conv5, encode_1 and so on, or embedding; the "
+    "suffix -avg takes the mean over space.",
 )
 flags.DEFINE_bool(
     "cached",
     False,
     "readout: logistic regression on features that are computed once, without augmentation.",
 )
-flags.DEFINE_float("knn_temperature", None, "knn: of its votes. Default: the paper's 0.07.", 0.02)
-flags.DEFINE_bool("bank", False, "knn: searches the memory bank in place of embeddings made now.")
-flags.DEFINE_string("embeddings", None, "knn: FILE.npz of --mode=embed in place of --data.")
+flags.DEFINE_float(
+    "knn_temperature", None, "knn: vote temperature. Default: the paper's 0.07.", 0.02
+)
+flags.DEFINE_bool("bank", False, "knn: searches the memory bank instead of computing embeddings.")
+flags.DEFINE_string("embeddings", None, "knn: FILE.npz of --mode=embed, instead of --data.")
 
 
 def names() -> list[str]:

@@ -35,22 +35,26 @@ class _WithBank(Objective):
     temperature: float | None = setting(
         None,
         # Below 0.02 exp(1 / tau) nears the end of float32.
-        "tau of eq. 2. Default: by the number of videos.",
+        "Temperature tau of eq. 2. Default: depends on the number of videos.",
         least=0.02,
         kind=float,
     )
     bank_momentum: float | None = setting(
-        None, "Of eq. 1. Default: by the number of videos.", least=0, most=1, kind=float
+        None,
+        "Momentum of eq. 1. Default: depends on the number of videos.",
+        least=0,
+        most=1,
+        kind=float,
     )
     bank_precision: str | None = setting(
         None,
-        "Of the memory bank's rows. Default: float32.",
+        "Precision of the memory bank's rows. Default: float32.",
         choices=("float32", "bfloat16"),
         kind=str,
     )
     shard_bank: bool = setting(
         False,
-        "Keeps on each GPU a share of the bank in place of a copy, for banks beyond one GPU's "
+        "Keeps a share of the bank on each GPU instead of a copy, for banks larger than one GPU's "
         "memory.",
     )
 
@@ -139,7 +143,7 @@ class InstanceRecognition(_WithBank):
 
     noise_samples: int | None = setting(
         None,
-        "K of the NCE estimate, 0: exact softmax. Default: by the number of videos.",
+        "K of the NCE estimate; 0: exact softmax. Default: depends on the number of videos.",
         least=0,
         kind=int,
     )
@@ -161,24 +165,24 @@ class LocalAggregation(_WithBank):
 
     neighbours: int | None = setting(
         None,
-        "LA: K, background neighbours. Default: by the number of videos.",
+        "LA: K, background neighbours. Default: depends on the number of videos.",
         least=1,
         kind=int,
     )
     clusters: tuple[int, ...] | None = setting(
         None,
-        "LA: number of clusters, or one for each of several clusterings. Default: by the number of "
-        "videos.",
+        "LA: number of clusters, or one for each of several clusterings. Default: depends on the "
+        "number of videos.",
         kind=int,
         least=1,
     )
     cluster_every: int | None = setting(
-        None, "LA: steps from clustering to clustering. Default: an epoch.", least=1, kind=int
+        None, "LA: steps between clusterings. Default: an epoch.", least=1, kind=int
     )
     cluster_lag: int | None = setting(
         None,
-        "LA: a clustering takes effect so many steps after the bank that it is of, and is computed "
-        "beside them. Default: 0, training waits for it.",
+        "LA: a clustering takes effect this many steps after it starts, and is computed during "
+        "them. Default: 0, training waits for it.",
         least=0,
         kind=int,
     )
@@ -241,11 +245,11 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
     """Instance Recognition, then Local Aggregation (the paper's VIE)."""
 
     ir_steps: int | None = setting(
-        None, "Steps of IR before LA. Default: by videos and batch.", least=1, kind=int
+        None, "Steps of IR before LA. Default: depends on videos and batch.", least=1, kind=int
     )
     ir_lr_boundaries: tuple[int, ...] | None = setting(
         None,
-        "As --lr_boundaries, in IR, counted from its start; LA begins with the whole rate again.",
+        "As --lr_boundaries, in IR, counted from its start; LA starts again at the full rate.",
         kind=int,
         least=0,
         ascending=True,
