@@ -98,8 +98,7 @@ def prepare(way: Callable[[list[SourceVideo], dict[str, Any]], Iterator[dict]]) 
             returns the entries that `finish` needs for each video.
 
     Raises:
-        InputError: flags or source are invalid, no video is usable, --out holds another request,
-            or the disk is full.
+        InputError: bad flags or source, no usable video, another request in --out, or a full disk.
     """
     out, began = FLAGS.out, time.monotonic()
     source = list_source(FLAGS.source, leave_out=out)
@@ -141,12 +140,12 @@ def _clear(out: str, *names: str) -> None:
 
 
 def task(video: SourceVideo, spool: str, decoder: str) -> Task:
-    """Returns the task that the flags define for a video."""
+    """Returns a video's task, from the flags."""
     return Task(video.path, spool, FLAGS.fps, FLAGS.short_side, FLAGS.jpeg_quality, decoder)
 
 
 def _write_videos(source: list[SourceVideo], request: dict[str, Any]) -> Iterator[dict]:
-    """Prepares videos on one machine, with several processes and one writer."""
+    """Prepares videos on one machine: several processes, one writer."""
     journal = Journal(FLAGS.out, {"by": "data_prep.videos", **request})
     spool, done, earlier = os.path.join(FLAGS.out, "spool"), journal.done, open_earlier(FLAGS.again)
     tasks = {

@@ -138,13 +138,13 @@ flags.DEFINE_string("embeddings", None, "knn: FILE.npz of --mode=embed in place 
 
 
 def names() -> list[str]:
-    """Returns the names of all flags of the command."""
+    """Returns all flag names of the command."""
     settings = [f.name for group in GROUPS.values() for f in dataclasses.fields(group)]
     return ["mode", "loss", "workdir", "out", *settings, *of_objectives(), *OF_MODE, "frames_of"]
 
 
 def loss() -> str:
-    """Returns the objective's name; fine-tuning's is supervised, since it learns labels."""
+    """Returns the objective's name: fine-tuning learns labels."""
     return "supervised" if FLAGS.mode == "finetune" else FLAGS.loss
 
 

@@ -1,4 +1,4 @@
-"""Loads the run of --workdir and the videos of --data as the flags of an evaluation ask."""
+"""Loads the run and the videos that the flags of an evaluation ask for."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def check() -> None:
 
 
 def check_mode() -> None:
-    """Checks for flags that the mode needs, and flags of other modes."""
+    """Checks for missing flags, and flags of other modes."""
     for name in () if FLAGS.mode == "knn" and FLAGS.embeddings else NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
@@ -91,7 +91,7 @@ def check_loss() -> None:
 
 
 def check_networks() -> None:
-    """Checks the flags that name the runs whose networks a mode starts from."""
+    """Checks the flags for the networks that a mode starts from."""
     for name, ours in REFUSED.get(FLAGS.mode, {}).items():
         if FLAGS[name].value:
             raise InputError(f"--{name} is for {ours}, not --mode={FLAGS.mode}")
@@ -102,7 +102,7 @@ def check_networks() -> None:
 
 
 def check_numbers() -> None:
-    """Checks that numbers are finite, and checks lists of numbers."""
+    """Checks numbers, and lists of them."""
     for name in names():
         if isinstance(FLAGS[name].value, float) and not math.isfinite(FLAGS[name].value):
             raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")

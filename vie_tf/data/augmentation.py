@@ -111,7 +111,7 @@ AUGMENTATIONS = {
 
 
 def luma(planes: list[tf.Tensor]) -> tf.Tensor:
-    """Returns the brightness of red, green and blue planes, in their shape."""
+    """Returns the brightness of red, green and blue, in their shape."""
     return sum(share * plane for share, plane in zip(GREY, planes))
 
 

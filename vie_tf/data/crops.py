@@ -83,7 +83,7 @@ def corner_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = 
 def squeezed_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
     """Squeezes the frame into a square of 136 pixels and crops 112 anywhere in it (3DRotNet).
 
-    Arguments as for `random_crop`; the sizes are scaled for other image sizes.
+    Arguments as for `random_crop`; scaled for other image sizes.
     """
     draw = tf.random.experimental.stateless_split(seed, 2)
     resized = tf.fill([2], 136 * image_size // 112)

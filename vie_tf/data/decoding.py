@@ -100,8 +100,7 @@ def probe(path: str) -> VideoInfo:
     A file without reliable timestamps is decoded once from start to end instead.
 
     Raises:
-        DecodingError: there is no such file, it is no video, nothing in it can be decoded, or it
-            has fewer than 3 frames.
+        DecodingError: no such file, not a video, nothing that decodes, or fewer than 3 frames.
     """
     if is_image(path):
         height, width, _ = read_image(path).shape
@@ -294,7 +293,7 @@ def _read_in_order(path: str, info: VideoInfo, numbers: np.ndarray) -> dict[int,
 def _tfio() -> tuple[Any, str]:
     """Returns tensorflow-io's FFmpeg module or None, and why."""
     try:
-        # Cheap, and before TensorFlow: without these two libraries the plug-in cannot load.
+        # Cheap, and before TensorFlow: without these two the plug-in cannot load.
         ctypes.CDLL("libswscale.so.5")
         ctypes.CDLL("libavformat.so.58")
     except OSError:

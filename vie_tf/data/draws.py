@@ -48,7 +48,7 @@ def bits(seeds: tf.Tensor, count: int) -> tf.Tensor:
 
     Args:
         seeds: int32 or int64 [S, 2].
-        count: number of draws for each seed.
+        count: for each seed.
 
     Returns:
         uint32 [S, count].

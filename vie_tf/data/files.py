@@ -146,8 +146,7 @@ def _chunks(path: str) -> Iterator[bytes]:
 def whole(path: str) -> Iterator[str]:
     """Yields a local path to write to; when the block ends, its content replaces `path` at once.
 
-    It may be a file, or a local folder. After an error in the block, or if nothing was written,
-    `path` is left as it was.
+    A file, or a local folder. After an error, or if nothing is written, `path` is left as it was.
     """
     remote = is_remote(path)
     place = os.path.join(tempfile.gettempdir(), "vie_tf") if remote else path
@@ -198,7 +197,7 @@ def _session() -> Any:
 
 
 def _request(method: str, address: str, expected: int = 200, **headers: str) -> Any:
-    """Returns a web server's response, with its content read."""
+    """Returns a web server's response, read completely."""
     with _answer(method, address, expected, **headers) as answer:
         _ = answer.content
     return answer

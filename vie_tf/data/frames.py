@@ -91,7 +91,7 @@ def cut(read: Callable, crop: Crop, image_size: int) -> tuple[tf.Tensor, tf.Tens
 
     def one(stored: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         stored, corner = stored if isinstance(stored, tuple) else (stored, crop.corner)
-        # Averages of values in 0..255 stay in that range.
+        # Averages of 0..255 stay in that range.
         return tf.cast(tf.round(resize(frames.unpack(stored), corner)), tf.uint8)
 
     def clip() -> tf.Tensor:

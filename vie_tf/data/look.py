@@ -110,7 +110,7 @@ def first_looks(
 
 
 def _numbered(videos: VideoSet) -> VideoSet:
-    """Returns the same videos, but with every frame in a single colour that encodes its number.
+    """Returns the same videos, with each frame in a single colour that encodes its number.
 
     The pipeline does not report which frames it takes; sent through it, these reveal them.
     """

@@ -97,7 +97,7 @@ def wrong_shards(folder: str, sizes: dict[str, int]) -> list[tuple[str, str, int
         sizes: bytes of each of its files, by its name.
 
     Returns:
-        Name, what is wrong in words, number of bytes that are there.
+        Name, what is wrong in words, bytes present.
     """
     return _wrong(folder, {file: size for file, size in sizes.items() if _is_shard(file)})
 

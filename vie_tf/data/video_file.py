@@ -11,7 +11,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 MAX_PIXELS = 40_000_000  # a little more than 8K
-# Formats that FFmpeg also calls video, such as text and play lists; they are not used here.
+# What FFmpeg also calls video, such as text and play lists, but is not used here.
 NOT_VIDEO = ("tty", "hls", "concat", "dash", "lrc")
 # PyAV 17 and later would start a thread per core for each frame.
 _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
@@ -119,7 +119,7 @@ class Pixels:
         """Returns pixels with the rotation applied: uint8 [height, width, 3].
 
         Raises:
-            DecodingError: libswscale cannot convert the frame.
+            DecodingError: libswscale cannot do it.
         """
         turns = quarter_turns(frame)
         try:

@@ -143,8 +143,7 @@ def open_videos(
         skips: whether unreadable videos will be left out; wrong shards are then only a warning.
 
     Raises:
-        InputError: there are no videos, none is usable, the prepared set is damaged, or the CSV is
-            invalid.
+        InputError: no or no usable videos, a damaged prepared set, or an invalid CSV.
     """
     if files.is_remote(data) or prepared.is_prepared(data):
         return _open_prepared(data, label_column, split_column, skips)

@@ -8,8 +8,8 @@ import numpy as np
 def interval(correct: np.ndarray) -> tuple[float, float]:
     """Computes the 95 % interval of a share by bootstrap over videos (percentiles).
 
-    In a resample of n videos with replacement, the number right is binomial, so no resampling is
-    needed. The interval says nothing about the spread between training runs.
+    When n videos are resampled with replacement, the number right is binomial, so none need be
+    drawn. The interval says nothing about the spread between training runs.
 
     Args:
         correct: bool [n], whether each video is right.

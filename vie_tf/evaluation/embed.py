@@ -17,7 +17,7 @@ from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
 from vie_tf.progress import track
 
-QUERIES = 4  # of recall at 1: clips per video, both as queries and in the gallery
+QUERIES = 4  # of recall at 1: clips per video, of queries and of gallery
 
 
 def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:

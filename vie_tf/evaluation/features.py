@@ -64,7 +64,7 @@ def find_taps(network: keras.Model, names: Sequence[str], depth: int) -> Taps:
 
 
 def _largest(network: str) -> int | None:
-    """Returns the authors' bound on the size of a network's maps, by the network's name."""
+    """Returns the authors' bound on a network's maps, by the network's name."""
     if network.startswith(("trn", "relation", "input_single")):
         return None
     return 2 * LARGEST if network == "two_stream" else LARGEST

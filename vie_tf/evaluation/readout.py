@@ -38,7 +38,7 @@ LEARNING_RATE = 0.01  # of the paper's read-outs
 
 @dataclass(frozen=True)
 class Task:
-    """A read-out task: network, taps and videos.
+    """A read-out task.
 
     Attributes:
         network: frozen.
@@ -112,7 +112,7 @@ def read_out(
 
 
 def identified(network: keras.Model, clips: TestClips) -> dict[str, object]:
-    """Returns what distinguishes the features of one network from those of another."""
+    """Returns what distinguishes a network's features from another's."""
     return {
         "network": network.name,
         "weights": _digest([hashlib.sha256(w).hexdigest() for w in network.get_weights()]),

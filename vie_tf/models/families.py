@@ -82,7 +82,7 @@ def sampling_of(name: str, legacy: bool = False, interval: int | None = None) ->
         interval: from one frame to the next; default: the family's.
 
     Raises:
-        InputError: the family is unknown, or its frames have no constant interval.
+        InputError: unknown family, or one whose frames have no constant interval.
     """
     sampling = dataclasses.replace(family_of(name).sampling, legacy=legacy)
     if interval is None:
@@ -121,7 +121,7 @@ def build(
         family: a key of `FAMILIES`.
         image_size: height and width of a frame in pixels; None accepts any size.
         depth: 18, 34 or 50.
-        num_classes: for a network that classifies instead of embedding; otherwise None.
+        num_classes: of a network that classifies instead of embedding; else None.
         bn_momentum: of batch normalisation's moving statistics; 0.997 in the paper's runs.
         frames: number of frames in a clip; default: the family's.
         classify: maps pooled features and `num_classes` to the logits, float32.
@@ -133,8 +133,8 @@ def build(
         embedding is the pooled features scaled to unit norm.
 
     Raises:
-        InputError: the family or depth is unknown, the image too small for five halvings, or the
-            family cannot take this number of frames.
+        InputError: unknown family or depth, an image too small for five halvings, or a number of
+            frames that the family cannot take.
     """
     kind = family_of(family)
     check(depth, image_size)

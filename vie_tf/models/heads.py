@@ -1,4 +1,4 @@
-"""The heads of the networks, on top of the feature maps."""
+"""The heads, on top of the feature maps."""
 
 from __future__ import annotations
 

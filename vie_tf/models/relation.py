@@ -49,7 +49,7 @@ class FrameSubsets(keras.layers.Layer):
         )
 
     def rows(self, training) -> tf.Tensor | np.ndarray:
-        """Returns the rows to take from the list of all subsets, int64 [n]."""
+        """Returns rows of the list of all subsets, int64 [n]."""
         count = min(SUBSETS, len(self.all))
         if not training:
             return np.linspace(0, len(self.all) - 1, count).astype(np.int64)

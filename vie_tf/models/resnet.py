@@ -86,7 +86,7 @@ def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
 
 
 def _padding(kernel: tuple) -> keras.layers.Layer:
-    """Returns the zero padding that a convolution of maps, or of clips, needs on both sides."""
+    """Returns the zero padding that a convolution of maps or clips needs on both sides."""
     margins = tuple(((k - 1) // 2, k - 1 - (k - 1) // 2) for k in kernel)
     return keras.layers.ZeroPadding2D(margins) if len(kernel) == 2 else ZeroPadding(margins)
 

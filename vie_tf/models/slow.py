@@ -8,7 +8,7 @@ TIME = resnet.Time(first=(1, 1, 3, 3))
 
 
 def slow(clip, depth: int, bn_momentum: float):
-    """Builds the Slow path alone of paper section 3, "SlowFast".
+    """Builds the network of paper section 3, "SlowFast": only its Slow path.
 
     Args:
         clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255.

@@ -73,7 +73,7 @@ class Labels(Objective):
         return measure
 
     def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
-        """Returns the metric that is watched for a plateau."""
+        """Returns the metric watched for a plateau."""
         return "top1" if self.task() or (held_out.labels >= 0).any() else "recall_at_1"
 
 

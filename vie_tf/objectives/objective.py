@@ -105,5 +105,5 @@ class Objective:
         return dict
 
     def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
-        """Returns the metric that is watched for a plateau."""
+        """Returns the metric watched for a plateau."""
         return "recall_at_1"

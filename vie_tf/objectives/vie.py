@@ -55,7 +55,7 @@ class _WithBank(Objective):
     )
 
     def constants(self, videos: int, batch_size: int) -> dict[str, object]:
-        """Returns the paper's for large data sets; an epoch is `videos // batch_size` steps."""
+        """The paper's values for large data sets; an epoch is `videos // batch_size` steps."""
         epoch, large = max(1, videos // batch_size), videos >= LARGE
         return {
             "temperature": 0.07 if large else 0.2,
@@ -128,7 +128,7 @@ class _WithBank(Objective):
         return measure
 
     def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
-        """Returns the metric that is watched for a plateau."""
+        """Returns the metric watched for a plateau."""
         labelled = (held_out.labels >= 0).any() and (train.labels >= 0).sum() >= k
         return "knn_top1" if labelled else "recall_at_1"
 
@@ -258,7 +258,7 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
         return self.ir_lr_boundaries or ()
 
     def first_clustering(self, videos: int, batch_size: int) -> int:
-        """Returns the last step of IR: the bank is full by then."""
+        """Returns IR's last step: the bank is full by then."""
         return self.ir_steps
 
     def check(self, settings: Settings, videos: int) -> None:

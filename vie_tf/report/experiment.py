@@ -46,7 +46,7 @@ def _trained(run: dict[str, str], data: dict, *folders: Path) -> dict[str, str]:
     """
     run = (
         dict.fromkeys(workdir.kept(_ANY), "") | run
-    )  # flags without a value are not in flags.txt
+    )  # those that have no value are not in flags.txt
     kept = {name: value for name, value in run.items() if name not in _SAME}
     if run["loss"] != "supervised":  # it has not seen the labels
         del kept["label_column"]

@@ -204,7 +204,7 @@ def differences(values: Values, network: keras.Model) -> list[str]:
 
 
 def family_and_depth(values: Values, given: Network) -> tuple[str, int] | None:
-    """Returns the family and depth of a checkpoint's network, or None if it is of no family."""
+    """Returns family and depth of a checkpoint's network, or None if it is of no family."""
     depth = depth_of(values)
     if depth is None:
         return None
@@ -259,7 +259,7 @@ def identity(path: str, bank: MemoryBank, step: int) -> dict:
 
 
 def report(path: str, values: Values, used: list[str], settings: Settings, folder: Path) -> str:
-    """Returns lines of text that say what was imported and what was not."""
+    """Describes what was imported and what was not, in lines."""
     network, step = settings.network, settings.schedule.steps
     slots = sum(name.endswith("/Momentum") for name in used)
     without = [

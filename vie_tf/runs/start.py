@@ -126,5 +126,5 @@ def named_weights(network: keras.Model):
 
 
 def is_head(network: keras.Model, name: str) -> bool:
-    """Returns whether a layer is part of the head, on top of the feature maps."""
+    """Returns whether a layer is on top of the feature maps."""
     return isinstance(network.get_layer(name), keras.layers.Dense)

@@ -119,7 +119,7 @@ class ReadOut(keras.Model):
         return cls(frozen, taps, config["num_classes"], config["seed"], colour)
 
     def probabilities(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns a function, compiled once: clips -> float32 [B, taps, classes]."""
+        """Returns clips -> float32 [B, taps, classes], compiled once."""
 
         @tf.function(reduce_retracing=True)
         def classify(clip):

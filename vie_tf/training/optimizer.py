@@ -104,7 +104,7 @@ class Momentum(keras.optimizers.Optimizer):
     def _update(self, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor) -> None:
         accumulator = self.accumulator(variable)
         if self.l2 and self.penalises(variable):
-            # Added before the momentum multiplies it, hence divided by the momentum.
+            # Added before the momentum multiplies it, hence divided by it.
             tf.raw_ops.ResourceApplyGradientDescent(
                 var=accumulator.handle,
                 alpha=tf.constant(-self.l2 / self.momentum, variable.dtype),

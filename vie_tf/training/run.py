@@ -1,4 +1,4 @@
-"""Carries out a run, from its settings to its folder, for `--mode=pretrain` and `finetune`."""
+"""A run, from its settings to its folder, for `--mode=pretrain` and `--mode=finetune`."""
 
 from __future__ import annotations
 
