@@ -1,4 +1,4 @@
-"""A finished set from which another is made: what it has is copied, what it lost is tried again."""
+"""Makes a set from a finished one: copies what it has, and tries again what it lost."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Earlier:
         self._index = prepared.read_index(folder)
 
     def lost(self, row: int) -> bool:
-        """Whether a video is to be tried again."""
+        """Returns whether a video must be tried again."""
         return _is_lost(self._rows[row])
 
     def copy(self, row: int, spool: str) -> Standardised:
-        """What `standardise` said of a video; the records of a kept one are copied to `spool`."""
+        """Returns the result of `standardise`; copies the records of a kept video to `spool`."""
         told, mark = self._rows[row], "source_"
         known = {name[len(mark) :]: told[name] for name in told if name.startswith(mark)}
         result = Standardised(told["status"], told["reason"], source=known)
@@ -51,16 +51,16 @@ class Earlier:
 
 
 def count_lost(folder: str) -> int:
-    """How many videos of a finished set are to be tried again."""
+    """Counts the videos of a finished set that must be tried again."""
     return sum(map(_is_lost, prepared.read_manifest(folder)))
 
 
 def _is_lost(told: dict[str, str]) -> bool:
-    """Whether it was a crash, a hang or storage that a row of a manifest was skipped for."""
+    """Returns whether a manifest's row was skipped because of a crash, a hang or storage."""
     return told["reason"].endswith(TWICE)
 
 
 @cache
 def open_earlier(folder: str) -> Earlier | None:
-    """The set of --again, one for all threads; None where there is none."""
+    """Returns the set of --again, shared by all threads; None if there is none."""
     return Earlier(folder) if folder else None

@@ -5,9 +5,9 @@
 
 Makes the same bytes as `data_prep.videos`, from the same code. Every worker must see the source's
 files, and --out, under the same paths; both may be remote. A video is standardised into
---out/spool, next to a small file that says what came of it; the sizes, in the source's order,
-decide the shards; each shard is then joined by one worker. Whatever is there already is not made
-again, so the same command goes on, and Beam may repeat what failed.
+--out/spool, next to a small file with its outcome; the sizes, in the source's order, determine the
+shards; one worker then joins each shard. Whatever exists already is not made again, so the same
+command resumes the work, and Beam may repeat what failed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from vie_tf.data import decoding, files, prepared
 from vie_tf.data.source import SourceVideo
 from vie_tf.errors import InputError
 
-logging.disable(logging.WARNING)  # it complains of what only Google's cloud needs
+logging.disable(logging.WARNING)  # it warns about what only Google's cloud needs
 try:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -49,16 +49,16 @@ logging.disable(logging.NOTSET)
 
 LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 COUNTERS = ("kept", "skipped", "frames", "bytes", "retried")
-ERRORS = "OS|Permission|NotFound|Storage|Decoding|Input"  # what a worker may raise of those below
+ERRORS = "OS|Permission|NotFound|Storage|Decoding|Input"  # what a worker may raise
 FLAGS = flags.FLAGS
 
 
 class Standardise(beam.DoFn):
-    """(row, path) -> (row, bytes of its records, None if it is skipped).
+    """Maps (row, path) to (row, bytes of its records, None if it is skipped).
 
     Args:
         out: folder of the set.
-        task: what every video is to become.
+        task: the form that every video gets.
         again: an earlier set, or ''.
     """
 
@@ -66,7 +66,7 @@ class Standardise(beam.DoFn):
         self._spool, self._task, self._again = os.path.join(out, "spool"), task, again
 
     def setup(self) -> None:
-        decoding.choose_decoder(self._task.decoder)  # here too, since machines differ
+        decoding.choose_decoder(self._task.decoder)  # again here, since machines differ
         self._crew = pool.Crew(standardise, 1, PATIENCE)
         self._earlier = open_earlier(self._again)
 
@@ -95,7 +95,7 @@ class Standardise(beam.DoFn):
                 one = replace(self._task, path=path, spool=part)
                 (result,) = self._crew.in_order([one])
                 if one.local != path:
-                    files.remove(one.local)  # which a crash leaves behind
+                    files.remove(one.local)  # a crash leaves it behind
             entry = asdict(outcome(result))
             if entry["status"] != "kept":
                 files.remove(part)
@@ -105,12 +105,12 @@ class Standardise(beam.DoFn):
 
 
 def _journal(out: str, shard: int) -> str:
-    """What the journal of `data_prep.videos` would say of a shard's videos."""
+    """Returns the path of a shard's part of the journal that `data_prep.videos` would write."""
     return os.path.join(out, "spool", f"shard-{shard:05d}.jsonl")
 
 
 def join(planned: tuple[int, int, int], out: str) -> None:
-    """Writes a shard, then its journal, which makes it count; its spool files are gone then."""
+    """Writes a shard, then its journal, which makes it count; then removes its spool files."""
     shard, first, end = planned
     journal, spool = _journal(out, shard), os.path.join(out, "spool")
     names = [os.path.join(spool, str(row)) for row in range(first, end)]
@@ -134,7 +134,7 @@ def join(planned: tuple[int, int, int], out: str) -> None:
 
 
 def entries(out: str) -> Iterator[dict[str, Any]]:
-    """What the journals of all shards say."""
+    """Yields the entries of all shards' journals."""
     for shard in itertools.count():
         if files.size(_journal(out, shard)) is None:
             return
@@ -142,7 +142,7 @@ def entries(out: str) -> Iterator[dict[str, Any]]:
 
 
 def _begin(out: str, request: dict[str, Any]) -> AbstractContextManager:
-    """Notes what a folder is for; a local one is held against other processes, too."""
+    """Records what a folder is for; a local one is also locked against other processes."""
     if not files.is_remote(out):
         held = hold(out, request)
         os.makedirs(os.path.join(out, "spool"), exist_ok=True)
@@ -159,10 +159,10 @@ def _begin(out: str, request: dict[str, Any]) -> AbstractContextManager:
 def write_videos(
     options: list[str], source: list[SourceVideo], request: dict[str, Any]
 ) -> Iterator[dict]:
-    """The way of a pipeline; see `data_prep.videos.prepare`."""
+    """Prepares videos with a pipeline; see `data_prep.videos.prepare`."""
     out = FLAGS.out
     if not any(word.startswith("--runner") for word in options):
-        # The local runner that needs nothing but Python. Its threads only wait for processes.
+        # The local runner that needs only Python. Its threads just wait for processes.
         mine = ("--direct_running_mode=multi_threading", f"--direct_num_workers={workers()}")
         options = [f"--runner={LOCAL}", *mine, *options]
     with _begin(out, {"by": "data_prep.beam", **request}):
@@ -180,7 +180,7 @@ def write_videos(
         try:
             result = pipeline.run()
             result.wait_until_finish()
-        except Exception as error:  # what a worker raised arrives as text
+        except Exception as error:  # a worker's error arrives as text
             said = re.findall(rf"({ERRORS})Error: (?:\[Errno (\d+)\] )?(.*)", str(error))
             if not said:
                 raise
@@ -196,7 +196,7 @@ def write_videos(
 
 
 def main(options: list[str]) -> None:
-    """The command; `options` are Beam's."""
+    """Runs the command; `options` are Beam's."""
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is off in a shell's background
         signal.signal(number, signal.default_int_handler)
     logging.getLogger("vie_tf").setLevel(logging.INFO)
@@ -212,6 +212,6 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    from data_prep.beam import run  # workers know what is here by this name, not as __main__
+    from data_prep.beam import run  # workers know this module by this name, not as __main__
 
     run()

@@ -1,8 +1,8 @@
 """Lists a known data set as it was downloaded: `python -m data_prep.datasets --dataset=ucf101 …`.
 
-Writes the CSV that `data_prep.videos` and `vie_tf` take, of the files that are there: path, label,
-split, class_index (the label's place in the official order), and split1, split2, split3 where the
-data set has those. Nothing is decoded.
+Writes the CSV that `data_prep.videos` and `vie_tf` take, for the files that exist: path, label,
+split, class_index (the label's place in the official order), and split1, split2, split3 if the data
+set has them. Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from vie_tf.errors import InputError
 
 @dataclass(frozen=True)
 class Official:
-    """What a data set has by its authors' account.
+    """The content of a data set according to its authors.
 
     Attributes:
-        classes: how many; None: not told.
+        classes: how many; None: not stated.
         counts: videos or images by column and split.
-        files: in all; None: not told.
-        folders: of images, the expression of a path whose folders tell split and class.
+        files: in total; None: not stated.
+        folders: for images, a pattern of paths whose folders give split and class.
         example: of such a path.
     """
 
@@ -41,7 +41,7 @@ class Official:
     example: str = ""
 
     def takes(self, path: str) -> bool:
-        """Whether a file may be of this data set, by its extension."""
+        """Returns whether a file may belong to this data set, by its extension."""
         return extension(path) in IMAGES if self.folders else extension(path) not in BESIDE
 
 
@@ -74,7 +74,7 @@ DATASETS = {
 
 @dataclass(frozen=True)
 class Found:
-    """A file that is there, its label and its split in each column; `name` if a list has it."""
+    """An existing file, its label and its split in each column; `name` if a list has it."""
 
     path: str
     label: str
@@ -83,11 +83,11 @@ class Found:
 
 
 def find_files(official: Official, catalogue: Catalogue, paths: list[str]) -> list[Found]:
-    """The files of a data set, one for each listed video.
+    """Finds the files of a data set, one for each listed video.
 
     Args:
         official: of the data set.
-        catalogue: its lists; a split that they do not have is told by folders, if it is of images.
+        catalogue: its lists; for images, folders give a split that the lists do not have.
         paths: of files, sorted.
 
     Raises:
@@ -121,7 +121,7 @@ def find_files(official: Official, catalogue: Catalogue, paths: list[str]) -> li
 def summary(
     dataset: str, catalogue: Catalogue, found: list[Found], classes: list[str], missing: str
 ) -> list[str]:
-    """Lines that say what is there, and what deviates from the lists and the official counts."""
+    """Returns lines on what was found, and how it differs from lists and official counts."""
     official = DATASETS[dataset]
     listed, there = Counter(), Counter()
     for told in catalogue.facts.values():
@@ -156,12 +156,12 @@ def list_dataset(dataset: str, folder: str, lists: list[str], out: str) -> str:
 
     Args:
         dataset: one of DATASETS.
-        folder: with the videos or images, in any depth.
+        folder: with the videos or images, at any depth.
         lists: the official lists, or folders that hold them.
         out: the CSV; names of listed videos that are missing go to NAME.missing.txt beside it.
 
     Raises:
-        InputError: lists that lack something or contradict each other, nothing of them there.
+        InputError: the lists are incomplete or inconsistent, or none of their files exists.
     """
     if not out.endswith(".csv"):
         raise InputError(f"--out={out}: the name must end in .csv")
@@ -197,7 +197,7 @@ def list_dataset(dataset: str, folder: str, lists: list[str], out: str) -> str:
 
 
 def _list_files(lists: list[str]) -> list[str]:
-    """The files themselves, and what lies in the folders among them, not deeper."""
+    """Returns the files, and those directly inside the folders."""
     files = []
     for path in lists:
         if os.path.isdir(path):
@@ -213,7 +213,7 @@ def _list_files(lists: list[str]) -> list[str]:
 def _write(
     out: str, folder: str, found: list[Found], columns: tuple[str, ...], classes: list[str]
 ) -> None:
-    """The CSV, whole or not at all; paths relative to it, absolute for what lies elsewhere."""
+    """Writes the CSV, completely or not at all; paths are relative to it, or absolute elsewhere."""
     home = os.path.dirname(os.path.abspath(out))
     folder = os.path.abspath(folder)
     inside = os.path.commonpath((home, folder)) == home

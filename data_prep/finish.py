@@ -1,4 +1,4 @@
-"""What a preparation ends with: index, manifest and description, from all that was done."""
+"""Finishes a preparation: writes index, manifest and description from all outcomes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class NothingUsable(InputError):
 
 
 def place(shard: int, end: int) -> tuple[int, int]:
-    """Shard and byte at which a video goes when the one before it ends at byte `end`."""
+    """Returns shard and byte at which a video goes if the previous one ends at byte `end`."""
     return (shard + 1, 0) if end >= SHARD_BYTES else (shard, end)
 
 
 def plan(found: list[tuple[int, int | None]]) -> Iterator[tuple[int, int, int]]:
-    """Shard, its first row, the row after its last; from rows and their bytes (None: skipped)."""
+    """Yields shard, first row, row after its last; from rows and their bytes (None: skipped)."""
     shard, end, first = 0, 0, 0
     for row, records in sorted(found):
         if records is not None:
@@ -50,13 +50,13 @@ def finish(
     entries: Iterable[dict[str, Any]],
     request: dict[str, Any],
 ) -> dict[str, Any]:
-    """Writes index, manifest and, last and at once, the description, which it returns.
+    """Writes index, manifest and, last and atomically, the description, which it returns.
 
     Args:
         out: folder of the set, local or remote, which holds its shards.
         source: the input videos.
-        entries: of each of them, `Standardised` as a dict; of a kept one also `shard` and `start`.
-        request: what decides the bytes of the set.
+        entries: for each of them, `Standardised` as a dict; if kept, also `shard` and `start`.
+        request: what determines the bytes of the set.
 
     Raises:
         NothingUsable: no video is kept; then nothing is written.
@@ -84,10 +84,10 @@ def finish(
 def _manifest(
     source: list[SourceVideo], entries: Iterable[dict[str, Any]]
 ) -> tuple[io.BytesIO, list[dict[str, Any]]]:
-    """What became of each input video, as a CSV; and what the index takes of those that are kept.
+    """Returns the outcome of each input video, as a CSV, and the kept videos' index entries.
 
     Raises:
-        NothingUsable: none is.
+        NothingUsable: no video is kept.
     """
     kept, reasons = [], []
     named = {name: f"csv_{name}" if name in MANIFEST else name for name in source[0].extra}
@@ -119,7 +119,7 @@ def _manifest(
 
 
 def _index(kept: list[dict[str, Any]]) -> io.BytesIO:
-    """Where the kept videos and their frames are, as an .npz file."""
+    """Returns the places of the kept videos and their frames, as an .npz file."""
     counts = [len(entry["offsets"]) for entry in kept]
     np.savez(
         index := io.BytesIO(),

@@ -1,4 +1,4 @@
-"""What a preparation has written so far: it can be stopped anywhere and go on."""
+"""The journal of a preparation, which can be stopped anywhere and resumed."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def refuse_other_request(out: str, old: dict[str, Any], new: dict[str, Any]) -> 
 
 
 def hold(out: str, request: dict[str, Any]) -> BinaryIO:
-    """Opens the journal of a local folder, made if need be, and keeps other processes from it.
+    """Opens the journal of a local folder, created if necessary, and locks out other processes.
 
     Args:
         out: the folder.
-        request: what the journal begins with.
+        request: the journal's first line.
 
     Raises:
         InputError: the folder holds something else, another process has the journal, or it was
@@ -61,7 +61,7 @@ def hold(out: str, request: dict[str, Any]) -> BinaryIO:
 
 
 class Journal:
-    """Shards and journal of an unfinished set: what is written in whole, and goes on from there."""
+    """Shards and journal of an unfinished set: keeps what is complete, and continues from there."""
 
     def __init__(self, out: str, request: dict[str, Any]) -> None:
         self.out, self.path = out, os.path.join(out, "journal.jsonl")
@@ -69,14 +69,14 @@ class Journal:
         self._start()
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """The whole lines about videos."""
+        """Yields the complete entries about videos."""
         with open(self.path, "rb") as file:
             next(file)
             for line in file:
                 yield json.loads(line)
 
     def _start(self) -> None:
-        """Reads what is there; cuts off what is not whole."""
+        """Reads what is there; cuts off what is incomplete."""
         self.done, self.shard, self.end = 0, 0, 0
         with open(self.path, "rb") as file:
             keep = len(next(file))
@@ -99,7 +99,7 @@ class Journal:
         self._open_shard().truncate(self.end)
 
     def _holds(self, entry: dict[str, Any]) -> bool:
-        """Whether the shard really has what the journal says (a crash may lose the last bytes)."""
+        """Returns whether the shard has what the journal says (a crash may lose the last bytes)."""
         if entry["status"] != "kept":
             return True
         path = self._shard_path(entry["shard"])
@@ -134,6 +134,6 @@ class Journal:
             os.remove(spool)
 
     def close(self) -> None:
-        """Ends the last shard."""
+        """Closes the last shard."""
         os.fsync(self._shard_file.fileno())
         self._shard_file.close()

@@ -1,7 +1,7 @@
-"""The official lists of known data sets: which videos there are, of which class and split.
+"""The official lists of known data sets: their videos with class and split.
 
-Each reader returns a `Catalogue` and knows nothing of files. Lines that contradict each other are
-errors that name both lines.
+Each reader returns a `Catalogue` and does not look at the videos. Contradictory lines are errors
+that name both lines.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from dataclasses import dataclass, field
 
 from vie_tf.errors import InputError
 
-# By what is in Kinetics' words for its splits. Papers measure on val, which is our test; its own
-# test set, whose labels were long secret, is of no split.
+# By what Kinetics' names for its splits contain. Papers measure on val, which is our test; its own
+# test set, whose labels were long secret, belongs to no split.
 _KINETICS_SPLITS = {"train": "train", "val": "test", "test": "", "holdout": ""}
 
 
 @dataclass
 class Catalogue:
-    """What the lists of a data set say.
+    """The content of a data set's lists.
 
     Attributes:
-        facts: of each video by its listed name: 'label' and the splits by their columns, each with
+        facts: for each video by its listed name: 'label' and the splits by their columns, each with
             the line that says so.
         aliases: further names that a file may have, without extension, and the video they stand
-            for; None where they would stand for several.
+            for; None if they would stand for several.
         classes: names in the official order; empty: the sorted names of those that are found.
         columns: of the splits.
-        fold: whether upper and lower case are the same in names of files.
+        fold: whether file names ignore case.
     """
 
     facts: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Catalogue:
     fold: bool = False
 
     def add(self, name: str, where: str, **facts: str) -> None:
-        """Notes what a line says of a video.
+        """Records what a line says about a video.
 
         Raises:
             InputError: an earlier line says otherwise.
@@ -55,13 +55,13 @@ class Catalogue:
                 )
 
     def call(self, alias: str, name: str) -> None:
-        """Lets a file be known by another name, if that stands for no other video."""
+        """Adds another name for a video's file, unless it stands for another video."""
         alias = alias.casefold() if self.fold else alias
         if self.aliases.setdefault(alias, name) != name:
             self.aliases[alias] = None
 
     def find(self, path: str) -> str | None:
-        """The listed name of a file by its path, of which the end decides; the longest first."""
+        """Returns the listed name of a file by the end of its path, the longest first."""
         stem = os.path.splitext(path)[0]
         stem = stem.casefold() if self.fold else stem
         while True:
@@ -73,9 +73,9 @@ class Catalogue:
 
 
 def kinetics(lists: list[str]) -> Catalogue:
-    """Kinetics' CSVs: label,youtube_id,time_start,time_end,split, of one split or of all.
+    """Reads Kinetics' CSVs: label,youtube_id,time_start,time_end,split, of one split or of all.
 
-    Files are known by <id>_<start>_<end>, <id>_<start> (seconds, with or without leading zeros) or
+    Files are named <id>_<start>_<end>, <id>_<start> (seconds, with or without leading zeros) or
     <id>, in any folder.
     """
     catalogue = Catalogue()
@@ -107,14 +107,14 @@ def kinetics(lists: list[str]) -> Catalogue:
 
 
 def _folder(label: str) -> str:
-    """Kinetics' usual folder of a class, by which VIE's categories.txt is sorted."""
+    """Returns Kinetics' usual folder of a class, by which VIE's categories.txt is sorted."""
     return label.replace(" ", "_").translate(str.maketrans("", "", "\"()'"))
 
 
 def ucf101(lists: list[str]) -> Catalogue:
-    """UCF101's classInd.txt, and trainlist0N.txt and testlist0N.txt of the splits that are there.
+    """Reads UCF101's classInd.txt, and trainlist0N.txt and testlist0N.txt of the given splits.
 
-    Case does not count: the class HandstandPushups has files v_HandStandPushups_….
+    Case is ignored: the class HandstandPushups has files v_HandStandPushups_….
     """
     catalogue = Catalogue(fold=True)
     number = {}
@@ -142,7 +142,7 @@ def ucf101(lists: list[str]) -> Catalogue:
 
 
 def hmdb51(lists: list[str]) -> Catalogue:
-    """HMDB51's <class>_test_split{1,2,3}.txt, with lines `name.avi 0|1|2`: unused, train, test."""
+    """Reads HMDB51's <class>_test_split{1,2,3}.txt: `name.avi 0|1|2` for unused, train, test."""
     catalogue, splits, labels = Catalogue(), set(), set()
     for list_path in lists:
         named = re.fullmatch(r"(.+)_test_split([123])\.txt", os.path.basename(list_path))
@@ -163,11 +163,11 @@ def hmdb51(lists: list[str]) -> Catalogue:
 
 
 def imagenet(lists: list[str]) -> Catalogue:
-    """The classes of ImageNet's flat validation images; of others, the folder is the class.
+    """Reads classes of ImageNet's flat validation images; other images' folder is the class.
 
-    Either lines that name image and synset (LOC_val_solution.csv, or plain text), or the devkit's
-    ILSVRC2012_validation_ground_truth.txt. That holds the devkit's own numbers of the classes,
-    which are in no order: its data/meta.mat says which is which, or a text file with lines
+    Takes lines that name image and synset (LOC_val_solution.csv, or plain text), or the devkit's
+    ILSVRC2012_validation_ground_truth.txt. The latter holds the devkit's own class numbers, which
+    follow no order: its data/meta.mat gives their synsets, or a text file with lines
     `number synset`.
     """
     catalogue, synsets, truth = Catalogue(), {}, None
@@ -197,7 +197,7 @@ def imagenet(lists: list[str]) -> Catalogue:
 
 
 def _devkit(path: str) -> dict[int, str]:
-    """Synsets by the devkit's numbers, from its meta.mat."""
+    """Returns synsets by the devkit's numbers, from its meta.mat."""
     import scipy.io
 
     try:
@@ -210,9 +210,9 @@ def _devkit(path: str) -> dict[int, str]:
 
 
 def places(lists: list[str]) -> Catalogue:
-    """Places' lists of lines `path number`; without them, the folders are the classes.
+    """Reads Places' lists of lines `path number`; without them, the folders are the classes.
 
-    A list is that of the split whose name, train or val, is in its own; others are not read. The
+    A list belongs to the split, train or val, that its name contains; others are not read. The
     classes' names are in a list whose name begins with categor, with lines `/a/airfield 0`, or are
     the folders of the training images.
     """
@@ -239,14 +239,14 @@ def places(lists: list[str]) -> Catalogue:
 
 
 def _call_by_file(catalogue: Catalogue, path: str) -> None:
-    """A video `class/name.avi` is known by that, or by its name where files lie flat."""
+    """Adds the names of a video: `class/name.avi`, or its name alone if files are in one folder."""
     stem = os.path.splitext(path)[0]
     catalogue.call(stem, path)
     catalogue.call(stem.rpartition("/")[2], path)
 
 
 def _lines(path: str) -> Iterator[tuple[str, str]]:
-    """Lines that are not empty, each behind the words for where it stands."""
+    """Yields lines that are not empty, each after a description of its place."""
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
@@ -254,7 +254,7 @@ def _lines(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _pairs(path: str, last: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """Lines of two words; with `last`, the first may have spaces in it."""
+    """Yields lines of two words; with `last`, the first may contain spaces."""
     for where, line in _lines(path):
         words = line.rsplit(None, 1) if last else line.split()
         if len(words) != 2:
@@ -269,7 +269,7 @@ def _whole(word: str, where: str) -> int:
 
 
 def _in_order(number: dict[str, int], what: str, first: int = 0) -> list[str]:
-    """Names in the order of their numbers, which must be all from the first on."""
+    """Returns names in the order of their numbers, which must have no gaps from `first` on."""
     names = sorted(number, key=number.__getitem__)
     for expected, name in enumerate(names, start=first):
         if number[name] != expected:

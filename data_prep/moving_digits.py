@@ -1,11 +1,11 @@
-"""Makes the demo's videos: handwritten digits moving over a plain noisy ground.
+"""Makes the demo's videos: handwritten digits moving over a plain noisy background.
 
     python -m data_prep.moving_digits --out=DIR --seed=0
 
 One H.264 file for each of the 1,797 handwritten digits that come with scikit-learn, and a
-`videos.csv` with the columns path, label (the digit), split (train, test) and motion. Motion is
-dealt out evenly within every digit and split, so what is seen and how it moves are independent:
-a network that knows one has learned nothing of the other. The paths do not tell the label.
+`videos.csv` with the columns path, label (the digit), split (train, test) and motion. Motions are
+distributed evenly within every digit and split, so appearance and motion are independent: a network
+that knows one has learned nothing about the other. The paths do not reveal the label.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def assign(seed: int) -> list[Video]:
         held_out = round(HELD_OUT * len(members))
         chosen += [("test", label, sample) for sample in members[:held_out]]
         chosen += [("train", label, sample) for sample in members[held_out:]]
-    # The round runs on from one digit to the next, so that the totals are balanced as well.
+    # The cycle continues from one digit to the next, so that the totals are balanced as well.
     chosen.sort(key=lambda row: row[:2])
     motions = [MOTIONS[turn % len(MOTIONS)] for turn in range(len(chosen))]
     numbers = rng.permutation(len(chosen))
@@ -111,11 +111,11 @@ def render(digit: np.ndarray, motion: str, rng: np.random.Generator) -> np.ndarr
     Returns:
         uint8 [FRAMES, FRAME, FRAME], grey levels.
     """
-    scale = rng.uniform(3.5, 4.5)  # pixels for each of the digit's 8 rows: 28 to 36 in all
+    scale = rng.uniform(3.5, 4.5)  # pixels for each of the digit's 8 rows: 28 to 36 in total
     path = centres(motion, 4.5 * scale, rng)
 
     def weights(centre: np.ndarray) -> np.ndarray:
-        """Quadratic B-spline of each pixel on each row (or column): [FRAMES, FRAME, 8]."""
+        """Quadratic B-spline weight of each pixel on each row (or column): [FRAMES, FRAME, 8]."""
         place = (np.arange(FRAME) + 0.5 - centre[:, None]) / scale + 3.5
         distance = np.abs(place[..., None] - np.arange(8))
         tail = np.clip(1.5 - distance, 0, None) ** 2 / 2
@@ -131,7 +131,7 @@ def render(digit: np.ndarray, motion: str, rng: np.random.Generator) -> np.ndarr
 def write(frames: np.ndarray, path: str) -> None:
     """Writes grey uint8 [T, H, W] as an H.264 mp4; `path` appears only when it is whole."""
     colourless = np.full((FRAME // 2, FRAME), 128, np.uint8)  # both chroma planes of 4:2:0
-    part = path + ".part"  # the same each time: what a killed run has left is written over
+    part = path + ".part"  # the same each time: overwrites what a killed run has left
     with av.open(part, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE)
         stream.width = stream.height = FRAME
@@ -168,7 +168,7 @@ def make(out: str, seed: int = 0, limit: int | None = None) -> None:
     Args:
         out: Folder to write to.
         seed: Decides everything that is drawn; the same seed gives the same bytes (of one PyAV).
-        limit: Make only the first so many.
+        limit: Make only this many, from the first.
 
     Raises:
         InputError: `out` cannot be written, or holds videos of another seed.

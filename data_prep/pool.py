@@ -1,4 +1,4 @@
-"""Worker processes that may crash, hang or fail to read without taking the run with them."""
+"""Worker processes that may crash, hang or fail to read without ending the run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TWICE = "; tried twice"  # ends the reason of a `Lost` that is final
 
 @dataclass(frozen=True)
 class Lost:
-    """Takes the place of a result, and says nothing of the task itself.
+    """Replaces a result, and says nothing about the task itself.
 
-    Its worker crashed or stood still; or `work` returned this, since storage failed.
+    Its worker crashed or hung; or `work` returned this because storage failed.
     """
 
     reason: str
@@ -38,7 +38,7 @@ class _Worker:
         except KeyboardInterrupt:
             self.stop()
             raise
-        theirs.close()  # so that a dead worker reads as the end of the pipe
+        theirs.close()  # so that a dead worker closes the pipe
         self.row: int | None = None
         self.heard = math.inf  # starting may take its time
 
@@ -51,14 +51,14 @@ class _Worker:
 
 @contextmanager
 def _signals_later() -> Iterator[None]:
-    """Answers Ctrl-C and SIGTERM after the block; processes started in it never hear Ctrl-C.
+    """Delays Ctrl-C and SIGTERM until after the block; processes started in it ignore Ctrl-C.
 
-    Half a start would leave a child that complains of its parent's end. The mask is what children
-    inherit; the handlers are for us, since any thread may take a signal.
+    An interrupted start would leave a child that complains of its parent's end. Children inherit
+    the mask; the handlers are for the parent, since any thread may receive a signal.
     """
     stops, caught = (signal.SIGINT, signal.SIGTERM), []
-    resource_tracker.ensure_running()  # its own start would let it in again
-    # Python takes handlers from its main thread only, and calls them there.
+    resource_tracker.ensure_running()  # its own start would unblock it again
+    # Python allows handlers to be set in its main thread only, and calls them there.
     main = threading.current_thread() is threading.main_thread()
     handlers = [signal.signal(s, lambda number, _: caught.append(number)) for s in stops if main]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -73,7 +73,7 @@ def _signals_later() -> Iterator[None]:
 
 
 def _serve(work: Callable, pipe: Connection) -> None:
-    """A worker's loop: a task in, beats while it lives, a result out."""
+    """Runs a worker's loop: receives a task, sends signs of life, then a result."""
     last = 0.0
 
     def alive() -> None:
@@ -91,15 +91,15 @@ def _serve(work: Callable, pipe: Connection) -> None:
 
 
 class Crew:
-    """Processes that all do one kind of work; started when first needed, to be stopped at the end.
+    """Processes that all do one kind of work; started when first needed; call `stop` at the end.
 
     Args:
-        work: an importable function work(task, alive); it calls `alive()` as it goes on.
+        work: an importable function work(task, alive); it calls `alive()` repeatedly.
         size: number of processes.
         patience: seconds without a sign of life after which a process is killed.
 
     Attributes:
-        retried: how many tasks were done once more, since their first result was `Lost`.
+        retried: how many tasks were repeated, since their first result was `Lost`.
     """
 
     def __init__(self, work: Callable, size: int, patience: float) -> None:
@@ -115,7 +115,7 @@ class Crew:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the processes, whatever they do."""
+        """Kills the processes, whatever they are doing."""
         while self._workers:
             self._workers.pop().stop()
 
@@ -123,11 +123,11 @@ class Crew:
         """Runs `work` for all tasks, which can be pickled, and yields the results in their order.
 
         Yields:
-            The result of each task, or `Lost` where it was lost twice.
+            The result of each task, or `Lost` if it was lost twice.
         """
         crew = self._workers
-        given, results, again = 0, {}, []  # rows so far, their results, rows to be done once more
-        tried = set()  # rows that ever were
+        given, results, again = 0, {}, []  # rows so far, their results, rows to repeat
+        tried = set()  # rows that were ever repeated
 
         def settle(row: int, result: Any) -> None:
             if not isinstance(result, Lost):
@@ -144,7 +144,7 @@ class Crew:
                 crew.append(_Worker(self._context, self._work))
             for row in range(len(tasks)):
                 while row not in results:
-                    # A window bounds what waits on disk behind one long video.
+                    # A window limits the results that wait on disk for one long video.
                     end = min(len(tasks), row + 8 * self._size)
                     given = self._give(tasks, again, given, end)
                     for done, result in self._results():
@@ -152,16 +152,16 @@ class Crew:
                 yield results.pop(row)
         finally:
             for worker in [worker for worker in crew if worker.row is not None]:
-                worker.stop()  # what it does is not wanted any more
+                worker.stop()  # its result is no longer wanted
                 crew.remove(worker)
 
     def _give(self, tasks: Sequence[Any], again: list[int], given: int, end: int) -> int:
         """Gives the idle workers the rows of `again`, then those from `given` on; returns the next.
 
         Args:
-            tasks: all.
-            again: rows, of which those that are given are taken out.
-            given: the first row that none was given yet.
+            tasks: all tasks.
+            again: rows to repeat; those given out are removed.
+            given: the first row not given out yet.
             end: the row to stop before.
         """
         for worker in [worker for worker in self._workers if worker.row is None]:
@@ -171,13 +171,13 @@ class Crew:
                 worker.row, given = given, given + 1
             else:
                 break
-            with suppress(OSError):  # a dead one is noticed when its result is waited for
+            with suppress(OSError):  # a dead worker is noticed when waiting for its result
                 worker.pipe.send(tasks[worker.row])
             worker.heard = max(worker.heard, time.monotonic())
         return given
 
     def _results(self) -> Iterator[tuple[int, Any]]:
-        """What comes within a second: rows and results, `Lost` of workers that died or stand still.
+        """Yields rows and results that arrive within a second; `Lost` for dead or hung workers.
 
         A lost worker is replaced.
         """

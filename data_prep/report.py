@@ -1,6 +1,6 @@
 """What is in a set of videos, as text: `python -m data_prep.report --data=PREPARED_OR_DIR_OR_CSV`.
 
-The speed at its end is measured: training's own clips through training's own pipeline.
+The speed at the end is measured with training's own clips and pipeline.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from vie_tf.evaluation.retrieval import printable
 
 _COLUMNS, _MARGIN = 80, 10
 _MOST = 5  # lines of a list
-_SECONDS = 2.0  # of measuring, for each kind of clip
+_SECONDS = 2.0  # of measurement, for each kind of clip
 _BATCH, _SIDE = 8, 224  # clips, pixels
 
 
 def report(data: str, videos: VideoSet) -> list[str]:
-    """Says what is in a set, all but its speed.
+    """Describes what is in a set, except its speed.
 
     Args:
-        data: where it was opened.
-        videos: what was opened.
+        data: from where it was opened.
+        videos: the opened set.
 
     Returns:
         Lines of at most 80 columns.
@@ -56,7 +56,7 @@ def report(data: str, videos: VideoSet) -> list[str]:
 
 
 def _section(title: str, texts: Iterable[str]) -> list[str]:
-    """Texts beside their title, broken where they are long."""
+    """Formats texts beside their title, with long ones wrapped."""
     lines = []
     for text in texts:
         first = f"{'' if lines else title:{_MARGIN}}"
@@ -71,7 +71,7 @@ def _section(title: str, texts: Iterable[str]) -> list[str]:
 
 
 def _listed(counts: Counter, names: dict[str, str] | None = None) -> list[str]:
-    """The most frequent, each behind its count."""
+    """Lists the most frequent items, each after its count."""
     most = [((names or {}).get(key, key), count) for key, count in counts.most_common(_MOST)]
     if len(counts) > _MOST:
         rest = sum(counts.values()) - sum(count for _, count in most)
@@ -85,7 +85,7 @@ def _counted(rows: list[tuple[str, int]]) -> list[str]:
 
 
 def _reasons(skipped: dict[str, str]) -> list[str]:
-    """Reasons that differ in a number only are one; each is shown as of its first file."""
+    """Merges reasons that differ only in a number; each is shown with its first file."""
     alike: dict[str, list[str]] = {}
     for video, reason in skipped.items():
         alike.setdefault(re.sub(r"\d+", "#", reason), []).append(f"{reason}: {video}")
@@ -126,16 +126,16 @@ def _splits(splits: np.ndarray) -> list[str]:
 
 
 def speed(videos: VideoSet) -> list[str]:
-    """Measures how many training clips a second the pipeline makes, of 1 and of 16 frames.
+    """Measures how many training clips per second the pipeline makes, of 1 and of 16 frames.
 
     Args:
-        videos: all are read from.
+        videos: all of them are read.
 
     Returns:
         A line for each kind of clip, and one about the machine.
 
     Raises:
-        InputError: none of a batch's videos can be read.
+        InputError: no video of a batch can be read.
     """
     import tensorflow as tf  # takes seconds
 
@@ -166,7 +166,7 @@ def speed(videos: VideoSet) -> list[str]:
 
 
 def main() -> None:
-    """The command."""
+    """Runs the command."""
     data = flags.FLAGS.data
     columns = flags.FLAGS.label_column, flags.FLAGS.split_column
     found = open_videos(data, flags.FLAGS.decoder, *columns)

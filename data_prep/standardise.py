@@ -1,4 +1,4 @@
-"""One video file or still image to JPEG frames of one frame rate and one short side."""
+"""Converts a video file or still image to JPEG frames of one frame rate and short side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _JPEG_LIMIT = 65500
 
 @dataclass(frozen=True)
 class Task:
-    """What one video is to become: see the flags of data_prep.videos. `path` may be remote."""
+    """How to convert one video: see the flags of data_prep.videos. `path` may be remote."""
 
     path: str
     spool: str
@@ -33,7 +33,7 @@ class Task:
 
     @property
     def local(self) -> str:
-        """The file, or where it is downloaded to, with its extension."""
+        """The file, or the path it is downloaded to, with its extension."""
         if not files.is_remote(self.path):
             return self.path
         return self.spool + os.path.splitext(self.path.partition("?")[0])[1]
@@ -53,19 +53,19 @@ class Standardised:
 
 
 class StorageError(OSError):
-    """Writing failed: this says nothing about the video."""
+    """Writing failed, which says nothing about the video."""
 
 
 def short_side_for(image_size: int) -> int:
-    """Short side, even, of frames that the paper's random crop never enlarges.
+    """Returns the even short side of frames that the paper's random crop never enlarges.
 
-    It draws short sides below 320 for clips of 224 pixels, and in proportion for others.
+    It draws short sides below 320 for clips of 224 pixels, and proportionally for others.
     """
     return 2 * -(-image_size * 320 // (2 * 224))
 
 
 def target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width with the shorter one `short_side`, the other cut to an integer, >= 1."""
+    """Returns height and width with `short_side` as the shorter; the other is truncated, >= 1."""
     if height <= width:
         return short_side, max(1, width * short_side // height)
     return max(1, height * short_side // width), short_side
@@ -76,18 +76,18 @@ def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | Lost | O
 
     Args:
         task: what to do.
-        alive: called as the work goes on.
+        alive: called repeatedly during the work.
 
     Returns:
-        The outcome; or `Lost`, where the source's storage failed us and not the video; or the
-        error, where it was the spool's disk, or nothing here reads such an address.
+        The outcome; or `Lost`, if the source's storage failed, not the video; or the error, if it
+        was the spool's disk, or if nothing here can read such an address.
     """
     result = Standardised()
     try:
         if task.local != task.path:
             _download(task, alive)
         try:
-            # Without a buffer, whose rest would fail once more on closing.
+            # Without a buffer, since flushing it would fail again on closing.
             with open(task.spool, "wb", buffering=0) as spool:
                 _write_frames(task, alive, result, spool)
         except decoding.DecodingError as error:
@@ -110,7 +110,7 @@ def standardise(task: Task, alive: Callable[[], Any]) -> Standardised | Lost | O
 
 
 def _download(task: Task, alive: Callable) -> None:
-    """Brings a remote file here; one that is not there is left to the decoder, which says so."""
+    """Downloads a remote file; the decoder reports one that does not exist."""
     try:
         with open(task.local, "wb") as file:
             files.copy_into(task.path, file, alive)
@@ -123,9 +123,9 @@ def _download(task: Task, alive: Callable) -> None:
 
 
 def _read_through(path: str, alive: Callable) -> None:
-    """Raises OSError where it is storage, not what is in a file, that keeps it from being read.
+    """Raises OSError if storage, not a file's content, keeps it from being read.
 
-    FFmpeg does not tell the one from the other.
+    FFmpeg does not distinguish the two.
     """
     with suppress(FileNotFoundError, NotADirectoryError, ValueError):
         if stat.S_ISREG(os.stat(path).st_mode):
@@ -142,7 +142,7 @@ def _write_frames(task: Task, alive: Callable, result: Standardised, spool: io.F
         damaged += 1
 
     def emit(until: int) -> None:
-        """Stores the frame on show and gives it the positions up to `until`."""
+        """Stores the current frame and gives it the positions up to `until`."""
         if until <= len(result.offsets):
             return
         if not result.height:

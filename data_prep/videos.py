@@ -1,9 +1,9 @@
 """Prepares videos for training: `python -m data_prep.videos --source=DIR_OR_CSV --out=PREPARED`.
 
 Every video becomes JPEG frames of one frame rate and one short side, in the container that
-`vie_tf.data.prepared` describes. Stop it at any time; the same command goes on after the last whole
-video. The same input gives the same bytes, whatever the number of workers and however often it was
-stopped.
+`vie_tf.data.prepared` describes. Stop it at any time; the same command resumes after the last
+complete video. The same input gives the same bytes, whatever the number of workers and however
+often it was stopped.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ flags.DEFINE_enum("decoder", "auto", ["auto", "tfio", "pyav"], "Decoder of the v
 
 
 def _request(source: list[SourceVideo], decoder: str) -> dict[str, Any]:
-    """What decides the bytes of a prepared set, apart from what is inside the files."""
+    """Returns what determines the bytes of a prepared set, apart from the files' content."""
     digest = hashlib.sha256()
     with ThreadPool(32) as threads:  # on a remote file system each one is a request
         sizes = threads.map(_size, [video.path for video in source], chunksize=32)
@@ -78,7 +78,7 @@ def _request(source: list[SourceVideo], decoder: str) -> dict[str, Any]:
 
 
 def _size(path: str) -> int:
-    """Bytes of a file, -1 where there is none or we may not know."""
+    """Returns the bytes of a file, -1 if there is none or access is denied."""
     try:
         size = files.size(path)
     except OSError as error:
@@ -91,14 +91,14 @@ def _size(path: str) -> int:
 
 
 def prepare(way: Callable[[list[SourceVideo], dict[str, Any]], Iterator[dict]]) -> str:
-    """Does what the flags say; returns the last line to print.
+    """Prepares the videos as the flags say; returns the last line to print.
 
     Args:
-        way: writes the shards of the source's videos for a request, going on where it was stopped;
-            returns what `finish` asks for of each video.
+        way: writes the shards of the source's videos for a request, resuming where it was stopped;
+            returns the entries that `finish` needs for each video.
 
     Raises:
-        InputError: bad flags or source, nothing usable, another request in --out, disk full.
+        InputError: bad flags or source, no usable video, another request in --out, or a full disk.
     """
     out, began = FLAGS.out, time.monotonic()
     source = list_source(FLAGS.source, leave_out=out)
@@ -134,18 +134,18 @@ def prepare(way: Callable[[list[SourceVideo], dict[str, Any]], Iterator[dict]]) 
 
 
 def _clear(out: str, *names: str) -> None:
-    """Removes what only an unfinished set has; the journal last, since it makes one of it."""
+    """Removes what only an unfinished set has; the journal last, since it marks one."""
     for name in (*names, "spool", "journal.jsonl"):
         files.remove(os.path.join(out, name))
 
 
 def task(video: SourceVideo, spool: str, decoder: str) -> Task:
-    """What the flags ask of a video."""
+    """Returns a video's task, from the flags."""
     return Task(video.path, spool, FLAGS.fps, FLAGS.short_side, FLAGS.jpeg_quality, decoder)
 
 
 def _write_videos(source: list[SourceVideo], request: dict[str, Any]) -> Iterator[dict]:
-    """The way of one machine: processes, and one writer."""
+    """Prepares videos on one machine: several processes, one writer."""
     journal = Journal(FLAGS.out, {"by": "data_prep.videos", **request})
     spool, done, earlier = os.path.join(FLAGS.out, "spool"), journal.done, open_earlier(FLAGS.again)
     tasks = {
@@ -167,19 +167,19 @@ def _write_videos(source: list[SourceVideo], request: dict[str, Any]) -> Iterato
 
 
 def workers() -> int:
-    """Number of processes."""
+    """Returns the number of processes."""
     return FLAGS.workers or len(os.sched_getaffinity(0))
 
 
 def outcome(result: Standardised | pool.Lost | Exception) -> Standardised:
-    """The result of a video, whatever became of it. Raises what says nothing of the video."""
+    """Returns a video's result, also for a lost one. Raises errors not due to the video."""
     if isinstance(result, Exception):
         raise result
     return Standardised(reason=result.reason) if isinstance(result, pool.Lost) else result
 
 
 def check_flags() -> None:
-    """Raises InputError on flags that are missing or do not go together."""
+    """Raises InputError if flags are missing or do not fit together."""
     if not FLAGS.source or not FLAGS.out:
         raise InputError("needs --source=DIR_OR_CSV and --out=PREPARED")
     if os.path.realpath(FLAGS.source) == os.path.realpath(FLAGS.out):
@@ -193,7 +193,7 @@ def check_flags() -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Runs the command."""
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is off in a shell's background
         signal.signal(number, signal.default_int_handler)
     logging.getLogger().setLevel(logging.INFO)

@@ -1,7 +1,7 @@
 """The whole of VIE on videos that it makes itself: `make demo`.
 
-Runs the commands that a user would type, prints them, and ends with what was learned: how well
-held-out videos are recognised, before training and after.
+Runs the commands that a user would type, prints them, and ends with the result: how well held-out
+videos are recognised before and after training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FLAGFILE = "flags/demo.flags"
 
 
 def call(*command: str, stdout: Path | None = None) -> None:
-    """Shows a command and runs it, its output into a file if one is given; stops where it fails."""
+    """Prints a command and runs it, its output into a file if one is given; exits if it fails."""
     print(
         f"\n\033[1m$ {shlex.join(command)}\033[0m"
         if sys.stdout.isatty()
@@ -39,7 +39,7 @@ def call(*command: str, stdout: Path | None = None) -> None:
 
 
 def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
-    """k-NN accuracy of held-out digits and motions, and recall at 1, of one run's network."""
+    """Returns k-NN accuracy of held-out digits and motions, and recall at 1, of a run's network."""
     from vie_tf.data.pipeline import TestClips
     from vie_tf.data.videos import open_videos
     from vie_tf.evaluation import embed
@@ -69,7 +69,7 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
 
 
 def report(before: dict, after: dict, videos: int) -> str:
-    """The closing table, and how to read it."""
+    """Returns the final table, and how to read it."""
 
     def row(name, one, two, chance):
         return f"  {name:<34}{one:>9}{two:>9}{chance:>9}"

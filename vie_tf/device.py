@@ -1,4 +1,4 @@
-"""What computes: GPUs or the processor; how, repeatably or fast, and in which precision."""
+"""The device that computes, GPUs or the CPU; determinism, compilation and precision."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from tensorflow import keras
 
 from vie_tf.errors import InputError
 
-# The first major compute capability whose GPUs a release of CUDA knows nothing of.
+# The first major compute capability whose GPUs a release of CUDA does not know.
 _UNKNOWN_TO = {"12.2": 10}
 _DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def on_gpu() -> bool:
-    """Whether there are GPUs, and so steps run on them.
+    """Returns whether there are GPUs, on which steps then run.
 
-    What is fast on a processor and what is fast on a GPU differ: where they do, a function has two
-    bodies, and asks here which one to take.
+    Some operations need different code to be fast on a CPU and on a GPU: such a function has two
+    bodies, and asks here which one to use.
     """
     return bool(tf.config.list_logical_devices("GPU"))
 
 
 def compiled(function: Callable, wanted: bool | None = None) -> Callable:
-    """A function of tensors by TensorFlow's compiler (XLA), which pays on GPUs alone.
+    """Compiles a function of tensors by TensorFlow's XLA, which only pays on GPUs.
 
-    Made anew for each replica that traces a step, so that each finds its own copy of a variable.
+    Call it again for each replica that traces a step, so that each finds its own variable copies.
 
     Args:
         function: may read and write variables.
-        wanted: None is on GPUs.
+        wanted: whether to compile; None: on GPUs.
     """
     wanted = on_gpu() if wanted is None else wanted
     return tf.function(function, jit_compile=True) if wanted else function
 
 
 def strategy() -> tf.distribute.Strategy:
-    """One replica for each GPU, to which batches are sent ahead."""
+    """Returns a strategy with one replica per GPU, to which batches are sent ahead."""
     gpus = tf.config.list_logical_devices("GPU")
     if not gpus:
         return tf.distribute.get_strategy()
     if len(gpus) == 1:
         return tf.distribute.OneDeviceStrategy(gpus[0].name)
     if len(gpus) > len(tf.config.list_physical_devices("GPU")):
-        # Parts of one card: NVIDIA's library for several refuses those.
+        # Parts of one card, which NVIDIA's multi-GPU library refuses.
         return tf.distribute.MirroredStrategy(
             cross_device_ops=tf.distribute.HierarchicalCopyAllReduce()
         )
@@ -55,16 +55,16 @@ def strategy() -> tf.distribute.Strategy:
 
 
 def set_seed(seed: int, deterministic: bool | None = None) -> None:
-    """Makes what follows a function of the seed.
+    """Makes everything that follows a function of the seed.
 
     Args:
         seed: of every random draw.
-        deterministic: to the last bit; None is without a GPU, where it costs nothing.
+        deterministic: whether to the last bit; None: without a GPU, where it costs nothing.
     """
     keras.utils.set_random_seed(seed)
     if not on_gpu() if deterministic is None else deterministic:
-        # TensorFlow would carry the whole memory bank to the host and back to write a few of its
-        # rows in a fixed order. Where we write, equal places get equal values: any order will do.
+        # TensorFlow would copy the whole memory bank to the host and back to write a few of its
+        # rows in a fixed order. Here, equal places get equal values, so any order will do.
         os.environ["TF_DISABLE_SCATTER_OP_DETERMINISM"] = "1"
         tf.config.experimental.enable_op_determinism()
 
@@ -77,7 +77,7 @@ def set_precision(precision: str) -> None:
 
 
 def has_bfloat16() -> bool:
-    """Whether the GPUs, or without any the processor, multiply bfloat16 natively."""
+    """Returns whether the GPUs, or the CPU if there are none, multiply bfloat16 natively."""
     if gpus := tf.config.list_physical_devices("GPU"):
         return all(_capability(gpu) >= (8, 0) for gpu in gpus)
     with contextlib.suppress(OSError):
@@ -91,10 +91,10 @@ def _capability(gpu: tf.config.PhysicalDevice) -> tuple[int, int]:
 
 
 def gpus_in_words() -> str:
-    """Which GPUs are used, and whether to be patient; '' where there are none.
+    """Describes the GPUs used, and whether kernels must be compiled; '' if there are none.
 
     Raises:
-        InputError: there are GPUs, and this TensorFlow can use none of them, or knows nothing of
+        InputError: there are GPUs, but this TensorFlow can use none of them, or does not know
             their generation.
     """
     gpus, build = tf.config.list_physical_devices("GPU"), tf.sysconfig.get_build_info()
@@ -124,13 +124,13 @@ def gpus_in_words() -> str:
 
 
 def _has_kernels(build: dict, major: int, minor: int) -> bool:
-    """Whether a build has machine code that runs on a compute capability: 8.0's on 8.6."""
+    """Returns whether a build has machine code for a compute capability: 8.0's runs on 8.6."""
     numbers = [name.split("_")[1] for name in build.get("cuda_compute_capabilities", ())]
     return any(int(n[:-1]) == major and int(n[-1]) <= minor for n in numbers)
 
 
 def _check_unused_gpus(build: dict) -> None:
-    """Raises InputError where there is a GPU that TensorFlow for GPUs does not find."""
+    """Raises InputError if there is a GPU that TensorFlow for GPUs does not find."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
     if hidden or not build.get("is_cuda_build") or not any(_DRIVER.parent.glob("gpus/*")):
         return
@@ -144,7 +144,7 @@ def _check_unused_gpus(build: dict) -> None:
 
 
 def memory() -> float | None:
-    """The most that any GPU has held at once so far, GB; None without GPUs."""
+    """Returns the peak memory used on any GPU so far, GB; None without GPUs."""
     held = [
         tf.config.experimental.get_memory_info(gpu.name.removeprefix("/device:"))["peak"]
         for gpu in tf.config.list_logical_devices("GPU")

@@ -1,4 +1,4 @@
-"""The one exception that means: the user's input is wrong."""
+"""The exception for wrong input by the user."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class InputError(Exception):
 
 
 def reason(error: Exception) -> str:
-    """What TensorFlow or the system says went wrong, in a line, without what it says of itself."""
+    """Returns TensorFlow's or the system's reason in one line, without TensorFlow's internals."""
     said = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
     return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*?\]", "", said).splitlines()[0]
 
 
 @contextlib.contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Gives the system's errors their place: a write to an open file on a full disk tells none."""
+    """Adds the path to the system's errors: a write to an open file on a full disk has none."""
     try:
         yield
     except OSError as error:

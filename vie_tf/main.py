@@ -12,14 +12,14 @@ from vie_tf.errors import InputError, reason
 
 
 def main() -> None:
-    """Does what --mode says."""
-    # TensorFlow takes seconds to import: flags are checked before.
+    """Runs the mode that --mode names."""
+    # TensorFlow takes seconds to import, so flags are checked first.
     import tensorflow as tf
 
     from vie_tf import device
     from vie_tf.data.videos import damage
 
-    tf.get_logger().setLevel("WARNING")  # not what it says of how replicas share their sums
+    tf.get_logger().setLevel("WARNING")  # hides messages on how replicas share their sums
     if flags.FLAGS.mode != "report" and (said := device.gpus_in_words()):
         print(f"GPU: {said}", file=sys.stderr)
     if flags.FLAGS.mode in ("pretrain", "finetune", "look", "readout"):
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def mode_module() -> ModuleType:
-    """What does --mode."""
+    """Returns the module that implements --mode."""
     name = {"finetune": "pretrain"}.get(flags.FLAGS.mode, flags.FLAGS.mode)
     return importlib.import_module(f"vie_tf.commands.mode_{name}")
 
@@ -57,7 +57,7 @@ def run() -> None:
         command.run("vie_tf", main, rules.check)
     except SystemExit as end:
         if end.code:
-            # Python's own end waits for threads that decode videos, and they for Python.
+            # Python's own exit waits for threads that decode videos, and they wait for Python.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(end.code)

@@ -1,4 +1,4 @@
-"""What a mode writes to --out: whole, or not at all."""
+"""Output to --out: written completely, or not at all."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vie_tf.errors import InputError, writing_to
 
 
 def writable(out: str, marker: str = "") -> Path:
-    """The path of --out, once it is sure that it can be written: before hours of work.
+    """Returns the path of --out after checking, before hours of work, that it can be written.
 
     Args:
-        out: a file to be; or a folder, where there is a `marker`.
-        marker: a file that every such folder has; a folder of other things is not replaced.
+        out: the file to write; or a folder, if there is a `marker`.
+        marker: a file that every such folder has; a folder with other content is not replaced.
 
     Raises:
         InputError: it cannot be written, or is something else.
@@ -36,6 +36,6 @@ def writable(out: str, marker: str = "") -> Path:
 
 @contextlib.contextmanager
 def whole(out: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `out` when all is written, or is removed."""
+    """Yields a path to write to, which replaces `out` when all is written, or is removed."""
     with writing_to(out), files.whole(str(out)) as part:
         yield Path(part)

@@ -1,4 +1,4 @@
-"""How far long work is: one line on standard error, with the time that is left."""
+"""Progress of long work: one line on standard error, with the time left."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ Item = TypeVar("Item")
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds as people read them: 1:02:03 or 2:03."""
+    """Formats seconds for people: 1:02:03 or 2:03."""
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class Line:
-    """A line that is written over on a terminal; elsewhere it is printed once in ten seconds."""
+    """A line that is overwritten on a terminal; elsewhere it is printed every ten seconds."""
 
     def __init__(self):
         self._terminal = sys.stderr.isatty()
         self._shown = time.monotonic() - (0 if self._terminal else 5)
-        self._open = False  # whether the cursor stands behind it
+        self._open = False  # whether the cursor is at its end
 
     def show(self, text: str, last: bool = False) -> None:
-        """Shows how far it is; `last` is shown in any case."""
+        """Shows the progress; `last` is shown in any case."""
         now = time.monotonic()
         if now - self._shown < (0.2 if self._terminal else 10) and not last:
             return
@@ -35,25 +35,25 @@ class Line:
         print(start + text, end=end, file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
-        """Prints a line that stays, in the place of the one that does not."""
+        """Prints a permanent line in place of the progress line."""
         print(("\r\x1b[2K" if self._open else "") + text, file=sys.stderr, flush=True)
         self._open = False
 
     def close(self) -> None:
-        """Ends the line, so that what comes next stands below it."""
+        """Ends the line, so that the next output is below it."""
         if self._open:
             print(file=sys.stderr, flush=True)
         self._open = False
 
 
 def track(items: Iterable[Item], what: str, total: int, done: int = 0) -> Iterator[Item]:
-    """Passes items on and shows how many are through; what takes less than two seconds is silent.
+    """Passes items on and shows how many are done; work of less than two seconds is silent.
 
     Args:
         items: the work left.
         what: its name in the line, such as 'videos'.
-        total: the number of items, those done before included.
-        done: the number that were done before.
+        total: the number of items, including those done before.
+        done: the number done before.
     """
     line, began, first = Line(), time.monotonic(), done
     try:

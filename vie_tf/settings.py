@@ -1,8 +1,8 @@
-"""What a run is made with, as values: read once from flags or a folder, then passed on unchanged.
+"""The settings of a run, as values: read once from flags or a folder, then passed on unchanged.
 
-Each group is a frozen dataclass. What an objective takes is a group of its own, which is the
-objective itself (`vie_tf.objectives.registry`). None in a field is a default that follows from the
-family, the number of videos or the machine: `vie_tf.training.defaults.complete` fills them in.
+Each group is a frozen dataclass. An objective's settings are a group of their own, the objective
+itself (`vie_tf.objectives.registry`). None in a field is a default that depends on the family, the
+number of videos or the machine: `vie_tf.training.defaults.complete` fills them in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ AUGMENTATIONS = (
     *("opn", "opn_apart", "rotnet"),
 )
 
-# The settings that say how something learns: of read-outs, these are not the run's network's.
+# The settings of learning: those of read-outs are not those of the run's network.
 LEARNING = (
     "batch_size seed learning_rate warmup_steps lr_boundaries lr_plateau weight_decay augmentation "
     "colour_noise flip held_out"
@@ -32,16 +32,16 @@ def setting(
     choices: tuple[str, ...] = (),
     ascending: bool = False,
 ):
-    """A field of a group of settings.
+    """Returns a field of a group of settings.
 
     Args:
-        default: its value where none is given.
-        says: what it is, with its unit and, where `default` is None, what that stands for.
-        kind: its type, of several values that of each; default: that of `default`.
-        least: of a number, or of each.
-        most: of a number.
-        choices: all that a text may be.
-        ascending: whether each of several numbers is at least the one before.
+        default: its value if none is given.
+        says: what it is, with its unit and, if `default` is None, what that stands for.
+        kind: its type, or that of each of several values; default: that of `default`.
+        least: lower bound of a number, or of each number.
+        most: upper bound of a number.
+        choices: all allowed values of a text.
+        ascending: whether each of several numbers is at least the previous one.
     """
     told = {"says": says, "kind": kind or type(default), "least": least, "most": most}
     return field(default=default, metadata={**told, "choices": choices, "ascending": ascending})
@@ -49,7 +49,7 @@ def setting(
 
 @dataclass(frozen=True)
 class Data:
-    """The videos, and which of them are trained on."""
+    """The videos, and which of them are used for training."""
 
     data: str | None = setting(None, "Prepared videos, a folder of videos, or a CSV.", kind=str)
     label_column: str = setting("label", "Column of the CSV that is the label.")
@@ -85,7 +85,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Clips:
-    """What a clip is, in training."""
+    """The clips of training."""
 
     image_size: int | None = setting(
         None, "Side of the clips, in pixels. Default: the family's.", least=1, kind=int
@@ -139,7 +139,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How it learns."""
+    """The training schedule."""
 
     batch_size: int = setting(64, "Clips a batch; finetune: 128, or all videos if fewer.", least=1)
     steps: int = setting(10_000, "Training steps in all; 0: untrained network.", least=0)
@@ -175,7 +175,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured, while it trains and after."""
+    """What is measured, during training and afterwards."""
 
     clips: int = setting(5, "Test clips a video, evenly spaced; 0: all consecutive clips.", least=0)
     ten_crop: bool = setting(
@@ -186,7 +186,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Record:
-    """What is written while it trains."""
+    """What is written during training."""
 
     log_every: int = setting(10, "Steps between log entries.", least=1)
     evaluate_every: int | None = setting(
@@ -200,7 +200,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with, and how far it can be repeated."""
+    """What a run starts from, and how far it can be repeated."""
 
     start_from: str | None = setting(
         None,
@@ -242,12 +242,12 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a run is made with.
+    """All settings of a run.
 
     Attributes:
-        mode: pretrain, finetune or import_checkpoint: how the run came about.
+        mode: pretrain, finetune or import_checkpoint: how the run was made.
         loss: name of the objective.
-        objective: its own settings, from the registry of objectives.
+        objective: the objective with its settings, from the registry of objectives.
     """
 
     objective: Any
@@ -266,7 +266,7 @@ class Settings:
         return self.mode == "finetune"
 
     def values(self) -> dict[str, Any]:
-        """All settings by their names, those of the objective too."""
+        """Returns all settings by name, including those of the objective."""
         found = {"mode": self.mode, "loss": self.loss}
         for group in (*GROUPS, "objective"):
             part = getattr(self, group)
@@ -274,7 +274,7 @@ class Settings:
         return found
 
     def but(self, **values) -> Settings:
-        """The same with other values of some settings, by their names."""
+        """Returns a copy with other values for some settings, given by name."""
         changed = {
             name: values.pop(name) for name in ("mode", "loss", "objective") if name in values
         }
@@ -289,10 +289,10 @@ class Settings:
 
 
 def made(values: dict[str, Any], objectives: dict[str, type]) -> Settings:
-    """Settings of values by name; those that are not there have their defaults.
+    """Makes settings from values by name; missing ones have their defaults.
 
     Args:
-        values: `mode`, `loss` and of all groups; those of another objective are left out.
+        values: `mode`, `loss` and those of all groups; those of other objectives are ignored.
         objectives: the registry.
     """
 
@@ -309,22 +309,22 @@ def made(values: dict[str, Any], objectives: dict[str, type]) -> Settings:
 
 
 def is_tuple(setting: dataclasses.Field) -> bool:
-    """Whether a setting has several values."""
+    """Returns whether a setting has several values."""
     return "tuple" in str(setting.type)
 
 
 def text(value) -> str:
-    """A setting's value as it stands in a flagfile; '' for None."""
+    """Returns a setting's value as written in a flagfile; '' for None."""
     if value is None:
         return ""
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def read(setting: dataclasses.Field, said: str):
-    """The value of a setting from its text.
+    """Reads the value of a setting from its text.
 
     Raises:
-        ValueError, KeyError: it is no such value.
+        ValueError, KeyError: the text is not a valid value.
     """
     kind = setting.metadata["kind"]
     if is_tuple(setting):

@@ -1,4 +1,4 @@
-"""How every command of the project starts and ends: flags, one-line errors, exit status."""
+"""Start and end of every command of the project: flags, one-line errors, exit status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from absl import app, flags, logging
 
 from vie_tf.errors import InputError
 
-# What the system says of a path or a disk; any other OSError is a defect, and keeps its traceback.
+# Errors about a path or a disk; any other OSError is a defect, and keeps its traceback.
 _STORAGE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EIO),
@@ -23,11 +23,11 @@ _STORAGE = (
 
 
 def parse(name: str, check: Callable[[], None], argv: list[str]) -> list[str]:
-    """Reads the flags from the words of a command line; one line and exit status 1 if wrong."""
+    """Parses the flags of a command line; prints one line and exits with status 1 if wrong."""
     try:
         try:
             rest = flags.FLAGS(argv)
-        except SystemExit:  # after --help, which absl takes for a failure
+        except SystemExit:  # after --help, which absl treats as a failure
             sys.exit(0)
         except flags.UnrecognizedFlagError as error:
             raise InputError(f"{error}; --help lists the flags") from error
@@ -44,13 +44,13 @@ def parse(name: str, check: Callable[[], None], argv: list[str]) -> list[str]:
 def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda: None) -> None:
     """Parses the flags and runs a command.
 
-    Bad input (InputError, wrong flags, an unusable path, a full disk) is one line on standard error
-    and exit status 1; Ctrl-C is one line and 130.
+    Bad input (InputError, wrong flags, an unusable path, a full disk) gives one line on standard
+    error and exit status 1; Ctrl-C gives one line and 130.
 
     Args:
-        name: of the command, in front of the line.
+        name: of the command, printed before the line.
         main: the command; it reads absl's FLAGS.
-        check: raises InputError on flags that do not go together.
+        check: raises InputError if flags do not fit together.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     prepare_gpus()
@@ -69,13 +69,13 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
 
 
 def prepare_gpus() -> None:
-    """Sets what CUDA and TensorFlow's compiler read from the environment when they start."""
-    # Room for the kernels that are compiled for a GPU newer than TensorFlow; CUDA's own is 1 GB.
+    """Sets the environment variables that CUDA and TensorFlow's compiler read when they start."""
+    # Room for kernels compiled for a GPU newer than TensorFlow; CUDA's default is 1 GB.
     os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(4 << 30))
-    # Channels last, in convolutions over time too: else their maps are turned around each time.
+    # Channels last, also in convolutions over time: else their maps are transposed each time.
     wanted = {"xla_gpu_force_conv_nhwc": "true"}
     with contextlib.suppress(ImportError):
-        # The compiler looks for CUDA's files in the system, not where pip puts them.
+        # The compiler looks for CUDA's files in the system, not where pip installs them.
         if nvcc := importlib.util.find_spec("nvidia.cuda_nvcc"):
             wanted["xla_gpu_cuda_data_dir"] = list(nvcc.submodule_search_locations)[0]
     given = os.environ.get("XLA_FLAGS", "")
@@ -84,9 +84,9 @@ def prepare_gpus() -> None:
 
 
 def start_compiler() -> None:
-    """Uses TensorFlow's compiler once with standard error shut, and so loses what it says.
+    """Uses TensorFlow's compiler once with standard error closed, to suppress its message.
 
-    That is a line about the machine, whatever the log level, which would stand in the middle of
+    Whatever the log level, that is a line about the machine; it would appear in the middle of
     training, at the first batch whose colour noise is compiled.
     """
     import tensorflow as tf

@@ -13,7 +13,7 @@ from vie_tf.errors import InputError
 
 
 def main() -> None:
-    """A dispatcher, or a worker, until it is stopped."""
+    """Runs a dispatcher, or a worker, until it is stopped."""
     import tensorflow as tf
 
     service, FLAGS = tf.data.experimental.service, flags.FLAGS

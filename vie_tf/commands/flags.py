@@ -1,4 +1,4 @@
-"""The command's flags: those of every setting, and those of one mode alone."""
+"""The command's flags: one for every setting, and those of single modes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TITLES = {
 
 
 def define(setting: dataclasses.Field) -> None:
-    """The flag of a setting."""
+    """Defines the flag of a setting."""
     told, name = setting.metadata, setting.name
     if is_tuple(setting):
         default = None if setting.default is None else list(setting.default)
@@ -51,7 +51,7 @@ def define(setting: dataclasses.Field) -> None:
 
 
 def of_objectives() -> dict[str, list[str]]:
-    """The settings of the objectives, and of which each one is, by their names."""
+    """Returns the objectives' settings by name, each with the objectives that have it."""
     found: dict[str, list[str]] = {}
     for loss, kind in OBJECTIVES.items():
         for setting in dataclasses.fields(kind):
@@ -60,10 +60,10 @@ def of_objectives() -> dict[str, list[str]]:
 
 
 def define_objectives() -> None:
-    """The flags of the objectives' settings, one for all that have a setting of that name.
+    """Defines the flags of the objectives' settings, one for all settings of the same name.
 
     Raises:
-        TypeError: two such settings differ in more than their defaults and what they say.
+        TypeError: two such settings differ in more than their defaults and help texts.
     """
     first: dict[str, dataclasses.Field] = {}
     for loss, kind in OBJECTIVES.items():
@@ -99,7 +99,7 @@ for group in GROUPS.values():
         define(one)
 define_objectives()
 
-# Those of one mode, or of a few.
+# Flags of one mode, or of a few.
 OF_MODE = {
     "query": ("retrieve",),
     "workdirs": ("report",),
@@ -139,22 +139,22 @@ flags.DEFINE_string("embeddings", None, "knn: FILE.npz of --mode=embed, instead 
 
 
 def names() -> list[str]:
-    """Of all flags of the command."""
+    """Returns all flag names of the command."""
     settings = [f.name for group in GROUPS.values() for f in dataclasses.fields(group)]
     return ["mode", "loss", "workdir", "out", *settings, *of_objectives(), *OF_MODE, "frames_of"]
 
 
 def loss() -> str:
-    """The objective's name: fine-tuning learns labels."""
+    """Returns the objective's name: fine-tuning learns labels."""
     return "supervised" if FLAGS.mode == "finetune" else FLAGS.loss
 
 
 def settings() -> Settings:
-    """The settings that the flags say."""
+    """Returns the settings given by the flags."""
     kinds = (*GROUPS.values(), OBJECTIVES[loss()])
     values = {"mode": FLAGS.mode, "loss": loss()}
     for setting in (f for kind in kinds for f in dataclasses.fields(kind)):
-        # What is not given has the default of its own group, not that of another of its name.
+        # A setting not given has its own group's default, not that of another of the same name.
         if FLAGS[setting.name].present:
             value, kind = FLAGS[setting.name].value, setting.metadata["kind"]
             values[setting.name] = tuple(map(kind, value)) if is_tuple(setting) else value
@@ -162,5 +162,5 @@ def settings() -> Settings:
 
 
 def given() -> frozenset[str]:
-    """Names of the flags that were given."""
+    """Returns the names of the flags that were given."""
     return frozenset(name for name in names() if FLAGS[name].present)

@@ -1,4 +1,4 @@
-"""The run of --workdir, as the flags of an evaluation ask for it."""
+"""Loads the run and the videos that the flags of an evaluation ask for."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _FREE |= {"workdir", "out"}
 
 
 def load(own: Sequence[str] = (), any_size: bool = False) -> Run:
-    """The run's network; with --second_workdir or --frames_of what they make of it.
+    """Loads the run's network, combined as --second_workdir or --frames_of say.
 
     Args:
-        own: flags that are the mode's and may differ from the run's.
-        any_size: as `load_run`.
+        own: flags of the mode that may differ from the run's.
+        any_size: as in `load_run`.
 
     Raises:
-        InputError: no run there, a flag says another than the run's, or as `load_run`.
+        InputError: there is no run, a flag differs from the run's, or as for `load_run`.
     """
     folder, run = Path(FLAGS.workdir), workdir.read_flags(Path(FLAGS.workdir))
     for name in sorted({*names()} - _FREE - {*own}):
@@ -50,7 +50,7 @@ def load(own: Sequence[str] = (), any_size: bool = False) -> Run:
 
 
 def opened(sampling: Sampling) -> VideoSet:
-    """The videos of --data that are to be embedded."""
+    """Opens the videos of --data to embed."""
     videos = open_videos(FLAGS.data, FLAGS.decoder, FLAGS.label_column, FLAGS.split_column)
     stills.tell((videos,), sampling, f"--mode={FLAGS.mode}: {FLAGS.data}")
     return videos

@@ -1,4 +1,4 @@
-"""--mode=embed: the embedding of every video."""
+"""--mode=embed: writes the embedding of every video."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run() -> None:
     said = of.said | workdir.said_of_data(settings().data, videos.fingerprint)
     said |= {"clips": FLAGS.clips}
     needed = len(videos) * of.network.output_shape["embedding"][-1] * np.dtype(np.float32).itemsize
-    if shutil.disk_usage(out.parent).free < needed:  # now, not when all is computed
+    if shutil.disk_usage(out.parent).free < needed:  # before computing, not after
         raise InputError(f"--out={out}: the disk has no room for {needed:,} bytes; make room")
     clips = embedding.embed_clips(embedding.embedder(of.network), videos, of.clips, "batches")
     content = io.BytesIO()

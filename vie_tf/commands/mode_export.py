@@ -14,7 +14,7 @@ from vie_tf.output import whole, writable
 
 def run() -> None:
     """Writes the network as a SavedModel."""
-    # What TensorFlow says while it saves is about its own insides.
+    # TensorFlow's messages while it saves are about its internals.
     logging.set_verbosity(logging.ERROR)
     out = writable(FLAGS.out, "saved_model.pb")
     network = load(any_size=True).network

@@ -1,4 +1,4 @@
-"""--mode=import_checkpoint: a run of a checkpoint of the authors' code."""
+"""--mode=import_checkpoint: makes a run from a checkpoint of the authors' code."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from vie_tf.runs.import_checkpoint import import_checkpoint
 
 
 def run() -> None:
-    """Writes a run of the network, bank, labels, momentum and step of --checkpoint."""
+    """Writes a run with the network, bank, labels, momentum and step of --checkpoint."""
     import_checkpoint(FLAGS.checkpoint, settings(), given(), Path(FLAGS.workdir))

@@ -27,14 +27,14 @@ def run() -> None:
 
 
 def of_file() -> tuple[searched.Searched, searched.Searched, dict]:
-    """What is searched and asked with of --embeddings, and what results say of it."""
+    """Returns gallery and queries from --embeddings, and their description for results."""
     train, test, said = searched.read_embeddings(FLAGS.embeddings, FLAGS.workdir)
     searched.check(FLAGS.embeddings, train, test, FLAGS.k)
     return train, test, said
 
 
 def of_videos() -> tuple[searched.Searched, searched.Searched, dict]:
-    """The same of the videos of --data by the network of --workdir, or of its memory bank."""
+    """Does the same for the videos of --data with the network of --workdir, or its memory bank."""
     of, source = load(), FLAGS.data
     videos = opened(of.clips.sampling)
     said = of.said | workdir.said_of_data(settings().data, videos.fingerprint)
@@ -49,7 +49,7 @@ def of_videos() -> tuple[searched.Searched, searched.Searched, dict]:
                 "themselves",
                 file=sys.stderr,
             )
-    # Before minutes of embedding.
+    # Checked before minutes of embedding.
     searched.check(source, train, test, FLAGS.k)
     if same := overlap(*parts):
         print(f"note: {same_videos(same, parts[1])}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""--mode=look: the first clips that training would see."""
+"""--mode=look: draws the first clips that training would see."""
 
 from __future__ import annotations
 

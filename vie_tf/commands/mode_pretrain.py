@@ -1,4 +1,4 @@
-"""--mode=pretrain and --mode=finetune: trains a network."""
+"""--mode=pretrain and --mode=finetune: train a network."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from vie_tf.training.run import train_run
 
 
 def run() -> None:
-    """Trains a network, or goes on with it, and shows how it goes."""
+    """Trains a network, or resumes its training, and shows progress."""
     train_run(settings(), given(), Path(FLAGS.workdir))

@@ -1,4 +1,4 @@
-"""--mode=readout: linear read-outs of taps of a frozen network."""
+"""--mode=readout: trains and tests linear read-outs of a frozen network's taps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vie_tf.settings import LEARNING
 
 
 def run() -> None:
-    """Accuracy on the test split of classifiers of taps of the frozen network."""
+    """Prints the test accuracy of linear classifiers on taps of the frozen network."""
     with strategy().scope():
         of = load(own=LEARNING)
         read_out(

@@ -1,4 +1,4 @@
-"""--mode=report: what evaluations of many runs found."""
+"""--mode=report: reports the results of many runs' evaluations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vie_tf.report.pictures import pictures
 
 
 def run() -> None:
-    """Writes what evaluations of many runs found: report.md, report.csv and pictures."""
+    """Writes the results of many runs' evaluations: report.md, report.csv and pictures."""
     out = writable(FLAGS.out, "report.md")
     found = findings.gather(FLAGS.workdirs)
     last = findings.latest(found)

@@ -1,4 +1,4 @@
-"""--mode=retrieve: the nearest videos of one or of all."""
+"""--mode=retrieve: finds the nearest videos of one video or of all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vie_tf.output import whole, writable
 
 
 def run() -> None:
-    """Finds the nearest videos of one or of all, as text and as a picture."""
+    """Finds the nearest videos of one video or of all, as text and as a picture."""
     out = writable(FLAGS.out)
     of = load()
     videos = opened(of.clips.sampling)
@@ -32,11 +32,11 @@ def run() -> None:
     others = len(gallery) - int(itself is not None and (itself >= 0).any())
     if not others:
         raise InputError(f"--mode=retrieve: {FLAGS.data} has no other video to find")
-    # The queries first: one that cannot be read is known before hours of embedding.
+    # The queries first, so that one that cannot be read is found before hours of embedding.
     asked_with = embedded(queries, "query batches")
     rows = embedded(videos.subset(gallery), "batches")
     found, similarities = nearest(asked_with, rows, min(3, others), itself)
-    # Drawn from all over the set: neighbouring files are often alike.
+    # Spread over the whole set: neighbouring files are often alike.
     drawn = set(np.linspace(0, len(queries) - 1, retrieval.MAX_ROWS).astype(int).tolist())
     table = []
     for i, near in enumerate(zip(gallery[found], similarities)):
@@ -49,7 +49,7 @@ def run() -> None:
 
 
 def asked(videos: VideoSet, gallery: np.ndarray) -> tuple[VideoSet, np.ndarray | None]:
-    """The queries, and where each is in the gallery, -1 where it is not; None for a file.
+    """Returns the queries, and the place of each in the gallery: -1 if not there, None for a file.
 
     Raises:
         InputError: --query is neither a file nor one of the videos.
@@ -67,7 +67,7 @@ def asked(videos: VideoSet, gallery: np.ndarray) -> tuple[VideoSet, np.ndarray |
 
 
 def rows_of(videos: VideoSet, split: str) -> np.ndarray:
-    """Rows of a split, or all rows where the data has no such split."""
+    """Returns the rows of a split, or all rows if the data has no such split."""
     rows = np.flatnonzero(videos.splits == split)
     return rows if len(rows) else np.arange(len(videos.ids))
 
@@ -75,7 +75,7 @@ def rows_of(videos: VideoSet, split: str) -> np.ndarray:
 def shown_video(
     videos: VideoSet, row: int, similarity: float | None, draw: bool
 ) -> retrieval.Video:
-    """A video as `retrieval` shows it, with its middle frame if it is to be drawn."""
+    """Returns a video as `retrieval` shows it, with its middle frame if it is to be drawn."""
     frame = None
     if draw:
         frame = pixels(videos.read_row(row, [videos.frames[row] // 2]))[0].numpy()

@@ -1,4 +1,4 @@
-"""Which flags go together."""
+"""Checks which flags fit together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEEDS = {
     "import_checkpoint": ("checkpoint", "workdir"),
 }
 
-# Flags that modes which make a run refuse, and for what they are.
+# Flags that modes which make a run refuse, and what those flags are for.
 TRAINED, TRAINS = "networks that are trained", "runs that train"
 REFUSED = {
     "pretrain": {"second_workdir": TRAINED, "frames_of": TRAINED},
@@ -35,7 +35,7 @@ REFUSED = {
 
 
 def check() -> None:
-    """Raises InputError on flags that are missing, or do not go together."""
+    """Raises InputError if flags are missing or do not fit together."""
     check_mode()
     check_loss()
     check_networks()
@@ -44,7 +44,7 @@ def check() -> None:
 
 
 def check_mode() -> None:
-    """What the mode needs, and what is of another."""
+    """Checks for missing flags, and flags of other modes."""
     for name in () if FLAGS.mode == "knn" and FLAGS.embeddings else NEEDS[FLAGS.mode]:
         if not FLAGS[name].value:
             raise InputError(f"--mode={FLAGS.mode} needs --{name}")
@@ -79,7 +79,7 @@ def check_mode() -> None:
 
 
 def check_loss() -> None:
-    """What is of another loss."""
+    """Checks for flags of other losses."""
     if FLAGS.mode == "finetune" and FLAGS["loss"].present and FLAGS.loss != "supervised":
         raise InputError(f"--mode=finetune learns labels: leave out --loss={FLAGS.loss}")
     for name, losses in of_objectives().items():
@@ -91,7 +91,7 @@ def check_loss() -> None:
 
 
 def check_networks() -> None:
-    """The runs whose networks a mode begins with."""
+    """Checks the flags for the networks that a mode starts from."""
     for name, ours in REFUSED.get(FLAGS.mode, {}).items():
         if FLAGS[name].value:
             raise InputError(f"--{name} is for {ours}, not --mode={FLAGS.mode}")
@@ -102,7 +102,7 @@ def check_networks() -> None:
 
 
 def check_numbers() -> None:
-    """Numbers that are none, and lists of them."""
+    """Checks numbers, and lists of them."""
     for name in names():
         if isinstance(FLAGS[name].value, float) and not math.isfinite(FLAGS[name].value):
             raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")
@@ -121,7 +121,7 @@ def check_numbers() -> None:
 
 
 def check_list(setting: dataclasses.Field, values: list[str]) -> None:
-    """Several numbers of one flag."""
+    """Checks the several numbers of one flag."""
     told, name = setting.metadata, setting.name
     try:
         numbers = [told["kind"](x) for x in values]
@@ -134,9 +134,9 @@ def check_list(setting: dataclasses.Field, values: list[str]) -> None:
 
 
 def note_late_drops() -> None:
-    """Says which drops of the rate training does not come to.
+    """Prints which drops of the learning rate training does not reach.
 
-    They are no error: a flagfile's run may be cut short for a try, or made longer later.
+    They are no error: a flagfile's run may be shortened for a trial, or extended later.
     """
     if FLAGS.mode not in ("pretrain", "finetune", "readout"):
         return

@@ -1,4 +1,4 @@
-"""--help: the flags by what they are for; with --mode, those of that mode alone."""
+"""--help: the flags grouped by purpose; with --mode, only those of that mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vie_tf.settings import text as value_text
 
 WIDTH, GENERAL = 96, "what to do"
 EVALUATIONS = ("knn", "embed", "retrieve", "readout", "export")
-# Settings that evaluations take, and more that read-outs do.
+# Settings that evaluations take, and further ones that read-outs take.
 EVALUATES = (
     "data label_column split_column decoder clips ten_crop k second_workdir frame_interval"
 ).split()
@@ -22,12 +22,12 @@ READS_OUT = (
 
 
 def is_asked_for(words: list[str]) -> bool:
-    """Whether the words of a command line ask for help."""
+    """Returns whether the words of a command line ask for help."""
     return any(word in ("--help", "-help", "-h", "--helpfull", "--helpshort") for word in words)
 
 
 def text(words: list[str]) -> str:
-    """What --help says, for the mode that the words name or for all."""
+    """Returns the text of --help, for the mode that the words name or for all."""
     mode = mode_of(words)
     if mode:
         head = f"vie_tf --mode={mode}: {MODES[mode]}. Needs "
@@ -43,7 +43,7 @@ def text(words: list[str]) -> str:
 
 
 def mode_of(words: list[str]) -> str | None:
-    """The mode that the words of a command line name, if there is such a one."""
+    """Returns the mode that the words of a command line name, if it exists."""
     for word, after in zip(words, [*words[1:], ""]):
         name, _, value = word.lstrip("-").partition("=")
         if word.startswith("-") and name == "mode" and (value or after) in MODES:
@@ -52,7 +52,7 @@ def mode_of(words: list[str]) -> str | None:
 
 
 def groups(mode: str | None) -> dict[str, list[str]]:
-    """The flags of a mode, or all, by what they are for."""
+    """Returns the flags of a mode, or all flags, grouped by purpose."""
     trains = mode in (None, "pretrain", "finetune", "look", "import_checkpoint")
     own = {name: modes for name, modes in OF_MODE.items() if mode is None or mode in modes}
     found = {GENERAL: ["mode", "workdir", "out"] if mode is None else [*NEEDS[mode]]}
@@ -76,7 +76,7 @@ def groups(mode: str | None) -> dict[str, list[str]]:
 
 
 def line(name: str) -> str:
-    """A flag with its default and what it is."""
+    """Returns a flag's line of help, with its default."""
     flag = FLAGS[name]
     said = flag.help
     if choices := getattr(flag.parser, "enum_values", None):

@@ -1,9 +1,9 @@
-"""Clip augmentation: one draw a clip, so every frame of it is cropped and coloured alike.
+"""Clip augmentation: one draw per clip, so all its frames are cropped and coloured alike.
 
-Two halves. Where to cut is decided before anything is decoded, so that only that part of a frame is
-decoded (`vie_tf.data.crops`, in the tf.data graph). Colour noise is heavier and runs on whole
-batches where the network runs (`colour_noise`): frame by frame on a processor, all at once on a
-GPU. `AUGMENTATIONS` are the recipes of the papers.
+It has two halves. The crop is chosen before anything is decoded, so that only that part of a frame
+is decoded (`vie_tf.data.crops`, in the tf.data graph). Colour noise is heavier and runs on whole
+batches where the network runs (`colour_noise`): frame by frame on a CPU, all at once on a GPU.
+`AUGMENTATIONS` are the recipes of the papers.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class ColourNoise:
     Attributes:
         brightness, contrast, saturation: factors are drawn from 1 - strength .. 1 + strength.
         hue: the shift is drawn from -hue .. hue, as a fraction of the colour circle.
-        grey: probability that the clip loses its colour.
-        grey_first: it does so before all else, not after it.
+        grey: probability that the clip becomes grey.
+        grey_first: whether it does so before the other changes, not after them.
         jittered: probability that brightness, contrast, saturation and hue are changed at all.
         blur: probability of a Gaussian blur at the end.
-        apart: whether each frame has draws of its own.
+        apart: whether each frame has its own draws.
     """
 
     brightness: float = 0.4
@@ -58,14 +58,14 @@ STRENGTHS = ("brightness", "contrast", "saturation", "hue", "grey")  # those of 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a training clip is made, and how a test clip is cropped beside it.
+    """How training clips are made, and how the corresponding test clips are cropped.
 
     Attributes:
         crop: size int32 [2], image size, seed int32 [2], whether it may be flipped -> Crop.
         colour: what `colour_noise` does.
         test: the crops of test clips.
         flip: whether half of the training clips are mirrored.
-        shake: how far each training frame's square is moved by itself, in pixels either way, but
+        shake: how far each training frame's square is moved separately, in pixels either way, but
             not out of the frame (OPN's spatial jitter).
     """
 
@@ -78,7 +78,7 @@ class Augmentation:
     def training_crop(
         self, size: tf.Tensor, image_size: int, frames: int, seed: tf.Tensor
     ) -> crops.Crop:
-        """Where a training clip of `frames` is cut; the other arguments are those of `crop`."""
+        """Draws the crop of a training clip of `frames`; other arguments are those of `crop`."""
         crop = self.crop(size, image_size, seed, self.flip)
         if not self.shake:
             return crop
@@ -111,18 +111,18 @@ AUGMENTATIONS = {
 
 
 def luma(planes: list[tf.Tensor]) -> tf.Tensor:
-    """Brightness of red, green and blue, of their shape."""
+    """Returns the brightness of red, green and blue, in their shape."""
     return sum(share * plane for share, plane in zip(GREY, planes))
 
 
 def mixed(planes: list[tf.Tensor], factor: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
-    """Of each plane factor * plane + (1 - factor) * target, in 0..255."""
+    """Returns factor * plane + (1 - factor) * target for each plane, in 0..255."""
     rest = (1.0 - factor) * target
     return [tf.clip_by_value(factor * plane + rest, 0.0, 255.0) for plane in planes]
 
 
 def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
-    """Turns the colour circle of red, green and blue (any shape) by a share of a whole turn."""
+    """Rotates the hue of red, green and blue (any shape) by a fraction of a full turn."""
     red, green, blue = planes
     largest = tf.maximum(red, tf.maximum(green, blue))
     chroma = largest - tf.minimum(red, tf.minimum(green, blue))
@@ -134,7 +134,7 @@ def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
     )
 
     def plane(first: float) -> tf.Tensor:
-        place = first + hue + 6.0 * shift  # tf.math.floormod is compiled to something slow
+        place = first + hue + 6.0 * shift  # tf.math.floormod compiles to slow code
         place -= 6.0 * tf.floor(place / 6.0)
         return largest - chroma * tf.clip_by_value(tf.minimum(place, 4.0 - place), 0.0, 1.0)
 
@@ -142,7 +142,7 @@ def shift_hue(planes: list[tf.Tensor], shift: tf.Tensor) -> list[tf.Tensor]:
 
 
 def without_colour(planes: list[tf.Tensor], grey: tf.Tensor) -> list[tf.Tensor]:
-    """Their brightness in place of red, green and blue, where `grey`."""
+    """Replaces red, green and blue by their brightness where `grey`."""
     brightness = luma(planes)
     return [tf.where(grey, brightness, plane) for plane in planes]
 
@@ -155,20 +155,20 @@ def jitter(
     grey: tf.Tensor,
     grey_first: bool = False,
 ) -> tf.Tensor:
-    """Colour noise with given draws.
+    """Applies colour noise with given draws.
 
     Brightness, contrast and saturation are factor * pixel + (1 - factor) * target, with targets
     black, the frame's mean brightness, and the pixel's own brightness. (The large-scale study's
-    code takes the mean of all frames, which also pulls their brightness together or apart; the
-    frame's own is VIE's, and takes one pass.)
+    code takes the mean of all frames, which also pulls their brightness together or apart; VIE
+    takes the frame's own mean, which needs one pass.)
 
     Args:
         clip: uint8 [B, T, H, W, 3].
         blend: float32 [B, 3], factors of brightness, contrast, saturation; 1 changes nothing.
         hue: float32 [B], shift as a fraction of the circle.
         order: int32 [B, 4], a permutation: 0 brightness, 1 contrast, 2 saturation, 3 hue.
-        grey: bool [B], drop the colour.
-        grey_first: before all else, not at the end.
+        grey: bool [B], whether to drop the colour.
+        grey_first: whether to do so first, not last.
 
     Returns:
         float32 [B, T, H, W, 3] in 0..255.
@@ -177,10 +177,10 @@ def jitter(
     return way(clip, blend, hue, order, grey, grey_first)
 
 
-# Compiled, each operation is one pass over a frame; op by op TensorFlow takes a dozen.
+# Compiled, each operation is one pass over a frame; op by op, TensorFlow needs a dozen.
 @tf.function(jit_compile=True)
 def jitter_frames(clip, blend, hue, order, grey, grey_first: bool = False) -> tf.Tensor:
-    """`jitter` on a processor: frame by frame, since one stays in its cache."""
+    """`jitter` on a CPU: frame by frame, since one frame fits in its cache."""
 
     def noisy(one: tuple) -> tf.Tensor:
         frame, blend, hue, order, grey = one
@@ -207,9 +207,9 @@ def jitter_frames(clip, blend, hue, order, grey, grey_first: bool = False) -> tf
 
 @tf.function(jit_compile=True)
 def jitter_batch(clip, blend, hue, order, grey, grey_first: bool = False) -> tf.Tensor:
-    """`jitter` on a GPU: all clips at once, each of four turns a mean and one pass over them.
+    """`jitter` on a GPU: all clips at once, in four rounds of a mean and one pass over them.
 
-    In a turn each clip is blended, with what its own operation says, or turned in hue.
+    In each round a clip is blended as its own operation says, or shifted in hue.
     """
 
     def by_clip(values: tf.Tensor) -> tf.Tensor:
@@ -235,7 +235,7 @@ def jitter_batch(clip, blend, hue, order, grey, grey_first: bool = False) -> tf.
 
 
 def colour_noise(clip: tf.Tensor, seed: tf.Tensor, strength: ColourNoise) -> tf.Tensor:
-    """Brightness, contrast, saturation and hue in random order, grey, blur (VIE's "color noise").
+    """Changes brightness, contrast, saturation, hue in random order; grey, blur ("color noise").
 
     Args:
         clip: uint8 [B, T, H, W, 3].

@@ -1,4 +1,4 @@
-"""Gaussian blur of clips, frame by frame, each clip by its own width."""
+"""Gaussian blur of clips, frame by frame, with a width for each clip."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import tensorflow as tf
 
 from vie_tf import device
 
-SIGMA = (0.1, 2.0)  # pixels, of images of 224; other sizes scale that
+SIGMA = (0.1, 2.0)  # pixels, for images of 224; scaled for other sizes
 OF_IMAGE = 224
 REACH = 4.0  # of the kernel, in units of the largest sigma
 
 
 def blurred(clip: tf.Tensor, chosen: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Blurs some of the clips (SimCLR, MoCo v2); beyond its border a frame goes on as it ends.
+    """Blurs some of the clips (SimCLR, MoCo v2); border pixels are repeated outside a frame.
 
-    One matrix for the columns of all frames of a clip, one for the rows: what multiplies large
-    matrices quickly is also the shortest way to give every clip a kernel of its own.
+    One matrix is for the columns of all frames of a clip, one for the rows: large matrix products
+    are fast, and they are the shortest way to give every clip its own kernel.
 
     Args:
         clip: float32 [B, T, H, W, 3]; T, H and W are known.
         chosen: bool [B], which clips.
-        width: float32 [B], in 0..1: where in its range sigma is.
+        width: float32 [B], in 0..1: position of sigma in its range.
 
     Returns:
         float32 [B, T, H, W, 3].
     """
-    if device.on_gpu():  # to pick some would make the host wait for their number
+    if device.on_gpu():  # picking some would make the host wait for their number
         return tf.where(tf.reshape(chosen, (-1, 1, 1, 1, 1)), _soft(clip, width), clip)
     rows = tf.where(chosen)
     soft = _soft(tf.gather_nd(clip, rows), tf.gather_nd(width, rows))  # which halves the work
@@ -36,7 +36,7 @@ def blurred(clip: tf.Tensor, chosen: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 
 
 def _soft(clip: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """All of the clips blurred."""
+    """Returns all clips blurred."""
     frames, height, breadth = clip.shape[1:4]
     scale = min(height, breadth) / OF_IMAGE
     sigma = (SIGMA[0] + width[:, None] * (SIGMA[1] - SIGMA[0])) * scale

@@ -1,7 +1,7 @@
-"""Where clips are cut out of their frames: decided before anything is decoded.
+"""Crops of clips, chosen before anything is decoded.
 
 Only the part of a frame that a crop needs is then decoded (`frames.cut`). The crops are functions
-of a video's size and a seed: one draw a clip, so every frame of it is cut alike.
+of a video's size and a seed: one draw per clip, so all its frames are cropped alike.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Callable
 
 import tensorflow as tf
 
-# The paper crops 224 pixels from frames whose short side is 256..319; other image sizes scale that.
+# The paper crops 224 pixels from frames whose short side is 256..319; scaled for other image sizes.
 PAPER_CROP, SHORTEST, LONGEST = 224, 256, 320
 
 CORNER_SCALES = tuple(2 ** (-power / 4) for power in range(5))
-# Centre, corners: the share of the free room that lies above and to the left of the crop.
+# Centre, corners: the share of the free space that is above and to the left of the crop.
 PLACES = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 ATTEMPTS = 10  # of random-sized crops, before the fallback
 NARROWEST, WIDEST = 3 / 4, 4 / 3  # width over height of random-sized crops
@@ -23,16 +23,16 @@ NARROWEST, WIDEST = 3 / 4, 4 / 3  # width over height of random-sized crops
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of a part of the frame that is resized.
+    """A square from a resized part of the frame.
 
     Attributes:
-        box: int32 [4], top, left, height and width of the part, in pixels of the video; nothing
-            from outside of it enters.
+        box: int32 [4], top, left, height and width of the part, in pixels of the video; no pixel
+            from outside is used.
         resized: int32 [2], height and width that the part is resized to.
-        corner: int32 [2], top and left of the square in the resized part; or of each frame's own,
+        corner: int32 [2], top and left of the square in the resized part; or one for each frame,
             int32 [T, 2].
-        flip: bool [], mirror left and right afterwards.
-        area: average over areas where the other crops take an antialiasing bilinear filter; the
+        flip: bool [], whether to mirror left and right afterwards.
+        area: average over areas instead of the other crops' antialiasing bilinear filter; the
             square is then all of the resized part.
     """
 
@@ -44,7 +44,7 @@ class Crop:
 
 
 def random_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
-    """Random short side, random square, flipped half of the time (VIE, appendix).
+    """Draws a short side and a square, flipped half of the time (VIE, appendix).
 
     Args:
         size: int32 [2], height and width of the video in pixels.
@@ -62,10 +62,10 @@ def random_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = 
 
 
 def corner_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
-    """A square of one of five sizes in the centre or a corner ("Multi-scale", 3D-ResNets).
+    """Draws a square of one of five sizes in the centre or a corner ("Multi-scale", 3D-ResNets).
 
-    Arguments as `random_crop`. Its side is the short side times 1, 2^-1/4, .. 1/2, truncated; in
-    the centre, as in the authors' loader, one less where that is odd.
+    Arguments as for `random_crop`. Its side is the short side times 1, 2^-1/4, .. 1/2, truncated;
+    in the centre, as in the authors' loader, one less if that is odd.
     """
     draw = tf.random.experimental.stateless_split(seed, 3)
     scale = tf.constant(CORNER_SCALES, tf.float64)[_one_of(len(CORNER_SCALES), draw[0])]
@@ -81,9 +81,9 @@ def corner_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = 
 
 
 def squeezed_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
-    """The frame squeezed into a square of 136 pixels, of it one of 112 anywhere (3DRotNet).
+    """Squeezes the frame into a square of 136 pixels and crops 112 anywhere in it (3DRotNet).
 
-    Arguments as `random_crop`; other image sizes scale that.
+    Arguments as for `random_crop`; scaled for other image sizes.
     """
     draw = tf.random.experimental.stateless_split(seed, 2)
     resized = tf.fill([2], 136 * image_size // 112)
@@ -92,7 +92,7 @@ def squeezed_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool 
 
 
 def squeezed_centre(size: tf.Tensor, image_size: int) -> Crop:
-    """Tests of `squeezed_crop`: its centre. Arguments as there."""
+    """The test crop of `squeezed_crop`: its centre. Same arguments."""
     crop = squeezed_crop(size, image_size, tf.zeros(2, tf.int32), flip=False)
     return replace(crop, corner=(crop.resized - image_size) // 2)
 
@@ -106,7 +106,7 @@ def random_sized_crop(
     log_aspect: bool = False,
     centred_fallback: bool = False,
 ) -> Crop:
-    """A box of random area and shape, anywhere, that is resized to a square (Inception).
+    """Draws a box of random area, shape and place, which is resized to a square (Inception).
 
     The first of ten draws that fits in the frame is taken. Width over height is 3/4 to 4/3, swapped
     with height over width half of the time (VIE's code).
@@ -116,9 +116,9 @@ def random_sized_crop(
         image_size: as in `random_crop`.
         seed: as in `random_crop`.
         flip: as in `random_crop`.
-        area: least and largest share of the frame, drawn uniformly.
-        log_aspect: draws the logarithm of the aspect uniformly (large-scale study), not itself.
-        centred_fallback: where none fits, takes the centre as far as the aspect lets it reach
+        area: smallest and largest share of the frame, drawn uniformly.
+        log_aspect: draws the logarithm of the aspect uniformly (large-scale study), not the aspect.
+        centred_fallback: if none fits, takes the largest centred box that the aspect range allows
             (large-scale study), not a random square of the whole short side (VIE's code).
     """
     draw = tf.random.experimental.stateless_split(seed, 3)
@@ -150,11 +150,11 @@ def random_sized_crop(
 
 
 def distorted_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool = True) -> Crop:
-    """ImageNet's training crop in the authors' code: TensorFlow's own Inception crop.
+    """Draws ImageNet's training crop in the authors' code: TensorFlow's own Inception crop.
 
-    Arguments as `random_crop`. It differs from `random_sized_crop` in its law: 0.2 to 1 of the
-    frame, the height being uniform for a given aspect. A draw of the whole frame is replaced by a
-    random square of the whole short side.
+    Arguments as for `random_crop`. Its distribution differs from that of `random_sized_crop`: 0.2
+    to 1 of the frame, with uniform height for a given aspect. A draw of the whole frame is replaced
+    by a random square of the whole short side.
     """
     draw = tf.random.experimental.stateless_split(seed, 3)
     begin, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
@@ -174,27 +174,27 @@ def distorted_crop(size: tf.Tensor, image_size: int, seed: tf.Tensor, flip: bool
 
 
 def centre_crop(size: tf.Tensor, image_size: int) -> Crop:
-    """Tests: short side 256 of 224, centre square, no flip. Arguments as `random_crop`."""
+    """The test crop: short side 256 for 224, centre, no flip. Arguments as for `random_crop`."""
     return ten_crop(size, image_size, 0)
 
 
 def ten_crop(size: tf.Tensor, image_size: int, view: int | tf.Tensor) -> Crop:
-    """One of ten views: centre and corners, and their mirror images; short side 256 of 224.
+    """One of ten views: centre and corners, and their mirror images; short side 256 for 224.
 
     Args:
         size: as in `random_crop`.
         image_size: as in `random_crop`.
-        view: 0..9; 0 is the centre, from 5 on they are mirrored.
+        view: 0..9; 0 is the centre, those from 5 on are mirrored.
     """
     resized = resized_size(size, SHORTEST * image_size // PAPER_CROP)
     free = tf.cast(resized - image_size, tf.float32)
-    # Half a pixel goes to the even side, as in the authors' loader.
+    # Half pixels are rounded to even, as in the authors' loader.
     corner = tf.cast(tf.round(tf.constant(PLACES)[view % len(PLACES)] * free), tf.int32)
     return Crop(_whole(size), resized, corner, tf.convert_to_tensor(view >= len(PLACES)))
 
 
 def square_crop(size: tf.Tensor, image_size: int) -> Crop:
-    """Tests of `corner_crop`: the centre square of the whole short side. Arguments as there.
+    """The test crop of `corner_crop`: the centre square of the whole short side. Same arguments.
 
     At 112 pixels it is `centre_crop`, as in the authors' code.
     """
@@ -204,7 +204,7 @@ def square_crop(size: tf.Tensor, image_size: int) -> Crop:
 
 
 def area_crop(size: tf.Tensor, image_size: int) -> Crop:
-    """Tests of `distorted_crop`: of `centre_crop`'s extent, averaged. Arguments as there."""
+    """The test crop of `distorted_crop`: `centre_crop`'s extent, area-averaged. Same arguments."""
     short = tf.cast(tf.reduce_min(size), tf.float32)
     side = tf.cast(tf.round(short * (PAPER_CROP / SHORTEST)), tf.int32)
     return _centre_square(size, side, image_size, area=True)
@@ -216,7 +216,7 @@ class TestCrops:
 
     Attributes:
         crop: size int32 [2], image size -> Crop; with several views also the view, int64 [].
-        views: how many.
+        views: number of views.
     """
 
     __test__ = False  # pytest would take it for a test
@@ -224,7 +224,7 @@ class TestCrops:
     views: int = 1
 
     def of(self, size: tf.Tensor, image_size: int, view: tf.Tensor) -> Crop:
-        """The crop of a view, 0..views-1."""
+        """Returns the crop of a view, 0..views-1."""
         if self.views == 1:
             return self.crop(size, image_size)
         return self.crop(size, image_size, view)
@@ -235,7 +235,7 @@ TEN = TestCrops(ten_crop, 2 * len(PLACES))
 
 
 def resized_size(size: tf.Tensor, short: tf.Tensor) -> tf.Tensor:
-    """Height and width, int32 [2], of a frame resized to a short side; the other is truncated."""
+    """Returns height and width, int32 [2], for a given short side; the other one is truncated."""
     size, short = tf.cast(size, tf.int64), tf.cast(short, tf.int64)
     return tf.cast(size * short // tf.reduce_min(size), tf.int32)
 
@@ -247,7 +247,7 @@ def _whole(size: tf.Tensor) -> tf.Tensor:
 def _box_crop(
     corner: tf.Tensor, sides: tf.Tensor, image_size: int, flip: tf.Tensor, area: bool = False
 ) -> Crop:
-    """The crop that is all of a box, of whatever shape."""
+    """Returns the crop that is a whole box, of any shape."""
     box = tf.concat([corner, sides], axis=0)
     return Crop(box, tf.constant([image_size, image_size]), tf.constant([0, 0]), flip, area)
 
@@ -258,14 +258,14 @@ def _centre_square(size: tf.Tensor, side: tf.Tensor, image_size: int, area: bool
 
 
 def _random_square(size: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Corner and sides of a square of the whole short side, int32 [2] each."""
+    """Draws corner and sides of a square of the whole short side, int32 [2] each."""
     short = tf.reduce_min(size)
     uniform = tf.random.stateless_uniform((2,), seed)
     return _random_corner(uniform, size, short), tf.stack([short, short])
 
 
 def _random_corner(uniform: tf.Tensor, size: tf.Tensor, side: tf.Tensor | int) -> tf.Tensor:
-    """Where a box of `side` lies in `size`, every place as likely; uniform float32 [2] in 0..1."""
+    """Places a box of `side` in `size`, every place equally likely; uniform float32 [2] in 0..1."""
     return tf.cast(uniform * tf.cast(size - side + 1, tf.float32), tf.int32)
 
 

@@ -2,16 +2,16 @@
 
 The only module that imports tensorflow-io. Two back ends give the same frames for the same request:
 
-* `pyav` seeks to the nearest preceding keyframe and decodes forward, so it touches only what is
+* `pyav` seeks to the nearest preceding keyframe and decodes forward, so it reads only what is
   needed, and streams a long video in little memory.
 * `tfio` (`tfio.experimental.ffmpeg.decode_video`) decodes a whole video in memory and gives no
   timestamps: those come from PyAV's demuxing. PyAV takes over for a video of more than `TFIO_BYTES`
-  of pixels, for one that FFmpeg 4 cannot decode or counts otherwise, and for a width that is no
-  multiple of 16: there the op's colour conversion writes past the end of its rows, which spoils
+  of pixels, for one that FFmpeg 4 cannot decode or counts differently, and for a width that is not
+  a multiple of 16: there the op's colour conversion writes past the end of its rows, which corrupts
   the last columns and then the heap.
 
-Frames are known by their position on a constant-rate clock (25 frames/s unless told otherwise), the
-same in training from raw files as in preparation: position k shows the last frame whose timestamp,
+Frames are identified by their position on a constant-rate clock (25 frames/s by default), the same
+in training from raw files as in preparation: position k shows the last frame whose timestamp,
 rounded to the clock, is at most k. A still image is a video of one frame.
 """
 
@@ -43,9 +43,9 @@ from vie_tf.data.video_file import (
 from vie_tf.errors import InputError
 
 MIN_FRAMES = 3
-TFIO_BYTES = 64 << 20  # the op needs it three times over
-# glibc's mallopt: from these bytes on, memory that is freed goes back to the system: at the end of
-# the heap, and where it was mapped for itself.
+TFIO_BYTES = 64 << 20  # the op needs three times as much
+# glibc's mallopt: from this many bytes on, freed memory returns to the system: at the end of the
+# heap, and if it was mapped separately.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = (-1, 64 << 20), (-3, 32 << 20)
 # Containers whose packets carry presentation times that a seek can be checked against.
 SEEKABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -57,12 +57,12 @@ class VideoInfo:
 
     Attributes:
         times: float64 [n], seconds from the first frame, increasing; one for each native frame.
-        stamps: int64 [n], the container's presentation times, or empty where a seek is unsafe.
+        stamps: int64 [n], the container's presentation times, or empty if seeking is unsafe.
         keyframes: int64 [k], those of `stamps` at which decoding can start.
         height: pixels, as displayed.
         width: pixels, as displayed.
         quarter_turns: counter-clockwise quarter turns from the coded picture to the displayed one.
-        one_size: no change of resolution in mid-stream was seen.
+        one_size: whether no change of resolution in mid-stream was seen.
     """
 
     times: np.ndarray
@@ -74,15 +74,15 @@ class VideoInfo:
     one_size: bool
 
     def positions(self, fps: float = FPS) -> np.ndarray:
-        """Native frame shown at each position of a clock of `fps`: int64 [frames]."""
+        """Returns the native frame shown at each position of a clock of `fps`: int64 [frames]."""
         return resample(self.times, fps)
 
 
 @cache
 def _keep_memory() -> None:
-    """Lets a frame take the memory of the one before.
+    """Lets a frame reuse the memory of the previous one.
 
-    Otherwise the system takes it back and clears it again, which is half of the time.
+    Otherwise the system reclaims and clears it, which takes half of the time.
     """
     with suppress(OSError, AttributeError):  # another system's C library
         for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
@@ -90,17 +90,17 @@ def _keep_memory() -> None:
 
 
 def least_frames(path: str) -> int:
-    """How many frames a file must have to be of use."""
+    """Returns how many frames a file must have to be usable."""
     return 1 if is_image(path) else MIN_FRAMES
 
 
 def probe(path: str) -> VideoInfo:
-    """Learns a video's clock and size by demuxing it and decoding its first frame.
+    """Determines a video's clock and size by demuxing it and decoding its first frame.
 
-    A file without trustworthy timestamps is decoded once from end to end instead.
+    A file without reliable timestamps is decoded once from start to end instead.
 
     Raises:
-        DecodingError: no such file, no video, nothing that decodes, fewer than 3 frames.
+        DecodingError: no such file, not a video, nothing that decodes, or fewer than 3 frames.
     """
     if is_image(path):
         height, width, _ = read_image(path).shape
@@ -140,18 +140,18 @@ def probe(path: str) -> VideoInfo:
 def stream(
     path: str, decoder: str, damage: Callable[[], Any], alive: Callable[[], Any]
 ) -> Iterator[tuple[float, tuple[int, int], Callable[[int, int], np.ndarray]]]:
-    """All native frames of a file, one after the other, in little memory.
+    """Yields all native frames of a file in order, in little memory.
 
     Args:
         path: the file.
-        decoder: 'pyav' or 'tfio', as `choose_decoder` answered.
+        decoder: 'pyav' or 'tfio', as returned by `choose_decoder`.
         damage: called once for each part that cannot be decoded.
-        alive: called as the work goes on.
+        alive: called repeatedly during the work.
 
     Yields:
         Seconds from the first frame; height and width as displayed; and a function that makes the
-        RGB pixels, rotation applied, at the size it is told: height, width -> uint8 [height,
-        width, 3]. It may raise DecodingError.
+        RGB pixels, rotation applied, at a given size: height, width -> uint8 [height, width, 3].
+        It may raise DecodingError.
 
     Raises:
         DecodingError: the file cannot be opened.
@@ -181,7 +181,7 @@ def stream(
 def _demux(
     container: av.container.InputContainer, first: int | None
 ) -> tuple[list[int], list[int], bool]:
-    """Sorted stamps of packets and keyframes from `first` on, and whether they can be relied on."""
+    """Returns sorted stamps of packets and keyframes from `first` on, and if they are reliable."""
     stamps, keys = [], []
     try:
         for packet in container.demux(container.streams.video[0]):
@@ -190,7 +190,7 @@ def _demux(
                 if packet.is_keyframe:
                     keys.append(packet.pts)
     except (av.error.FFmpegError, OSError, ValueError):
-        pass  # cut off: what came before it counts
+        pass  # cut off: what came before counts
     sound = (
         container.format.name in SEEKABLE
         and first is not None
@@ -211,13 +211,13 @@ def read_frames(
 
     Args:
         path: the file.
-        info: what `probe` said of it.
+        info: from `probe`.
         numbers: int64 [T], native frame numbers, in any order, repeats allowed.
-        decoder: 'pyav' or 'tfio', as `choose_decoder` answered.
+        decoder: 'pyav' or 'tfio', as returned by `choose_decoder`.
 
     Returns:
         uint8 [T, height, width, 3], RGB, rotation applied. A frame too damaged to decode shows the
-        one before it.
+        previous one.
 
     Raises:
         DecodingError: nothing can be decoded.
@@ -239,7 +239,7 @@ def read_frames(
 def _read_by_seeking(
     path: str, info: VideoInfo, numbers: np.ndarray
 ) -> dict[int, np.ndarray] | None:
-    """The frames from the keyframe before the first one wanted; None where one does not come."""
+    """Decodes from the keyframe before the first wanted frame; None if a frame is missing."""
     wanted = {int(info.stamps[n]): int(n) for n in numbers}
     first, last = min(wanted), max(wanted)
     start = info.keyframes[max(np.searchsorted(info.keyframes, first, side="right") - 1, 0)]
@@ -249,7 +249,7 @@ def _read_by_seeking(
         if start > info.stamps[0]:
             codec = container.streams.video[0].codec_context
             if codec.name == "h264" and "444" in (codec.pix_fmt or ""):
-                # Old x264 coded 4:4:4 wrongly. That a file is of it is said at its start alone.
+                # Old x264 coded 4:4:4 wrongly. Only the start of a file tells that it is one.
                 next(decoded(container), None)
             try:
                 container.seek(int(start), stream=container.streams.video[0])
@@ -268,7 +268,7 @@ def _read_by_seeking(
 
 
 def _read_in_order(path: str, info: VideoInfo, numbers: np.ndarray) -> dict[int, np.ndarray]:
-    """The frames by decoding from the start; a missing one is replaced by the one before."""
+    """Decodes from the start; a missing frame is replaced by the previous one."""
     left = sorted(set(numbers.tolist()))
     frames: dict[int, np.ndarray] = {}
     pixels, shown = Pixels(), None
@@ -291,7 +291,7 @@ def _read_in_order(path: str, info: VideoInfo, numbers: np.ndarray) -> dict[int,
 
 @cache
 def _tfio() -> tuple[Any, str]:
-    """tensorflow-io's FFmpeg module or None, and why."""
+    """Returns tensorflow-io's FFmpeg module or None, and why."""
     try:
         # Cheap, and before TensorFlow: without these two the plug-in cannot load.
         ctypes.CDLL("libswscale.so.5")
@@ -301,7 +301,7 @@ def _tfio() -> tuple[Any, str]:
     if importlib.util.find_spec("tensorflow_io") is None:
         return None, "tensorflow-io is not installed"
     try:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up lines help nobody
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides its start-up lines
         import tensorflow_io as tfio
 
         ctypes.CDLL("libavutil.so.56").av_log_set_level(-8)
@@ -312,10 +312,10 @@ def _tfio() -> tuple[Any, str]:
 
 @cache
 def choose_decoder(decoder: str = "auto") -> str:
-    """Settles 'auto', 'tfio' or 'pyav' to 'tfio' or 'pyav'; logs the choice of 'auto' once.
+    """Resolves 'auto', 'tfio' or 'pyav' to 'tfio' or 'pyav'; logs the choice of 'auto' once.
 
     Raises:
-        InputError: 'tfio' was asked for and cannot be had.
+        InputError: 'tfio' was requested and is not available.
     """
     if decoder == "pyav":
         return decoder
@@ -330,7 +330,7 @@ def choose_decoder(decoder: str = "auto") -> str:
 
 
 def _decode_tfio(path: str, info: VideoInfo) -> np.ndarray | None:
-    """The whole video by tensorflow-io: uint8 [n, height, width, 3]; None where PyAV must do it."""
+    """Decodes a whole video by tensorflow-io: uint8 [n, height, width, 3]; None if PyAV must."""
     coded_width = info.height if info.quarter_turns % 2 else info.width
     bytes_needed = len(info.times) * info.height * info.width * 3
     if bytes_needed > TFIO_BYTES or coded_width % 16 or not info.one_size:
@@ -343,5 +343,5 @@ def _decode_tfio(path: str, info: VideoInfo) -> np.ndarray | None:
     except (tf.errors.OpError, NotImplementedError, OSError):
         return None
     video = np.rot90(video, info.quarter_turns, axes=(1, 2))
-    # Hidden or damaged frames are counted in other ways there: then the numbers would shift.
+    # It counts hidden or damaged frames differently: then the numbers would shift.
     return video if video.shape[:3] == (len(info.times), info.height, info.width) else None

@@ -1,8 +1,8 @@
-"""Random numbers of many seeds at once, where the network runs.
+"""Random numbers for many seeds at once, on the device where the network runs.
 
-`tf.random.stateless_uniform` takes one seed, which has to be in the host's memory: draws for each
-clip of a batch would be a loop over clips, and the host would wait for a seed that a GPU computes.
-Here are the same numbers by plain arithmetic on all seeds.
+`tf.random.stateless_uniform` takes one seed, which must be in host memory: draws for each clip of a
+batch would be a loop over clips, and the host would wait for a seed that a GPU computes. This
+module computes the same numbers by plain arithmetic on all seeds.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import tensorflow as tf
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
-# TensorFlow's: with this key a seed becomes the key and half the counter of the numbers.
+# TensorFlow's: with this key, a seed becomes the key and half of the counter of the numbers.
 _SCRAMBLE = (0x3EC8F720, 0x02461E29)
 
 
 def _philox(counter: list[tf.Tensor], key: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Four blocks of bits from a counter of four and a key of two, all uint32 of one shape."""
+    """Returns four blocks of bits from a counter of four, a key of two, all uint32, one shape."""
 
     def product(value: tf.Tensor, by: int) -> tuple[tf.Tensor, tf.Tensor]:
         whole = tf.cast(value, tf.uint64) * tf.constant(by, tf.uint64)
@@ -44,7 +44,7 @@ def _philox(counter: list[tf.Tensor], key: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def bits(seeds: tf.Tensor, count: int) -> tf.Tensor:
-    """Random bits, those that `tf.random.stateless_uniform` draws of each seed.
+    """Returns the random bits that `tf.random.stateless_uniform` draws from each seed.
 
     Args:
         seeds: int32 or int64 [S, 2].
@@ -67,7 +67,7 @@ def bits(seeds: tf.Tensor, count: int) -> tf.Tensor:
     return tf.reshape(tf.stack(found, axis=2), (tf.shape(seeds)[0], -1))[:, :count]
 
 
-# Compiled, since on GPUs TensorFlow has no such arithmetic for whole numbers outside its compiler.
+# Compiled, since on GPUs TensorFlow has such integer arithmetic only in its compiler.
 @tf.function(jit_compile=True, reduce_retracing=True)
 def uniform(seeds: tf.Tensor, count: int) -> tf.Tensor:
     """float32 [S, count] in [0, 1): each row is `tf.random.stateless_uniform((count,), seed)`."""

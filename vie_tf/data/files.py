@@ -1,11 +1,11 @@
-"""Files by their path: local ones, web addresses, object stores.
+"""Access to files by path: local files, web addresses, object stores.
 
-A path with `://` in it is remote. `http://` and `https://` are read by requests, all else is for
-fsspec, whose packages know `s3://` (s3fs), `gs://` (gcsfs), `az://` (adlfs) and more; for local
-paths none of them is imported. TensorFlow's and tensorflow-io's own file systems do not do:
-TFRecordDataset asks S3 for 127 MB to read one record, http:// downloads a whole file to learn its
-size, a host that does not answer is waited for for a minute and then called a missing file, and a
-process that has read from S3 aborts as it ends.
+A path with `://` in it is remote. requests reads `http://` and `https://`; everything else goes
+through fsspec, whose packages know `s3://` (s3fs), `gs://` (gcsfs), `az://` (adlfs) and more. For
+local paths none of them is imported. TensorFlow's and tensorflow-io's own file systems are
+unsuitable: TFRecordDataset requests 127 MB from S3 to read one record, http:// downloads a whole
+file to get its size, a host that does not answer is reported as a missing file after a minute, and
+a process that has read from S3 aborts when it ends.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _WEB_CHUNK, _CHUNK = 1 << 16, 4 << 20  # bytes in memory while a file is copied
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path lies on another machine."""
+    """Returns whether a path is on another machine."""
     return "://" in path
 
 
 def is_web(path: str) -> bool:
-    """Whether a path is a web address: to be read, not to be written."""
+    """Returns whether a path is a web address, which can be read but not written."""
     return path.startswith(("http://", "https://"))
 
 
 def read(path: str) -> bytes:
-    """The content of a file.
+    """Returns the content of a file.
 
     Raises:
-        OSError: with a reason for the user; FileNotFoundError where there is no such file.
+        OSError: with a reason for the user; FileNotFoundError if there is no such file.
     """
     if is_web(path):
         return _request("GET", path).content
@@ -54,10 +54,10 @@ def read(path: str) -> bytes:
 
 
 def read_ranges(path: str, ranges: list[tuple[int, int]]) -> list[bytes]:
-    """Some parts of a file: of each range, a start and a length, its bytes.
+    """Returns the bytes of some parts of a file, each given by start and length.
 
-    Ranges that follow each other are one request; different requests to a remote file run side by
-    side. Of a local file that has become too short, what is there. Raises OSError as `read`.
+    Adjacent ranges are one request; separate requests to a remote file run in parallel. A local
+    file that has become too short gives what is there. Raises OSError as `read`.
     """
     parts: list[list[tuple[int, int]]] = []
     for place in sorted(set(ranges)):
@@ -81,7 +81,7 @@ def read_ranges(path: str, ranges: list[tuple[int, int]]) -> list[bytes]:
 
 
 def _read_range(path: str, start: int, length: int) -> bytes:
-    """Bytes of a remote file, by one request."""
+    """Returns bytes of a remote file, with one request."""
     if is_web(path):
         return _request("GET", path, 206, Range=f"bytes={start}-{start + length - 1}").content
     with _os_errors(path):
@@ -94,7 +94,7 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def size(path: str) -> int | None:
-    """Length of a file in bytes; None where there is no such file. Raises OSError as `read`."""
+    """Returns a file's length in bytes, None if there is no such file. Raises OSError as `read`."""
     try:
         if is_web(path):
             return int(_request("HEAD", path).headers["Content-Length"])
@@ -109,7 +109,7 @@ def size(path: str) -> int | None:
 def copy_into(path: str, file: Any, alive: Callable[[], Any] = lambda: None) -> int:
     """Appends the content of a file to an open one, in little memory; returns the number of bytes.
 
-    `alive` is called as the work goes on. Raises OSError as `read`; if a remote file is what
+    `alive` is called repeatedly during the work. Raises OSError as `read`; if a remote file
     failed, with its path as `filename`.
     """
     copied = 0
@@ -121,7 +121,7 @@ def copy_into(path: str, file: Any, alive: Callable[[], Any] = lambda: None) -> 
 
 
 def _chunks(path: str) -> Iterator[bytes]:
-    """The content of a file, piece by piece."""
+    """Yields the content of a file, piece by piece."""
     if is_web(path):
         with _answer("GET", path) as answer:
             got = 0
@@ -144,9 +144,9 @@ def _chunks(path: str) -> Iterator[bytes]:
 
 @contextmanager
 def whole(path: str) -> Iterator[str]:
-    """A local path to write to; what is there when the block ends becomes `path`, at once.
+    """Yields a local path to write to; when the block ends, its content replaces `path` at once.
 
-    A file, or a local folder. An error in the block, or nothing there, leaves `path` as it was.
+    A file, or a local folder. After an error, or if nothing is written, `path` is left as it was.
     """
     remote = is_remote(path)
     place = os.path.join(tempfile.gettempdir(), "vie_tf") if remote else path
@@ -171,7 +171,7 @@ def whole(path: str) -> Iterator[str]:
 
 
 def remove(path: str) -> None:
-    """Deletes a file, or a folder with all that is in it; nothing if there is none."""
+    """Deletes a file, or a folder with its content; does nothing if there is none."""
     if is_remote(path):
         with suppress(FileNotFoundError), _os_errors(path):
             _store(path).rm(path, recursive=True)
@@ -189,7 +189,7 @@ def _session() -> Any:
     from urllib3.util import Retry
 
     session = requests.Session()
-    # An answer is waited for for 45 s in all, and data_prep's patience with a worker is 60.
+    # The total wait for an answer is 45 s; data_prep's patience with a worker is 60 s.
     again = Retry(3, read=2, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=64, max_retries=again))
@@ -197,7 +197,7 @@ def _session() -> Any:
 
 
 def _request(method: str, address: str, expected: int = 200, **headers: str) -> Any:
-    """The answer of a web server, read whole."""
+    """Returns a web server's response, read completely."""
     with _answer(method, address, expected, **headers) as answer:
         _ = answer.content
     return answer
@@ -205,7 +205,7 @@ def _request(method: str, address: str, expected: int = 200, **headers: str) -> 
 
 @contextmanager
 def _answer(method: str, address: str, expected: int = 200, **headers: str) -> Iterator[Any]:
-    """The answer of a web server, which is of the expected status; its content is still to come."""
+    """Yields a web server's response of the expected status; its content has yet to be read."""
     import requests
 
     headers["Accept-Encoding"] = "identity"
@@ -233,7 +233,7 @@ def _answer(method: str, address: str, expected: int = 200, **headers: str) -> I
 
 
 def _root(error: BaseException) -> str:
-    """What the system said, at the bottom of what the libraries say."""
+    """Returns the system's message at the root of a library's exception."""
     while (under := error.__cause__ or error.__context__) is not None:
         error = under
     return getattr(error, "strerror", None) or str(error)
@@ -251,7 +251,7 @@ def _file_system(scheme: str) -> Any:
 
 
 def _store(path: str) -> Any:
-    """The file system of an address.
+    """Returns the file system of an address.
 
     Raises:
         InputError: a package is missing, or there is no such file system.
@@ -266,7 +266,7 @@ def _store(path: str) -> Any:
 
 @contextmanager
 def _os_errors(path: str) -> Iterator[None]:
-    """Makes OSError, with a reason and the path, of all that a store's package raises."""
+    """Turns everything that a store's package raises into OSError, with a reason and the path."""
     try:
         yield
     except InputError:

@@ -16,13 +16,13 @@ _thread = threading.local()
 
 
 class Frames(NamedTuple):
-    """A part of some frames, as they are stored; one at a time becomes pixels.
+    """A part of some frames in stored form; they are turned into pixels one at a time.
 
     Attributes:
-        stored: [T, ...], of whatever the source holds.
+        stored: [T, ...], in the source's format.
         unpack: stored[t] -> uint8 [height, width, 3].
-        problem: string [], why the frames cannot be read, in a line that names the video; '' where
-            they can. Otherwise `stored` is empty of sense, and not to be unpacked.
+        problem: string [], why the frames cannot be read, in a line that names the video; '' if
+            they can. Otherwise `stored` is meaningless, and must not be unpacked.
     """
 
     stored: tf.Tensor
@@ -31,16 +31,16 @@ class Frames(NamedTuple):
 
 
 def pixels(frames: Frames) -> tf.Tensor:
-    """All the frames, uint8 [T, height, width, 3]; an InputError ends a graph with a problem."""
+    """Returns all frames, uint8 [T, height, width, 3]; a problem ends the graph with InputError."""
     checked = raise_problem(frames.stored, frames.problem)
     return tf.map_fn(frames.unpack, checked, fn_output_signature=tf.uint8)
 
 
 def raise_problem(value: tf.Tensor, problem: tf.Tensor) -> tf.Tensor:
-    """The value as it is; where there is a problem, an InputError of it."""
+    """Returns the value unchanged; if there is a problem, raises an InputError with it."""
 
     def refuse() -> tf.Tensor:
-        # Were it said to have side effects, a repeatable run would read clip after clip.
+        # If declared to have side effects, a deterministic run would read clips one by one.
         return tf.numpy_function(_refuse, [problem], value.dtype, stateful=False)
 
     checked = tf.cond(problem == "", lambda: value, refuse)
@@ -55,11 +55,11 @@ def _refuse(problem: bytes) -> None:
 def in_python(
     function: Callable, inputs: Sequence[tf.Tensor], dtypes: Sequence[tf.DType]
 ) -> list[tf.Tensor]:
-    """`tf.numpy_function` without side effects, made for a call at every clip.
+    """`tf.numpy_function` without side effects, suited to a call for every clip.
 
-    Python's state of a thread of TensorFlow's is made for a call and deleted after it. That maps
-    and unmaps memory on all cores, which takes longer than reading a frame; so it is kept, 16 KB a
-    thread.
+    Python creates its state of a TensorFlow thread for each call and deletes it afterwards. That
+    maps and unmaps memory on all cores, which takes longer than reading a frame; so it is kept, 16
+    KB per thread.
     """
 
     def call(*values):
@@ -71,10 +71,10 @@ def in_python(
 
 
 def cut(read: Callable, crop: Crop, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes just what a crop needs, and resizes it.
+    """Decodes only what a crop needs, and resizes it.
 
-    The result is the crop of the resized part, as Pillow makes it, whose bilinear filter
-    antialiases.
+    The result is the crop of the resized part as Pillow makes it, with an antialiasing bilinear
+    filter.
 
     Args:
         read: box int32 [4] (top, left, height, width) -> Frames of it, T of them.
@@ -91,13 +91,13 @@ def cut(read: Callable, crop: Crop, image_size: int) -> tuple[tf.Tensor, tf.Tens
 
     def one(stored: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         stored, corner = stored if isinstance(stored, tuple) else (stored, crop.corner)
-        # Averages of 0..255 stay there.
+        # Averages of 0..255 stay in that range.
         return tf.cast(tf.round(resize(frames.unpack(stored), corner)), tf.uint8)
 
     def clip() -> tf.Tensor:
-        if frames.stored.shape[0] == 1:  # a loop of one costs more than the frame
+        if frames.stored.shape[0] == 1:  # a loop over one costs more than the frame
             cut = one(tf.nest.map_structure(lambda values: values[0], each))[None]
-        else:  # frame by frame, since one frame stays in the processor's cache
+        else:  # frame by frame, since one frame fits in the CPU's cache
             shape = tf.TensorSpec((image_size, image_size, 3), tf.uint8)
             cut = tf.map_fn(one, each, fn_output_signature=shape)
         return tf.cond(crop.flip, lambda: tf.reverse(cut, axis=[2]), lambda: cut)
@@ -109,9 +109,9 @@ def cut(read: Callable, crop: Crop, image_size: int) -> tuple[tf.Tensor, tf.Tens
 
 
 def _by_area(crop: Crop, image_size: int) -> tuple[tf.Tensor, Callable]:
-    """The box that a crop needs, and how a frame of it becomes float32 [H, W, 3].
+    """Returns the box that a crop needs, and a function that resizes a frame of it.
 
-    That is a function of the frame and its `Crop.corner`.
+    It maps the frame and its `Crop.corner` to float32 [H, W, 3].
     """
     return crop.box, lambda frame, _: tf.image.resize(frame, (image_size, image_size), "area")
 
@@ -120,7 +120,7 @@ def _bilinear(crop: Crop, image_size: int) -> tuple[tf.Tensor, Callable]:
     """As `_by_area`."""
     start, extent = crop.box[:2], crop.box[2:]
     scale = tf.cast(crop.resized, tf.float32) / tf.cast(extent, tf.float32)
-    # What the filter reaches beyond the crop's own border, in pixels of the video.
+    # How far the filter reaches beyond the crop's own border, in pixels of the video.
     reach = tf.maximum(1.0, 1.0 / scale) + 1.0
     corners = tf.cast(tf.reshape(crop.corner, (-1, 2)), tf.float32)
     first = tf.reduce_min(corners, axis=0) / scale - reach
@@ -131,8 +131,8 @@ def _bilinear(crop: Crop, image_size: int) -> tuple[tf.Tensor, Callable]:
 
     def resize(frame: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
         shift = start_shift - tf.cast(corner, tf.float32)
-        # Heights, then widths: over rows of many numbers TensorFlow's filter is three times as
-        # fast as over pixels of three.
+        # Heights, then widths: TensorFlow's filter is three times as fast over rows of many numbers
+        # as over pixels of three.
         for axis in range(2):
             frame = _filtered(frame, image_size, scale[axis], shift[axis])
             frame = tf.transpose(frame, (1, 0, 2))

@@ -1,4 +1,4 @@
-"""One still image through Pillow: a video of one frame."""
+"""Reads a still image with Pillow, as a video of one frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from vie_tf.data.video_file import DecodingError
 
-# Odd metadata, and many pixels that still go: Pillow's lines about them do not name the file.
+# Pillow warns of odd metadata and of many, yet acceptable, pixels without naming the file.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 # What Pillow's parsers raise on damaged files.
 _DAMAGE = (OSError, EOFError, ValueError, SyntaxError, ArithmeticError, LookupError, TypeError)
@@ -20,18 +20,18 @@ IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 def is_image(path: str) -> bool:
-    """Whether a file is a still image, by its name."""
+    """Returns whether a file is a still image, by its name."""
     return os.path.splitext(path)[1].lower() in IMAGES
 
 
 def read_image(path: str) -> np.ndarray:
-    """Pixels of an image file, whatever format its content has: uint8 [height, width, 3], RGB.
+    """Reads the pixels of an image file of any format: uint8 [height, width, 3], RGB.
 
-    Rotation metadata is applied, 16-bit grey keeps its upper 8 bits, transparent parts show white,
-    of an animation the first frame is taken.
+    Rotation metadata is applied, 16-bit grey keeps its upper 8 bits, transparent parts become
+    white, and the first frame of an animation is taken.
 
     Raises:
-        DecodingError: with the reason, for what is no whole image.
+        DecodingError: with the reason, if it is not a complete image.
     """
     if not os.path.isfile(path):
         raise DecodingError("no such file")
@@ -49,7 +49,7 @@ def read_image(path: str) -> np.ndarray:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # which Pillow would clip at 255
+    if image.mode.startswith("I"):  # Pillow would clip it at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")

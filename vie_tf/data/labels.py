@@ -1,4 +1,4 @@
-"""Numbers of classes: by their names, or as the source numbers them."""
+"""Numbers classes by name, or as the source numbers them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MAX_CLASSES = 1_000_000
 def number_labels(
     data: str, names: list[str], indices: list[str] | None
 ) -> tuple[np.ndarray, list[str]]:
-    """Label numbers, int64 [N], -1 for '', and the name of each.
+    """Returns label numbers, int64 [N], -1 for '', and the name of each label.
 
     Args:
-        data: where they are from, for the message.
+        data: where they are from, for messages.
         names: [N], label of each video or ''.
         indices: [N], the column class_index, which numbers the labels; a number that no video has
-            keeps its place. None: there is no such column, and labels are in the names' order.
+            keeps its place. None: there is no such column, and labels are sorted by name.
 
     Raises:
-        InputError: a class_index is no number, or contradicts another.
+        InputError: a class_index is not a number, or contradicts another.
     """
     label_names = sorted(set(names) - {""})
     if indices is not None:

@@ -1,4 +1,4 @@
-"""What training sees of the videos, as a picture: plain clips above augmented ones."""
+"""Draws what training sees of the videos: plain clips above augmented ones."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Look:
         id: the video's id.
         label: its label's name, '' where unknown.
         length: frames of the video.
-        plain: the middle clip with nothing done to it but the centre crop.
-        augmented: the clip that training sees of it first.
+        plain: the middle clip, with only a centre crop.
+        augmented: the first clip of it that training sees.
     """
 
     id: str
@@ -63,7 +63,7 @@ def first_looks(
     seed: int,
     augmentation: Augmentation,
 ) -> list[Look]:
-    """The first clips of a training run, through the pipeline that makes its batches.
+    """Returns the first clips of a training run, from the pipeline that makes its batches.
 
     Args:
         train: what is trained on.
@@ -73,11 +73,11 @@ def first_looks(
         augmentation: of the run.
 
     Returns:
-        As many videos as fill a picture, or as there are, in the order in which they are trained.
-        One of which either clip cannot be read is left out, and a warning says so.
+        As many videos as fill a picture, or as there are, in the order of training. A video of
+        which either clip cannot be read is left out, with a warning.
 
     Raises:
-        InputError: none is left.
+        InputError: no video is left.
     """
     count = min(ROWS * max(1, _ACROSS // sampling.frames), len(train))
 
@@ -110,9 +110,9 @@ def first_looks(
 
 
 def _numbered(videos: VideoSet) -> VideoSet:
-    """The same videos, but every frame is of one colour, which is its number.
+    """Returns the same videos, with each frame in a single colour that encodes its number.
 
-    The pipeline does not tell which frames it takes; sent through it, these do.
+    The pipeline does not report which frames it takes; sent through it, these reveal them.
     """
 
     def read(_: tf.Tensor, frames: tf.Tensor, box: tf.Tensor, portable: bool = False) -> Frames:
@@ -124,15 +124,15 @@ def _numbered(videos: VideoSet) -> VideoSet:
 
 
 def _numbers(clips: tf.Tensor) -> np.ndarray:
-    """The numbers of frames of `_numbered`: uint8 [B, T, H, W, 3] -> int64 [B, T]."""
+    """Returns frame numbers of clips of `_numbered`: uint8 [B, T, H, W, 3] -> int64 [B, T]."""
     return clips[:, :, 0, 0].numpy().astype(np.int64) @ [1, 256, 65536]
 
 
 def contact_sheet(path: str, looks: list[Look]) -> None:
-    """Draws videos under each other, each with a strip of plain and one of augmented frames.
+    """Draws videos below each other, each with a strip of plain and one of augmented frames.
 
-    Above each video stand its id, label and length, above each frame its number. Clips of few
-    frames stand side by side.
+    Each video's id, label and length are above it, as is each frame's number. Clips of few frames
+    are side by side.
 
     Args:
         path: the PNG to write.
@@ -144,13 +144,13 @@ def contact_sheet(path: str, looks: list[Look]) -> None:
     cell = min(1.4, 16 / frames)  # inches
     margin, gap, title, number = 0.3, 0.06, 0.42, 0.18
     block = (frames * (cell + gap) + 2 * gap, title + 2 * (number + cell) + 0.15)
-    # A title needs the room of about three words, however short the clip.
+    # A title needs room for about three words, however short the clip.
     width = max(margin + across * block[0] + gap, 2.6)
     height = down * block[1] + gap
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
 
     def write(text: str, x: float, y: float, size: int, color: str = "#202020", **options) -> None:
-        # A $ in a file name is a $.
+        # A $ in a file name is literal.
         place = (x / width, 1 - y / height)
         figure.text(*place, text, fontsize=size, color=color, parse_math=False, **options)
 
@@ -173,11 +173,11 @@ def contact_sheet(path: str, looks: list[Look]) -> None:
                 write(str(frame), x + cell / 2, y - 0.03, 7, "#606060", ha="center")
                 box = (x / width, 1 - (y + cell) / height, cell / width, cell / height)
                 axes = figure.add_axes(box)
-                # Pixels of tiny frames stay pixels.
+                # Tiny frames are not smoothed.
                 tiny = len(pixels) <= cell * _DPI / 2
                 axes.imshow(pixels, interpolation="nearest" if tiny else "antialiased")
                 axes.set_axis_off()
     with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; that is no reason to trouble the user.
+        # A character that the font lacks is drawn as a box; the user need not be warned.
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(pathlib.Path(path), format="png", dpi=_DPI)

@@ -1,10 +1,10 @@
-"""From a set of videos to batches of clips.
+"""Makes batches of clips from a set of videos.
 
 A batch is a dict: `clip` uint8 [B, T, H, W, 3] (T is the sampling's `frames`), `index` int64 [B]
 (row of the set, and of the memory bank), `label` int64 [B] (-1 where unknown), `seed` int32 [B, 2]
-(of the colour noise). Crop, flip and colour are drawn once a clip: all its frames are alike.
-Training batches, and test batches that `skip`, also have `unreadable` int64 [B]: the row of the
-video that should have stood there and could not be read, else -1.
+(of the colour noise). Crop, flip and colour are drawn once per clip, alike for all its frames.
+Training batches, and test batches with `skip`, also have `unreadable` int64 [B]: the row of the
+video that belongs there but could not be read, else -1.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ EVALUATION_BATCH = 64
 
 @dataclass(frozen=True)
 class TestClips:
-    """Which clips of a video a test sees.
+    """The clips of a video that a test uses.
 
     Attributes:
         sampling: which frames make a clip; T is its `frames`.
         image_size: H = W in pixels.
-        count: how many, evenly spaced; 0: all that follow each other without overlap.
-        crops: how each is cropped; every one of several views counts as a clip.
+        count: how many, evenly spaced; 0: all consecutive ones without overlap.
+        crops: how each is cropped; each of several views counts as a clip.
     """
 
     __test__ = False  # pytest would take it for a test
@@ -42,11 +42,11 @@ class TestClips:
     crops: TestCrops = CENTRE
 
     def choose(self, n: tf.Tensor) -> tf.Tensor:
-        """The frames of the clips of a video of n frames: int64 [] -> int64 [G, T]."""
+        """Returns the frames of the clips of a video of n frames: int64 [] -> int64 [G, T]."""
         return self.sampling.spaced(n, self.count) if self.count else self.sampling.consecutive(n)
 
     def counts(self, videos: VideoSet) -> np.ndarray:
-        """How many clips each video has, int64 [N], at least 1."""
+        """Returns the number of clips of each video, int64 [N], at least 1."""
         if self.count:
             return np.full(len(videos), self.count * self.crops.views)
         lengths, which = np.unique(videos.frames, return_inverse=True)
@@ -55,16 +55,16 @@ class TestClips:
 
 
 def clip_seed(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """int32 [2]: the seed of everything random in one video's clip of one epoch."""
+    """Returns the seed, int32 [2], of everything random in one video's clip of one epoch."""
     seed = tf.stack([tf.cast(seed, tf.int32), tf.cast(epoch, tf.int32)])
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(index, tf.int32))
 
 
 def epoch_order(position: tf.Tensor, videos: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Epoch and video at a place of the endless shuffled stream, int64 [] each.
+    """Returns epoch and video at a position of the endless shuffled stream, int64 [] each.
 
-    Each epoch is a permutation of its own of all videos. Since it is a function of the place, a
-    run can go on from any step without reading what came before.
+    Each epoch is its own permutation of all videos. Since it is a function of the position, a run
+    can resume at any step without reading what came before.
     """
     epoch, place = position // videos, position % videos
     key = tf.stack([tf.cast(seed, tf.int32), tf.cast(epoch, tf.int32)])
@@ -82,9 +82,10 @@ def _clips(
 ) -> tf.data.Dataset:
     """Maps positions, int64 [], to single clips.
 
-    plan(position) gives the row, int64 []; from a video's length its frames, int64 [] -> int64 [T];
-    from its size the crop, int32 [2] -> Crop; and the colour's seed, int32 [2]. With `skip` a clip
-    that cannot be read is black, and `unreadable` is its row; without, it ends the stream.
+    plan(position) returns the row, int64 []; a function from a video's length to its frames,
+    int64 [] -> int64 [T]; one from its size to the crop, int32 [2] -> Crop; and the colour's seed,
+    int32 [2]. With `skip`, an unreadable clip is black, and `unreadable` is its row; without, it
+    ends the stream.
     """
     numbers, labels, frames, sizes = (
         tf.constant(column)
@@ -107,11 +108,11 @@ def _clips(
 
 
 def _without_unreadable(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Puts other clips of the batch in the place of the black ones."""
+    """Replaces the black clips by other clips of the batch."""
     unreadable = batch.pop("unreadable")
     there = tf.where(unreadable < 0)[:, 0]
     some = tf.debugging.assert_positive(tf.size(there), "no clip of a batch can be read")
-    with tf.control_dependencies([some]):  # what follows would fail too, with other words
+    with tf.control_dependencies([some]):  # what follows would fail too, with another message
         there = tf.identity(there)
     place = tf.range(tf.size(unreadable, tf.int64))
     source = tf.where(unreadable < 0, place, tf.gather(there, place % tf.size(there, tf.int64)))
@@ -134,11 +135,11 @@ def training_batches(
     augmentation: Augmentation = VIE_AUGMENTATION,
     service: str | None = None,
 ) -> tf.data.Dataset:
-    """Batches of augmented clips for steps first_step..last_step-1.
+    """Makes batches of augmented clips for steps first_step..last_step-1.
 
-    The stream runs on over epoch ends, so every row is seen equally often whatever the batch
-    size; a batch across an end may hold a video twice. In the place of a clip that cannot be read
-    stands another one of the same batch, so that all other batches are what they would have been.
+    The stream continues across epochs, so every row is seen equally often whatever the batch size;
+    a batch across the end of an epoch may hold a video twice. A clip that cannot be read is
+    replaced by another one of the same batch, so that all other batches stay the same.
 
     Args:
         videos: the training videos, or their bins.
@@ -148,13 +149,13 @@ def training_batches(
         seed: the run's seed.
         first_step: steps already taken.
         last_step: where the run ends.
-        augmentation: how the clips are cropped and mirrored; the colour noise is to come.
+        augmentation: how the clips are cropped and mirrored; the colour noise comes later.
         service: address of a tf.data service whose workers make the batches, such as
             "grpc://host:5050"; None makes them here. With several workers the batches are the
-            same, in an order that is not.
+            same, but their order is not.
 
     Returns:
-        Batches as above, all of B clips. One of which no clip can be read raises an error.
+        Batches as above, all of B clips. A batch without readable clips raises an error.
     """
     starts = None if videos.starts is None else tf.constant(videos.starts)
 
@@ -169,7 +170,7 @@ def training_batches(
         drawn = clip_seed(seed, epoch, index)
         return _augmented(drawn, index, image_size, sampling.frames, choose, augmentation)
 
-    # By steps, which a service deals out whole.
+    # By steps, since a service hands out whole ones.
     positions = tf.data.Dataset.range(first_step, last_step).flat_map(
         lambda step: tf.data.Dataset.range(step * batch_size, (step + 1) * batch_size)
     )
@@ -185,13 +186,13 @@ def training_batches(
 
 
 def test_batches(videos: VideoSet, clips: TestClips, skip: bool = False) -> tf.data.Dataset:
-    """Batches of plain clips of each video, in order, videos slowest, views of a clip fastest.
+    """Makes batches of plain clips of each video, videos slowest, views of a clip fastest.
 
     The last batch may be smaller: no clip is dropped.
 
     Args:
         videos: N of them.
-        clips: which of each.
+        clips: which clips of each.
         skip: whether a clip that cannot be read is black; otherwise it raises an error.
 
     Returns:
@@ -205,14 +206,14 @@ def first_half_batches(
     clips: TestClips,
     augmentation: Augmentation = VIE_AUGMENTATION,
 ) -> tf.data.Dataset:
-    """Clips of the first half of each video, as `training_batches` looks, but in order.
+    """Makes batches of the first half of each video, like `training_batches`, but in order.
 
-    Each call gives the same clips, whatever the run's seed, so that evaluations compare. Both
-    halves of a still image are the image itself.
+    Each call gives the same clips, whatever the run's seed, so that evaluations are comparable.
+    Both halves of a still image are the image itself.
 
     Args:
         videos: as in `test_batches`.
-        clips: a `count` of each video; the crops are those of the augmentation.
+        clips: `count` of each video; the crops are those of the augmentation.
         augmentation: as in `training_batches`.
 
     Returns:
@@ -233,14 +234,14 @@ def first_half_batches(
 
 
 def second_half_batches(videos: VideoSet, clips: TestClips) -> tf.data.Dataset:
-    """As `test_batches`, of the second half of each video: a `count` of clips, not all."""
+    """As `test_batches`, for the second half of each video: `count` clips, not all."""
     return _plain(videos, clips, lambda n: n // 2 + clips.choose(n - n // 2))
 
 
 def _in_order(
     videos: VideoSet, clips: TestClips, count: int, plan: Callable, skip: bool = False
 ) -> tf.data.Dataset:
-    """Batches of the clips at positions 0..count-1, the last one smaller."""
+    """Makes batches of the clips at positions 0..count-1; the last one may be smaller."""
     positions = tf.data.Dataset.range(count)
     found = _clips(videos, clips.sampling, clips.image_size, positions, plan, skip)
     return found.batch(EVALUATION_BATCH).prefetch(2)
@@ -254,7 +255,7 @@ def _augmented(
     choose: Callable,
     augmentation: Augmentation,
 ) -> tuple:
-    """A plan of one clip: chosen frames, random crop, colour noise to come.
+    """Returns the plan of one clip: chosen frames, random crop, colour noise to come.
 
     Args:
         seed: int32 [2], of everything random in the clip.
@@ -276,7 +277,7 @@ def _augmented(
 def _plain(
     videos: VideoSet, clips: TestClips, choose: Callable, skip: bool = False
 ) -> tf.data.Dataset:
-    """Batches of test clips: chosen frames, crops of a test, no colour noise.
+    """Makes batches of test clips: chosen frames, test crops, no colour noise.
 
     Args:
         videos: as in `test_batches`.

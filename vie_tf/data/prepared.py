@@ -1,12 +1,12 @@
 """The prepared container: JPEG frames of many videos in a few TFRecord files, with an index.
 
-    dataset.json            format, version, what was asked for, counts, bytes of each shard
-    frames-00000.tfrecord   one record for each frame: a bare JPEG; about 1 GB a file
-    index.npz               where each frame lies
+    dataset.json            format, version, the request, counts, bytes of each shard
+    frames-00000.tfrecord   one record for each frame: a bare JPEG; about 1 GB per file
+    index.npz               where each frame is
     manifest.csv            every input video: kept or skipped, and why
 
 A record is 12 bytes (length, its CRC), the JPEG, and 4 bytes (its CRC), so a frame is read, and
-checked, by one request for its own bytes, wherever it is stored. All frames of a video lie in one
+checked, by one request for its own bytes, wherever it is stored. All frames of a video are in one
 shard, in order; a frame shown twice is stored once.
 """
 
@@ -31,7 +31,7 @@ VERSION = 1
 
 
 def record(data: bytes) -> bytes:
-    """One TFRecord: length, masked CRC of it, data, masked CRC of it."""
+    """Returns a TFRecord: length, its masked CRC, data, its masked CRC."""
 
     def masked(part: bytes) -> bytes:
         crc = google_crc32c.value(part)
@@ -42,29 +42,29 @@ def record(data: bytes) -> bytes:
 
 
 def shard_name(number: int) -> str:
-    """File name of a shard."""
+    """Returns the file name of a shard."""
     return f"frames-{number:05d}.tfrecord"
 
 
 def is_prepared(folder: str) -> bool:
-    """Whether a folder is a finished prepared set."""
+    """Returns whether a folder is a finished prepared set."""
     return files.size(os.path.join(folder, "dataset.json")) is not None
 
 
 def is_begun(folder: str) -> bool:
-    """Whether a folder is a prepared set that is not finished."""
+    """Returns whether a folder is an unfinished prepared set."""
     return files.size(os.path.join(folder, "journal.jsonl")) is not None
 
 
 def read_description(folder: str, shards: bool = True) -> dict[str, Any]:
-    """dataset.json of a prepared set, checked against the files beside it.
+    """Reads dataset.json of a prepared set, checked against the files beside it.
 
     Args:
         folder: of the set.
         shards: whether the shards are checked too; otherwise see `wrong_shards`.
 
     Raises:
-        InputError: other format or version, a shard or the index missing, cut off or too long.
+        InputError: format or version differ; a shard or the index is missing, cut off or too long.
     """
     again = "prepare it again with data_prep.videos"
     try:
@@ -90,14 +90,14 @@ def read_description(folder: str, shards: bool = True) -> dict[str, Any]:
 
 
 def wrong_shards(folder: str, sizes: dict[str, int]) -> list[tuple[str, str, int]]:
-    """Shards that are missing, cut off or too long.
+    """Finds shards that are missing, cut off or too long.
 
     Args:
         folder: of a prepared set.
         sizes: bytes of each of its files, by its name.
 
     Returns:
-        Name, what is wrong in words, bytes that are there.
+        Name, what is wrong in words, bytes present.
     """
     return _wrong(folder, {file: size for file, size in sizes.items() if _is_shard(file)})
 
@@ -107,7 +107,7 @@ def _is_shard(name: str) -> bool:
 
 
 def _wrong(folder: str, sizes: dict[str, int]) -> list[tuple[str, str, int]]:
-    """As `wrong_shards`, of any files."""
+    """As `wrong_shards`, for any files."""
     with ThreadPoolExecutor(32) as pool:  # on a remote file system each one is a request
         found = list(pool.map(files.size, [os.path.join(folder, name) for name in sizes]))
     return [
@@ -118,7 +118,7 @@ def _wrong(folder: str, sizes: dict[str, int]) -> list[tuple[str, str, int]]:
 
 
 def read_index(folder: str) -> dict[str, np.ndarray]:
-    """The index of a prepared set.
+    """Reads the index of a prepared set.
 
     Returns:
         shard: int32 [N], start: int64 [N], bytes before the video in its shard, first: int64
@@ -129,17 +129,17 @@ def read_index(folder: str) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(files.read(os.path.join(folder, "index.npz")))) as arrays:
             return {name: arrays[name] for name in names}
-    except Exception as error:  # of damaged bytes, zipfile and NumPy raise nearly anything
+    except Exception as error:  # on damaged bytes, zipfile and NumPy raise nearly anything
         raise InputError(
             f"{folder}: index.npz cannot be read; copy it again, or prepare again"
         ) from error
 
 
 def read_manifest(folder: str) -> list[dict[str, str]]:
-    """Rows of manifest.csv, in the source's order.
+    """Returns the rows of manifest.csv, in the source's order.
 
     Raises:
-        InputError: it cannot be what was written.
+        InputError: the file is damaged.
     """
     damaged = f"{folder}: manifest.csv is damaged; copy it again, or prepare again"
     try:
@@ -148,7 +148,7 @@ def read_manifest(folder: str) -> list[dict[str, str]]:
         rows = list(csv.DictReader(text))
         kept = [row for row in rows if row["status"] == "kept"]
         sound = (
-            # A row of too few or too many fields has None among its values or its names.
+            # A row with too few or too many fields has None among its values or its names.
             all(None not in row and None not in row.values() for row in rows)
             and [row["index"] for row in kept] == [str(number) for number in range(len(kept))]
             and all(row["path"] and int(row["source_bytes"]) > 0 for row in kept)

@@ -1,4 +1,4 @@
-"""Reading the frames of a prepared set: the records of those asked for, and no others."""
+"""Reads frames of a prepared set: only the records of those requested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AGAIN = "; copy that file again, or prepare the videos again"
 
 
 class Places:
-    """Where each frame's record lies.
+    """Finds the record of each frame.
 
     Args:
         index: from `prepared.read_index`.
@@ -34,7 +34,7 @@ class Places:
         self._ends[last] = [sizes[shard_name(number)] for number in shard[last]]
 
     def __call__(self, number: int, frames: np.ndarray) -> list[tuple[int, int]]:
-        """Start and length, in bytes of the video's shard, of the records of frames int64 [T]."""
+        """Returns start and length of the records of frames int64 [T], in bytes of their shard."""
         first, end = self._index["first"][number : number + 2]
         start, offsets = self._index["start"][number], self._index["offset"][first:end]
         # A frame shown again is the same record, so the next one has another offset.
@@ -44,10 +44,10 @@ class Places:
         return list(zip(starts.tolist(), (ends - starts).tolist()))
 
     def cut_off(self, sizes: dict[str, int]) -> np.ndarray:
-        """Videos that do not end within what is there of some shards, bool [N].
+        """Returns which videos do not end within the available bytes of some shards, bool [N].
 
         Args:
-            sizes: bytes that are there, by the shard's name; the other shards are whole.
+            sizes: bytes available, by the shard's name; the other shards are complete.
         """
         shards = range(self._index["shard"].max() + 1)
         there = np.array([sizes.get(shard_name(number), np.inf) for number in shards])
@@ -55,7 +55,7 @@ class Places:
 
 
 def tell_wrong_shards(folder: str, index: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
-    """A warning, if shards are missing, cut off or too long: which ones, and of how many videos.
+    """Warns if shards are missing, cut off or too long: which ones, and how many videos they hold.
 
     Args:
         folder: of the prepared set, local or remote.
@@ -83,7 +83,7 @@ def frame_reader(
     Args:
         folder: of the prepared set, local or remote.
         index: from `prepared.read_index`.
-        ids: names of the videos, for the line about a damaged record.
+        ids: names of the videos, for the message about a damaged record.
         sizes: bytes of each shard, by its name.
     """
     paths = [os.path.join(folder, shard_name(n)) for n in range(index["shard"].max() + 1)]
@@ -135,9 +135,9 @@ def _read_in_graph(
     number: tf.Tensor,
     frames: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `read_jpegs`, in ops alone, so that another process can run them; local files only.
+    """As `read_jpegs`, with ops only, so that another process can run them; local files only.
 
-    Each frame costs what Python takes for a whole clip.
+    Each frame takes as long as a whole clip does in Python.
     """
     path = tf.gather(tf.constant(paths), tf.gather(tf.constant(index["shard"]), number))
     rows = tf.gather(tf.constant(index["first"]), number) + frames
@@ -147,8 +147,8 @@ def _read_in_graph(
     def read(where: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(lambda place: _record(path, place), where, fn_output_signature=tf.string)
 
-    # An error uses up the one element, so that it can be ignored. One of the records' own dataset
-    # could not: a file that is not there would be opened again for ever.
+    # An error consumes the only element, so it can be ignored. An error in the records' own dataset
+    # could not be: a missing file would be opened again forever.
     clip = tf.data.Dataset.from_tensors(where).map(read).ignore_errors()
     nothing = tf.data.Dataset.from_tensors(tf.fill(tf.shape(where), ""))
     jpegs = clip.concatenate(nothing).take(1).get_single_element()
@@ -159,9 +159,9 @@ def _read_in_graph(
 
 
 def _record(path: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """What a record holds, string []; an error where that cannot be read."""
+    """Returns a record's content, string []; raises an error if it cannot be read."""
     string = {"output_types": [tf.string], "output_shapes": [[]]}
-    # tf.data.TFRecordDataset has no byte offset; the op under it has, and buffer 0 makes it read
+    # tf.data.TFRecordDataset has no byte offset; its underlying op has, and buffer 0 makes it read
     # exactly one record.
     records = tf.raw_ops.TFRecordDatasetV2(
         filenames=[path],

@@ -1,4 +1,4 @@
-"""From timestamps, sound or not, to positions on a clock of constant rate."""
+"""Converts timestamps, reliable or not, to positions on a constant-rate clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import av
 
 FPS = 25.0
-# A longer silence between two frames is a damaged clock, not a still picture.
+# A longer gap between two frames means a damaged clock, not a still picture.
 MAX_GAP = 10.0
 
 
@@ -18,7 +18,7 @@ class Clock:
     """Turns presentation times into seconds from the first frame that always increase.
 
     Missing, repeated or backward times, and gaps of more than `MAX_GAP` seconds, become one
-    ordinary step, so that a damaged clock cannot ask for a million frames.
+    ordinary step, so that a damaged clock cannot produce a million frames.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
@@ -31,10 +31,10 @@ class Clock:
         self._faults = [0, 0]
 
     def seconds(self, pts: int | None, dts: int | None = None) -> float:
-        """Seconds of the next frame in display order, from its two timestamps.
+        """Returns the seconds of the next frame in display order, from its two timestamps.
 
-        Where a container's presentation times go backwards (B-frames in AVI), the decoding times
-        are taken instead, by the rule of FFmpeg's `guess_correct_ts`.
+        If a container's presentation times go backwards (B-frames in AVI), the decoding times are
+        used instead, by the rule of FFmpeg's `guess_correct_ts`.
         """
         for place, stamp in enumerate((pts, dts)):
             if stamp is not None:
@@ -54,12 +54,12 @@ class Clock:
 
 
 def slot(seconds: float, fps: float = FPS) -> int:
-    """Position on a clock of `fps` from which a frame stamped `seconds` is shown."""
+    """Returns the position on a clock of `fps` from which a frame at `seconds` is shown."""
     return int(seconds * fps + 0.5)
 
 
 def clock_length(last: float, count: int, fps: float = FPS) -> int:
-    """Positions on a clock of `fps` of a video of `count` frames, the last one at `last` seconds.
+    """Returns the length, on a clock of `fps`, of `count` frames with the last at `last` seconds.
 
     The last frame is shown for the mean step, at most a second.
     """
@@ -68,7 +68,7 @@ def clock_length(last: float, count: int, fps: float = FPS) -> int:
 
 
 def resample(times: np.ndarray, fps: float = FPS) -> np.ndarray:
-    """Frame shown at each position of a clock of `fps`.
+    """Returns the frame shown at each position of a clock of `fps`.
 
     Args:
         times: float64 [n], seconds of each frame from the first, increasing.

@@ -1,16 +1,16 @@
 """Which frames make a clip: functions of a video's length and a seed (paper section 3, appendix A).
 
 The strategies are frozen values with the same members: `frames`, how many make a clip; `shortest`,
-of how many a video must be not to go round; `random(n, seed)`, a training clip; `spaced(n, clips)`,
-the clips of a test; `consecutive(n)`, all that follow each other. All frame numbers count from 0 at
-25 frames a second. Evenly spaced means in the middles of equal parts, so one test clip is the
-middle one.
+how many a video needs not to loop; `random(n, seed)`, a training clip; `spaced(n, clips)`, the
+clips of a test; `consecutive(n)`, all consecutive clips. Frame numbers count from 0 at 25 frames
+per second. Evenly spaced means in the middles of equal parts, so a single test clip is the middle
+one.
 
-A video shorter than one clip goes round and round; no other does. With `legacy` the frames are
-those of the authors' loader, with its faults: most families' training clips never reach a video's
-last frame, and their test clips run over the end of ordinary videos and begin anew (SlowFast's
-fifth of ten seconds nearly repeats the first). Where that loader puts another, random video in the
-place of a short one (Slow, TRN), the video goes round instead: its label would be the other's.
+Only a video shorter than one clip loops. With `legacy` the frames are those of the authors' loader,
+with its faults: most families' training clips never reach a video's last frame, and their test
+clips run over the end of ordinary videos and start again (SlowFast's fifth of ten seconds nearly
+repeats the first). Where that loader replaces a short video by another, random one (Slow, TRN), the
+video loops instead, since its label would be the other's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Window:
         interval: from one frame to the next; 1 takes every frame.
         loops: only for `legacy`: which of the authors' two loaders the family has, the one that
             loops short videos or the plain one.
-        legacy: the authors' rules.
+        legacy: whether to follow the authors' rules.
     """
 
     frames: int
@@ -49,16 +49,16 @@ class Window:
         return (self.frames - 1) * self.interval + 1
 
     def starts(self, n: tf.Tensor) -> tf.Tensor:
-        """How many first frames a training clip may have, 0 and up.
+        """Returns how many first frames a training clip may have, from 0 on.
 
         Args:
             n: int64 of any shape, frames of the videos, at least 1.
 
         Returns:
-            int64 of that shape, at least 1. A video that goes round may start anywhere.
+            int64 of that shape, at least 1. A video that loops may start anywhere.
         """
         if self.legacy and self.loops:
-            # One interval too many is left for the clip, so the last frame is never reached.
+            # One interval too many is reserved for the clip, so the last frame is never reached.
             span = self.frames * self.interval
             return tf.where(n > span, n, n * (span // n + 1)) - span
         return _starts(n, self.shortest)
@@ -66,7 +66,7 @@ class Window:
     def random(
         self, n: tf.Tensor, seed: tf.Tensor, within: tuple[tf.Tensor, tf.Tensor] | None = None
     ) -> tf.Tensor:
-        """A training clip: every start as likely as any other.
+        """Draws a training clip, all starts being equally likely.
 
         Args:
             n: int64 [], frames of the video, at least 1.
@@ -81,7 +81,7 @@ class Window:
         return self._clip(tf.random.stateless_uniform((), seed, first, end, tf.int64), n)
 
     def spaced(self, n: tf.Tensor, clips: int) -> tf.Tensor:
-        """The clips of a test, evenly spaced over all starts.
+        """Returns the clips of a test, evenly spaced over all starts.
 
         Args:
             n: int64 [], frames of the video, at least 1.
@@ -91,10 +91,10 @@ class Window:
             int64 [clips, F], in 0..n-1.
         """
         group = tf.range(clips, dtype=tf.int64)
-        if not self.legacy or self.frames == 1:  # of one frame, the authors take the same
+        if not self.legacy or self.frames == 1:  # for one frame, the authors do the same
             start = _middles(self.starts(n), clips)
         elif self.loops:
-            # The video counts as long enough for all clips one after the other.
+            # The video is treated as long enough for all clips in a row.
             span = self.frames * self.interval
             start = group * (tf.maximum(n, span * clips) - span) // max(clips - 1, 1)
         else:
@@ -102,15 +102,15 @@ class Window:
         return self._clip(start[:, None], n)
 
     def consecutive(self, n: tf.Tensor) -> tf.Tensor:
-        """All clips that follow each other without overlap; their number depends on the length.
+        """Returns all consecutive clips without overlap; their number depends on the length.
 
         Args:
             n: int64 [], frames of the video, at least 1.
 
         Returns:
-            int64 [G, F], in 0..n-1; G is at least 1. What is left at the end is in no clip.
+            int64 [G, F], in 0..n-1; G is at least 1. Frames left at the end are in no clip.
         """
-        starts = _starts(n, self.shortest)  # all, with `legacy` too
+        starts = _starts(n, self.shortest)  # all, also with `legacy`
         return self._clip(tf.range(0, starts, self.frames * self.interval)[:, None], n)
 
     def _clip(self, start: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
@@ -119,15 +119,15 @@ class Window:
 
 @dataclass(frozen=True)
 class HalfSeconds:
-    """One frame of each of F half seconds that follow each other (paper's TRN bins).
+    """One frame from each of F consecutive half seconds (paper's TRN bins).
 
-    In a video shorter than F of them, they are shorter too, and F still fit.
+    In a shorter video the half seconds are shortened, so that F still fit.
 
     Attributes:
         frames: F, of a clip.
-        length: of half a second in frames, at 25 a second.
-        legacy: the authors' rules; only the spacing of the test clips is another, as they round
-            it down to whole half seconds, often to none.
+        length: of half a second in frames, at 25 per second.
+        legacy: the authors' rules; only the spacing of the test clips differs, as they round it
+            down to whole half seconds, often to none.
     """
 
     frames: int
@@ -139,7 +139,7 @@ class HalfSeconds:
         return self.frames
 
     def random(self, n: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """A training clip: any half second first, in each any frame.
+        """Draws a training clip: any first half second, any frame in each.
 
         Args:
             n: int64 [], frames of the video, at least 1.
@@ -155,7 +155,7 @@ class HalfSeconds:
         return low + tf.cast(place * tf.cast(high - low, tf.float64), tf.int64)
 
     def spaced(self, n: tf.Tensor, clips: int) -> tf.Tensor:
-        """The clips of a test: evenly spaced, of each half second the middle frame.
+        """Returns the clips of a test: evenly spaced, the middle frame of each half second.
 
         Args:
             n: int64 [], frames of the video, at least 1.
@@ -173,12 +173,12 @@ class HalfSeconds:
         return (low + high) // 2
 
     def consecutive(self, n: tf.Tensor) -> tf.Tensor:
-        """As `Window.consecutive`, of each half second the middle frame."""
+        """As `Window.consecutive`, with the middle frame of each half second."""
         low, high = self._limits(tf.range(0, self._starts(n), self.frames)[:, None], n)
         return (low + high) // 2
 
     def _bins(self, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Frames in a bin (the last may have fewer), and how many bins the video has."""
+        """Returns frames per bin (the last may have fewer), and how many bins the video has."""
         length = tf.clip_by_value(n // self.frames, 1, self.length)
         return length, (n + length - 1) // length
 
@@ -187,7 +187,7 @@ class HalfSeconds:
         return tf.where(bins >= self.frames, bins - self.frames + 1, bins)
 
     def _limits(self, start: tf.Tensor, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """First frame and end of F bins from `start` on."""
+        """Returns first frame and end of F bins from `start` on."""
         length, bins = self._bins(n)
         low = (start + tf.range(self.frames, dtype=tf.int64)) % bins * length
         return low, tf.minimum(low + length, n)
@@ -198,9 +198,9 @@ class Offsets:
     """Frames at uneven distances from the first: each training clip takes one of several patterns.
 
     Attributes:
-        patterns: each of F offsets, ascending from 0; the last reaches farthest, and is that of all
-            test clips.
-        legacy: of no effect.
+        patterns: each of F offsets, ascending from 0; the last reaches farthest, and all test
+            clips use it.
+        legacy: has no effect.
     """
 
     patterns: tuple[tuple[int, ...], ...]
@@ -215,7 +215,7 @@ class Offsets:
         return self.patterns[-1][-1] + 1
 
     def random(self, n: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """A training clip: every pattern as likely as any other, and then every start.
+        """Draws a training clip: all patterns are equally likely, then all starts.
 
         Args:
             n: int64 [], frames of the video, at least 1.
@@ -243,12 +243,12 @@ class Offsets:
 
 
 def _starts(n: tf.Tensor, shortest: int | tf.Tensor) -> tf.Tensor:
-    """How many first frames a clip may have; a video that goes round may start anywhere."""
+    """Returns how many first frames a clip may have; a video that loops may start anywhere."""
     return tf.where(n >= shortest, n - shortest + 1, n)
 
 
 def _middles(positions: tf.Tensor, parts: int) -> tf.Tensor:
-    """The middles of equal parts of 0..positions-1, int64 [parts]."""
+    """Returns the middles of equal parts of 0..positions-1, int64 [parts]."""
     return (2 * tf.range(parts, dtype=tf.int64) + 1) * positions // (2 * parts)
 
 
@@ -260,19 +260,19 @@ def binned(videos: VideoSet, sampling: Sampling, bin_frames: int) -> VideoSet:
 
     Bins are ranges of a clip's first frame: bin q starts clips at q * bin_frames up to
     (q + 1) * bin_frames - 1, the last bin at what is left. An epoch is a pass over all rows; the
-    authors' released loader visits only one bin of each video, with `legacy` too that is not
-    repeated.
+    authors' released loader visits only one bin of each video, which is not reproduced even with
+    `legacy`.
 
     Args:
         videos: N of them.
-        sampling: a Window; it says where clips can start.
+        sampling: a Window, which determines where clips can start.
         bin_frames: at least 1; the paper's 5bin is 52 and 2bin 130, for clips of ten seconds.
 
     Returns:
-        A set with `starts`, the bins of a video after each other; ids and labels repeat.
+        A set with `starts`, with the bins of a video in a row; ids and labels repeat.
 
     Raises:
-        InputError: not a Window.
+        InputError: `sampling` is not a Window.
     """
     if not isinstance(sampling, Window):
         raise InputError("--bin_frames is for families whose frames have a constant interval")

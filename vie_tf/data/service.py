@@ -24,10 +24,10 @@ def check_service(address: str, data: str) -> None:
 
     Args:
         address: "grpc://HOST:PORT" of its dispatcher.
-        data: what is trained on.
+        data: the training videos.
 
     Raises:
-        InputError: no service there, or `data` is not prepared, or not in a file system.
+        InputError: no service answers, or `data` is not prepared, or not in a file system.
     """
     if is_remote(data) or not prepared.is_prepared(data):
         raise InputError(

@@ -1,4 +1,4 @@
-"""What lies in a folder or stands in a CSV: the videos to be, before any of them is opened."""
+"""Lists the videos of a folder or a CSV, before any of them is opened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vie_tf.errors import InputError
 
 SPLITS = ("train", "test", "")
 _COLUMNS = ("path", "label", "split")  # of a CSV; others are kept with the video
-# Files that lie beside videos and are none; everything else is tried.
+# Files found beside videos that are not videos; everything else is tried.
 BESIDE = IMAGES.union(
     ".csv .tsv .txt .md .rst .json .jsonl .yaml .yml .xml .html .log .py .sh .pdf .npy .npz .pkl "
     ".h5 .tfrecord .zip .tar .gz .tgz .srt .vtt .ass .nfo .db .ini .part".split()
@@ -25,7 +25,7 @@ BESIDE = IMAGES.union(
 
 @dataclass(frozen=True)
 class SourceVideo:
-    """One line of a source: where the file is, and what is known of it without opening it."""
+    """One video of a source: where the file is, and what is known without opening it."""
 
     id: str
     path: str
@@ -37,13 +37,13 @@ class SourceVideo:
 def list_source(
     data: str, label_column: str = "label", split_column: str = "split", leave_out: str = ""
 ) -> list[SourceVideo]:
-    """The videos of a folder or CSV, without opening them.
+    """Lists the videos of a folder or CSV, without opening them.
 
     Args:
         data: the folder or CSV; a CSV may be remote, and name remote files.
-        label_column: the CSV's column that is the label.
-        split_column: the CSV's column that is the split.
-        leave_out: a folder inside `data` that is not looked into.
+        label_column: the CSV's column with the label.
+        split_column: the CSV's column with the split.
+        leave_out: a folder inside `data` that is not searched.
 
     Raises:
         InputError: it does not exist, holds no videos, or the CSV breaks a rule.
@@ -64,12 +64,12 @@ def list_source(
 
 
 def files_in(folder: str, leave_out: str = "") -> Iterator[str]:
-    """Paths below a folder, relative and with slashes; not hidden ones, nor prepared videos."""
+    """Yields paths below a folder, relative, with slashes; no hidden files or prepared videos."""
     left_out, seen = os.path.realpath(leave_out or os.devnull), set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         ours = parent != folder and (prepared.is_prepared(parent) or prepared.is_begun(parent))
-        if real in seen or real == left_out or ours:  # links can go in circles
+        if real in seen or real == left_out or ours:  # links can be circular
             folders.clear()
             continue
         seen.add(real)
@@ -80,7 +80,7 @@ def files_in(folder: str, leave_out: str = "") -> Iterator[str]:
 
 
 def extension(path: str) -> str:
-    """Of a file's name, in lower case, with its dot."""
+    """Returns a file name's extension, in lower case, with its dot."""
     return os.path.splitext(path)[1].lower()
 
 
@@ -140,12 +140,12 @@ def _list_csv(path: str, label_column: str, split_column: str) -> list[SourceVid
 
 
 def _beside(table: str, name: str) -> str:
-    """Where a file is that a CSV names: a relative name is in the CSV's folder."""
+    """Returns the path of a file that a CSV names; a relative name is in the CSV's folder."""
     if files.is_remote(name):
         return name
     if os.path.isabs(name) or not files.is_remote(table):
         return os.path.join(os.path.dirname(table), name)
     scheme, _, rest = table.partition("://")
-    if files.is_web(table):  # there # and % would be no part of a name
+    if files.is_web(table):  # where # and % would not be part of a name
         name = urllib.parse.quote(name, errors="surrogateescape")
     return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(rest), name))}"

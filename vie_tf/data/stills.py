@@ -1,4 +1,4 @@
-"""Still images where videos are expected: a clip of one shows it again and again."""
+"""Still images in place of videos: a clip of one repeats the image."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from vie_tf.errors import InputError
 
 
 def all_still(parts: Sequence[VideoSet], sampling: Sampling, where: str) -> bool:
-    """Whether all are still images.
+    """Returns whether all videos are still images.
 
     Args:
-        parts: what is trained on and tested with.
+        parts: the videos to train on and to test with.
         sampling: which frames make a clip.
-        where: the mode and the data, in front of a message.
+        where: the mode and the data, to begin a message with.
 
     Raises:
-        InputError: some are, among videos, and a clip has several frames.
+        InputError: only some are, and a clip has several frames.
     """
     stills = np.concatenate([part.frames for part in parts]) == 1
     if stills.any() and not stills.all() and sampling.frames > 1:
@@ -33,7 +33,7 @@ def all_still(parts: Sequence[VideoSet], sampling: Sampling, where: str) -> bool
 
 
 def tell(parts: Sequence[VideoSet], sampling: Sampling, where: str) -> None:
-    """Says on standard error how many are still images, where a clip has several frames."""
+    """Prints on standard error how many are still images, if a clip has several frames."""
     stills = np.concatenate([part.frames for part in parts]) == 1
     if stills.any() and sampling.frames > 1:
         print(

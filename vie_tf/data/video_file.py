@@ -1,4 +1,4 @@
-"""One video file through PyAV: opening it, its frames in display order, their pixels."""
+"""Reads a video file with PyAV: opens it, yields frames in display order, makes pixels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 MAX_PIXELS = 40_000_000  # a little more than 8K
-# What FFmpeg also calls video: text, play lists and cover art are none of ours.
+# What FFmpeg also calls video, such as text and play lists, but is not used here.
 NOT_VIDEO = ("tty", "hls", "concat", "dash", "lrc")
-# PyAV 17 and later would start a thread on each core for each frame.
+# PyAV 17 and later would start a thread per core for each frame.
 _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
 # Damaged files are reported by this package, with their names; FFmpeg's own lines have none.
@@ -21,14 +21,14 @@ av.logging.set_level(av.logging.PANIC)
 
 
 class DecodingError(ValueError):
-    """A file gives no usable frames; the message is the reason, without the file's name."""
+    """A file has no usable frames; the message is the reason, without the file's name."""
 
 
 def open_container(path: str) -> av.container.InputContainer:
     """Opens a local file with PyAV, one decoding thread, first video stream.
 
     Raises:
-        DecodingError: with the reason, for what is no video.
+        DecodingError: with the reason, if it is not a video.
     """
     if not os.path.isfile(path):
         raise DecodingError("no such file")
@@ -64,13 +64,13 @@ def decoded(
     alive: Callable[[], Any] = lambda: None,
     wanted: Container[int] | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Frames of the first video stream in display order; what cannot be decoded is stepped over.
+    """Yields frames of the first video stream in display order; skips what cannot be decoded.
 
     Args:
         container: from `open_container`.
         damage: called once for each packet that cannot be decoded.
         alive: called for each packet.
-        wanted: presentation times; frames of other times are left out where no other frame needs
+        wanted: presentation times; frames at other times are left out if no other frame needs
             them (about half of an H.264 file's). None: all are wanted.
     """
     stream = container.streams.video[0]
@@ -84,7 +84,7 @@ def decoded(
         except (av.error.FFmpegError, OSError, ValueError):
             damage()
             return
-        if wanted is not None:  # one thread decodes, so it holds for this very packet
+        if wanted is not None:  # one thread decodes, so it applies to this packet
             stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         try:
             yield from packet.decode()
@@ -93,30 +93,30 @@ def decoded(
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns, 0 to 3, that the file's metadata ask for."""
+    """Returns the counter-clockwise quarter turns, 0 to 3, that the file's metadata ask for."""
     return round(frame.rotation / 90) % 4
 
 
 def displayed_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """Height and width after rotation."""
+    """Returns height and width after rotation."""
     turned = quarter_turns(frame) % 2
     return (frame.width, frame.height) if turned else (frame.height, frame.width)
 
 
 class Pixels:
-    """RGB of decoded frames, at their own or another size, on the thread that asks.
+    """Converts decoded frames to RGB, at their own or another size, on the calling thread.
 
-    Sizes are changed by libswscale's bilinear filter, which antialiases as Pillow's does. Its
-    result has to be planar: packed RGB would have half the colours' resolution, and planar RGB of
-    the frame's own size lacks the last columns of some widths. What it sets up for one frame is
-    kept for the next.
+    Frames are resized by libswscale's bilinear filter, which antialiases as Pillow's does. Its
+    result must be planar: packed RGB would have half the colour resolution, and planar RGB at the
+    frame's own size lacks the last columns of some widths. Its set-up for one frame is kept for the
+    next.
     """
 
     def __init__(self) -> None:
         self._scaled, self._packed = VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
-        """Pixels with the rotation applied: uint8 [height, width, 3].
+        """Returns pixels with the rotation applied: uint8 [height, width, 3].
 
         Raises:
             DecodingError: libswscale cannot do it.

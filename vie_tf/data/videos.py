@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vie_tf.data.frames import Frames
 
-_BYTES_AT_ONCE = 64 << 20  # of pixels, in search of a bad frame
+_BYTES_AT_ONCE = 64 << 20  # of pixels, when searching for a bad frame
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class VideoSet:
     """Videos that can be read.
 
     Attributes:
-        ids: relative POSIX paths, in the source's order (folder: sorted); unique in what is
-            opened, repeated where a video has several rows.
+        ids: relative POSIX paths, in the source's order (folder: sorted); unique when opened,
+            repeated if a video has several rows.
         labels: int64 [N], index into `label_names`, -1 where unknown.
         label_names: names of all labels, sorted, or in the order of `class_index` (see
             `labels.number_labels`).
@@ -42,13 +42,13 @@ class VideoSet:
         frames: int64 [N], frames of each video.
         sizes: int32 [N, 2], height and width in pixels as displayed.
         file_bytes: int64 [N], length of the file that a video comes from.
-        numbers: int64 [N], the number by which `read` knows each video.
+        numbers: int64 [N], the number by which `read` identifies each video.
         read: read(number int64 [], frames int64 [T], box int32 [4] = top, left, height, width) ->
-            `Frames` of that box, RGB; to be called inside tf.data; frames may repeat and need no
-            order. With `portable=True` another process can run the graph (prepared videos only).
+            `Frames` of that box, RGB; called inside tf.data; frames may repeat, in any order. With
+            `portable=True` another process can run the graph (prepared videos only).
         starts: int64 [N, 2], first and end of the frames at which a row's training clips may
-            start, where rows are bins of videos (`sampling.binned`); None: anywhere.
-        skipped: why each of the other files of the source is not in it, by its id.
+            start, if rows are bins of videos (`sampling.binned`); None: anywhere.
+        skipped: why each other file of the source is left out, by its id.
     """
 
     ids: list[str]
@@ -68,7 +68,7 @@ class VideoSet:
         return len(self.ids)
 
     def subset(self, rows: np.ndarray) -> VideoSet:
-        """The set of some rows (an int array or a boolean mask), in that order."""
+        """Returns the set of some rows (an int array or a boolean mask), in that order."""
         rows = np.arange(len(self.ids))[rows]
         return replace(
             self,
@@ -83,10 +83,10 @@ class VideoSet:
         )
 
     def find(self, video: str) -> int | None:
-        """Row of a video, given by its id or as the file it comes from; None if it is no member.
+        """Returns the row of a video, given by its id or source file; None if it is not in the set.
 
-        A file is told by the end of its path and by its length, since a prepared set does not say
-        where the files were.
+        A file is recognised by the end of its path and its length, since a prepared set does not
+        store where the files were.
         """
         if video in self.ids:
             return self.ids.index(video)
@@ -99,7 +99,7 @@ class VideoSet:
         return None
 
     def read_row(self, row: int, frames: Sequence[int]) -> Frames:
-        """Some whole frames of a row, read now."""
+        """Reads some whole frames of a row immediately."""
         import tensorflow as tf
 
         box = tf.constant([0, 0, *self.sizes[row]], tf.int32)
@@ -108,15 +108,15 @@ class VideoSet:
 
     @cached_property
     def names(self) -> np.ndarray:
-        """The label of each video by its name, str [N], '' where unknown."""
+        """The label name of each video, str [N], '' where unknown."""
         return np.array([*self.label_names, ""])[self.labels]
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of ids, frames, sizes, splits and labels: tells sets apart."""
+        """16 hexadecimal digits that identify a set by ids, frames, sizes, splits and labels."""
         names = [self.label_names[label] if label >= 0 else "" for label in self.labels]
         digest = hashlib.sha256()
-        if self.label_names != sorted(set(names) - {""}):  # otherwise the names tell the numbers
+        if self.label_names != sorted(set(names) - {""}):  # otherwise the names imply the numbers
             digest.update(repr(self.label_names).encode("utf-8", "surrogateescape"))
         for row in zip(
             self.ids, self.frames.tolist(), self.sizes.tolist(), self.splits.tolist(), names
@@ -138,12 +138,12 @@ def open_videos(
         data: a prepared folder (one with dataset.json; may be remote), a folder, or a CSV with
             the columns path (relative to its folder), and optionally label, split, class_index.
         decoder: 'auto', 'tfio' or 'pyav', for videos that are not prepared.
-        label_column: the column that is the label.
-        split_column: the column that is the split.
-        skips: whether what cannot be read will be left out; wrong shards are then a warning.
+        label_column: the column with the label.
+        split_column: the column with the split.
+        skips: whether unreadable videos will be left out; wrong shards are then only a warning.
 
     Raises:
-        InputError: nothing there, nothing usable, a damaged prepared set, a bad CSV.
+        InputError: no or no usable videos, a damaged prepared set, or an invalid CSV.
     """
     if files.is_remote(data) or prepared.is_prepared(data):
         return _open_prepared(data, label_column, split_column, skips)
@@ -155,7 +155,7 @@ def open_videos(
 
 
 def open_video(path: str, decoder: str = "auto") -> VideoSet:
-    """A set of one video file, as a query.
+    """Opens a set of one video file, as a query.
 
     Raises:
         InputError: it cannot be read.
@@ -173,7 +173,7 @@ def _open_prepared(folder: str, label_column: str, split_column: str, skips: boo
         raise InputError(f"{folder}: manifest.csv is damaged; copy it again, or prepare again")
 
     def column(name: str) -> list[str]:
-        """Of the source's CSV; the preparation renamed those whose name it takes itself."""
+        """Returns a column of the source's CSV; preparation renamed those whose names it uses."""
         there = f"csv_{name}" if f"csv_{name}" in kept[0] else name
         if there not in kept[0]:
             raise InputError(
@@ -290,7 +290,7 @@ def _raw_reader(
 
 
 def why_unreadable(videos: VideoSet, row: int) -> str:
-    """Why a video's first bad frame cannot be read, in a line that names it."""
+    """Returns why a video's first bad frame cannot be read, in a line that names the video."""
     length = videos.frames[row]
     at_once = max(1, _BYTES_AT_ONCE // (3 * int(np.prod(videos.sizes[row]))))
     for start in range(0, length, at_once):
@@ -302,7 +302,7 @@ def why_unreadable(videos: VideoSet, row: int) -> str:
 
 
 def damage(error: tf.errors.OpError) -> InputError | None:
-    """The line for the user, if an error of the graph is that of a video that cannot be read."""
+    """Returns the error for the user, if a graph's error is due to a video that cannot be read."""
     if found := re.search(r"InputError: (.*)", error.message):
         return InputError(found.group(1))
     if "no clip of a batch can be read" in error.message:

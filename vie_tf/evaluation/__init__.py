@@ -1,1 +1,1 @@
-"""What an embedding is worth: k-NN accuracy, recall at 1, effective dimension, retrieval."""
+"""Evaluates embeddings: k-NN accuracy, recall at 1, effective dimension, retrieval."""

@@ -26,21 +26,21 @@ def cached_features(
     what: str,
     folder: Path,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What read-outs see of every clip, from the folder or, where it is not there, the network.
+    """Returns the features of every clip, from the folder or, where missing, from the network.
 
     Args:
         network: frozen.
-        taps: what read-outs see of it.
+        taps: the features that read-outs see.
         videos: as in `embed_clips`.
         clips: as in `embed_clips`.
         what: as in `embed_clips`.
-        folder: of the features of just this; each tap is a file TAP.npy.
+        folder: for exactly these features; each tap is a file TAP.npy.
 
     Returns:
         float32 [K, D] of each tap by name, on disk, and the row of each clip's video, int64 [K].
 
     Raises:
-        InputError: the disk has no room for them.
+        InputError: the disk has no room for the features.
     """
     batches, counts = clip_batches(videos, clips, what)
     count = int(counts.sum())
@@ -53,7 +53,7 @@ def cached_features(
 
 
 def _compute(network: keras.Model, taps: Taps, batches, count: int, folder: Path) -> None:
-    """Writes a file for each tap; all of them are there at the end, or none."""
+    """Writes a file for each tap: all of them, or none."""
     shape = network.input.shape[1:]
 
     @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])  # traced once
@@ -64,7 +64,7 @@ def _compute(network: keras.Model, taps: Taps, batches, count: int, folder: Path
     shapes = {name: (count, row.shape[1]) for name, row in black.items()}
     needed = sum(4 * rows * values for rows, values in shapes.values())
     folder.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(folder).free < needed:  # now, not when all is computed
+    if shutil.disk_usage(folder).free < needed:  # before computing, not after
         raise InputError(
             f"--cached: {folder} needs {needed:,} bytes for the features, and the disk has no room "
             "for them; make room, or give fewer --taps or --clips"
@@ -73,7 +73,7 @@ def _compute(network: keras.Model, taps: Taps, batches, count: int, folder: Path
         files = {}
         for name in taps.outputs:
             part = stack.enter_context(whole(folder / f"{name}.npy"))
-            # Not by np.memmap, of which a full disk ends the process.
+            # Not np.memmap, with which a full disk kills the process.
             files[name] = stack.enter_context(part.open("wb"))
             head = {"descr": "<f4", "fortran_order": False, "shape": shapes[name]}
             np.lib.format.write_array_header_1_0(files[name], head)

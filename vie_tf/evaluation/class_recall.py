@@ -1,6 +1,7 @@
-"""Retrieval as the field reports it for UCF101 and HMDB51: is a video of the same class found.
+"""Retrieval as the field reports it for UCF101 and HMDB51: is a video of the same class found?
 
-The videos of the test split ask, those of the training split are searched, each by one embedding.
+The videos of the test split are the queries, those of the training split the gallery, each with one
+embedding.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ AT = (1, 5, 10, 20)
 def class_recall(
     queries: np.ndarray, labels: np.ndarray, gallery: np.ndarray, gallery_labels: np.ndarray
 ) -> dict[str, float | int]:
-    """Recall at k and mean average precision of classes.
+    """Computes recall at k and mean average precision of classes.
 
     A query is a hit at k if one of the k nearest rows has its class. Its average precision is the
     mean, over the rows of its class, of the share of that class among all rows at least as near as
-    that row. What is equally near counts as nearer where it is of another class, so a network that
-    gives all videos one embedding has no hits.
+    that row. Among equally near rows, those of other classes count as nearer, so a network that
+    gives all videos the same embedding has no hits.
 
     Args:
         queries: float32 [n, D], unit rows.
-        labels: int64 [n], -1 where unknown; such queries are not counted. A class that no row of
-            the gallery has counts as missed.
+        labels: int64 [n], -1 where unknown; such queries are not counted. A query whose class is
+            not in the gallery counts as missed.
         gallery: float32 [N, D], unit rows.
-        gallery_labels: int64 [N], -1 where unknown; such rows take no part.
+        gallery_labels: int64 [N], -1 where unknown; such rows are ignored.
 
     Returns:
         `class_recall_at_1`, `_5`, `_10`, `_20` and `map`, 0 to 1; the 95 % interval of the first,
-        `class_recall_at_1_low` and `_high`; the number of `videos` that asked.
+        `class_recall_at_1_low` and `_high`; the number of query `videos`.
 
     Raises:
         InputError: an embedding is not finite.

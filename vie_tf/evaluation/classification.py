@@ -1,4 +1,4 @@
-"""How often a classifier of videos is right."""
+"""Accuracy of a video classifier."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def interval(correct: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a share by bootstrap over videos (percentiles).
+    """Computes the 95 % interval of a share by bootstrap over videos (percentiles).
 
-    Of n videos drawn anew with replacement, a binomial number is right, so none need be drawn. It
-    says nothing about the spread between training runs.
+    When n videos are resampled with replacement, the number right is binomial, so none need be
+    drawn. The interval says nothing about the spread between training runs.
 
     Args:
-        correct: bool [n], of each video.
+        correct: bool [n], whether each video is right.
 
     Returns:
         Lower and upper end; (0, 1) for n = 0.
@@ -27,9 +27,9 @@ def interval(correct: np.ndarray) -> tuple[float, float]:
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
-    """Accuracy of the most probable class, and of the five most probable.
+    """Computes the accuracy of the most probable class, and of the five most probable.
 
-    Equal probabilities are ranked against the classifier: one that does not tell is not right.
+    Ties count against the classifier: one that does not distinguish classes is not right.
 
     Args:
         probabilities: float [n, C], of videos: means over their clips.
@@ -40,7 +40,7 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float |
         and `top5_high`, and the number of `videos`.
     """
     own = np.take_along_axis(probabilities, np.asarray(labels)[:, None], axis=1)
-    rank = (~(probabilities < own)).sum(axis=1) - 1  # what is not a number is never right
+    rank = (~(probabilities < own)).sum(axis=1) - 1  # a NaN is never right
     (low, high), (low5, high5) = interval(rank == 0), interval(rank < 5)
     return {
         "top1": float((rank == 0).mean()),

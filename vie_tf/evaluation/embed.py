@@ -17,11 +17,11 @@ from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
 from vie_tf.progress import track
 
-QUERIES = 4  # of recall at 1, clips a video on either side
+QUERIES = 4  # of recall at 1: clips per video, of queries and of gallery
 
 
 def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The network's embedding in inference mode, compiled once: clips -> float32 [B, D]."""
+    """Returns the network's embedding in inference mode, compiled once: clips -> float32 [B, D]."""
 
     @tf.function(reduce_retracing=True)
     def embed(clip):
@@ -31,7 +31,7 @@ def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def classifier(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The supervised network's probabilities in inference mode: clips -> float32 [B, classes]."""
+    """Returns a network's class probabilities in inference mode: clips -> float32 [B, classes]."""
 
     @tf.function(reduce_retracing=True)
     def classify(clip):
@@ -43,16 +43,16 @@ def classifier(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 def embed_clips(
     embed: Callable, videos: VideoSet, clips: TestClips, what: str = ""
 ) -> np.ndarray | list[np.ndarray]:
-    """Embeds the clips of every video that a test sees.
+    """Embeds the test clips of every video.
 
     Args:
         embed: from `embedder`.
         videos: what to embed.
-        clips: which, as the network takes them.
+        clips: which clips, as the network takes them.
         what: name of the batches in the progress line; '' shows none.
 
     Returns:
-        float32 [N, G, D], unit rows; with a `count` of 0 a list of N arrays [G, D], each with its
+        float32 [N, G, D], unit rows; for a `count` of 0, a list of N arrays [G, D], each with its
         own G.
     """
     batches, counts = clip_batches(videos, clips, what)
@@ -65,7 +65,7 @@ def embed_clips(
 def clip_batches(
     videos: VideoSet, clips: TestClips, what: str = ""
 ) -> tuple[Iterable[dict[str, tf.Tensor]], np.ndarray]:
-    """The batches that `embed_clips` embeds, videos slowest, and each video's clips, int64 [N]."""
+    """Returns `embed_clips`' batches, videos slowest, and each video's clip count, int64 [N]."""
     batches, counts = pipeline.test_batches(videos, clips), clips.counts(videos)
     if what:
         batches = track(batches, what, -(-counts.sum() // pipeline.EVALUATION_BATCH))
@@ -73,10 +73,10 @@ def clip_batches(
 
 
 def clip_means(compute: Callable, videos: VideoSet, clips: TestClips, what: str = "") -> np.ndarray:
-    """Means over each video's clips, such as probabilities; memory holds no more than those.
+    """Computes means over each video's clips, such as probabilities; keeps only those in memory.
 
     Args:
-        compute: clips uint8 [B, T, H, W, 3] to float32 [B, ...].
+        compute: maps clips uint8 [B, T, H, W, 3] to float32 [B, ...].
         videos: as in `embed_clips`.
         clips: as in `embed_clips`.
         what: as in `embed_clips`.
@@ -95,13 +95,13 @@ def clip_means(compute: Callable, videos: VideoSet, clips: TestClips, what: str 
 
 
 def video_embeddings(clip_embeddings: Sequence[np.ndarray]) -> np.ndarray:
-    """Eq. 1: the normalised mean over a video's clips, N times [G, D] -> float32 [N, D]."""
+    """Eq. 1: the normalised mean over each video's clips, N arrays [G, D] -> float32 [N, D]."""
     mean = np.stack([clips.mean(axis=0) for clips in clip_embeddings])
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
 
 
 def _noisy(batch: dict[str, tf.Tensor], colour: ColourNoise) -> tf.Tensor:
-    """The batch's clips with colour noise, which is compiled for one size alone."""
+    """Returns the batch's clips with colour noise, which is compiled for a single size."""
     count = len(batch["seed"])
     places = np.arange(pipeline.EVALUATION_BATCH) % count
     clip, seed = (tf.gather(batch[name], places) for name in ("clip", "seed"))
@@ -114,19 +114,19 @@ def instance_recall(
     clips: TestClips,
     augmentation: Augmentation = VIE_AUGMENTATION,
 ) -> float:
-    """How often an augmented clip of a video's first half finds its second half among all videos.
+    """Measures how often an augmented clip of a video's first half finds the video's second half.
 
-    Needs no labels; on held-out videos it tells whether what was learned carries over. Chance is
-    one in the number of videos.
+    All videos are searched. It needs no labels; on held-out videos it shows whether learning
+    generalises. Chance is one in the number of videos.
 
     Args:
         embed: from `embedder`.
         videos: the gallery, and the source of the queries.
-        clips: which the network takes; the second half is cropped as they are.
+        clips: those that the network takes; the second half is cropped in the same way.
         augmentation: of the queries, which are the same each time.
 
     Returns:
-        Share in 0..1 of all queries.
+        Share of all queries, in 0..1.
     """
     clips = replace(clips, count=QUERIES)
     asked = [

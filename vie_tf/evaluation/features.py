@@ -1,4 +1,4 @@
-"""Feature maps as the read-outs of the authors' transfer experiments receive them."""
+"""Feature maps in the form that the read-outs of the authors' transfer experiments receive."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tensorflow import keras
 from vie_tf.errors import InputError
 from vie_tf.models.resnet import stage_taps
 
-AVERAGED = "-avg"  # behind a tap's name: its mean over space
-LARGEST = 200_000  # values of a map that a linear read-out takes without pooling
+AVERAGED = "-avg"  # after a tap's name: its mean over space
+LARGEST = 200_000  # most values of a map that a linear read-out takes without pooling
 
 
 @dataclass(frozen=True)
 class Taps:
-    """What read-outs see of a network: from its outputs to a vector for each tap.
+    """What read-outs see of a network: turns its outputs into a vector for each tap.
 
     Attributes:
-        outputs: name of each tap, such as conv5 or conv5-avg, to that of the network's output.
+        outputs: from each tap's name, such as conv5 or conv5-avg, to the network output's name.
         largest: as in `flat`.
     """
 
@@ -28,7 +28,7 @@ class Taps:
     largest: int | None
 
     def __call__(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The network's outputs to float32 [B, D] of each tap, with its own D."""
+        """Turns the network's outputs into float32 [B, D] for each tap, with its own D."""
         return {
             name: mean(outputs[output])
             if name.endswith(AVERAGED)
@@ -38,11 +38,11 @@ class Taps:
 
 
 def find_taps(network: keras.Model, names: Sequence[str], depth: int) -> Taps:
-    """The taps of some names.
+    """Returns the taps of some names.
 
     Args:
         network: from `families.build`, `two_stream` or `input_single`.
-        names: conv1 to conv5 (the paper's), encode_1 and so on, or embedding; with -avg behind it a
+        names: conv1 to conv5 (the paper's), encode_1 and so on, or embedding; with -avg appended, a
             map is averaged over space, as for the paper's supervised networks (Table 5).
         depth: of the network.
 
@@ -64,7 +64,7 @@ def find_taps(network: keras.Model, names: Sequence[str], depth: int) -> Taps:
 
 
 def _largest(network: str) -> int | None:
-    """The authors' bound on the maps of a network, by its name."""
+    """Returns the authors' bound on a network's maps, by the network's name."""
     if network.startswith(("trn", "relation", "input_single")):
         return None
     return 2 * LARGEST if network == "two_stream" else LARGEST
@@ -76,22 +76,22 @@ def _in_order(name: str) -> tuple[str, int]:
 
 
 def mean(tap: tf.Tensor) -> tf.Tensor:
-    """Mean over space, and time if there is any: [B, (T,) h, w, C] to float32 [B, C]."""
+    """Averages over space, and time if there is any: [B, (T,) h, w, C] to float32 [B, C]."""
     return tf.reduce_mean(tf.cast(tap, tf.float32), axis=tuple(range(1, len(tap.shape) - 1)))
 
 
 def flat(tap: tf.Tensor, largest: int | None = LARGEST) -> tf.Tensor:
-    """A clip's map as one vector, averaged over time.
+    """Flattens a clip's map, averaged over time, into one vector.
 
     Maps that exceed `largest` values are average-pooled, 2x2, or 4x4 if they exceed it four times.
 
     Args:
-        tap: [B, T, h, w, C] or [B, h, w, C]; features [B, C] stay what they are.
-        largest: 200,000 in the authors' read-outs; 400,000 where a map is that of two streams,
-            None where their frames are averaged (TRN, Input-Single).
+        tap: [B, T, h, w, C] or [B, h, w, C]; features [B, C] are not changed.
+        largest: 200,000 in the authors' read-outs; 400,000 for maps of two streams, None where
+            their frames are averaged (TRN, Input-Single).
 
     Returns:
-        float32 [B, h * w * C], in the authors' order: C, h, w, but h, w, C where pooled.
+        float32 [B, h * w * C], in the authors' order: C, h, w, but h, w, C if pooled.
     """
     maps = tf.cast(tap, tf.float32)
     if len(maps.shape) == 2:

@@ -1,4 +1,4 @@
-"""The test of a network that learned labels: as training has left it, and at its best."""
+"""Tests a network that learned labels: at the end of training, and at its best."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vie_tf.runs import results, workdir
 from vie_tf.runs.trained import restore_network
 from vie_tf.settings import Settings
 
-BEST = "best"  # the folder in a run's that is the run as it was at its best evaluation
+BEST = "best"  # sub-folder of a run's folder: the run as it was at its best evaluation
 
 
 def report(
@@ -25,17 +25,17 @@ def report(
     settings: Settings,
     identity: dict,
 ) -> None:
-    """Tests the last and the best network of a run on all test videos, and keeps what comes out.
+    """Tests the last and the best network of a run on all test videos, and stores the results.
 
     The last one was not chosen by the test videos; the best one was, as in the paper.
 
     Args:
-        network: as training has left it; afterwards it has the weights of the best one.
-        test: labelled.
+        network: as at the end of training; afterwards it has the weights of the best one.
+        test: labelled videos.
         clips: of each video.
         folder: of the run.
         settings: of the run.
-        identity: what data.json has.
+        identity: the content of data.json.
     """
     classify = embedding.classifier(network)
 

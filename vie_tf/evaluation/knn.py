@@ -1,6 +1,6 @@
 """Nearest-neighbour search, and the accuracy of labels taken from neighbours.
 
-The weighted k-NN classifier is that of Wu et al. 2018, section 3.4, with five clips a video.
+The weighted k-NN classifier is that of Wu et al. 2018, section 3.4, with five clips per video.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def nearest(
         indices int64 [q, k] and similarities float32 [q, k], nearest first.
 
     Raises:
-        InputError: fewer rows than k, or an embedding that is not finite.
+        InputError: there are fewer rows than k, or an embedding is not finite.
     """
     queries = np.asarray(queries, np.float32)
     gallery = np.asarray(gallery, np.float32)
@@ -73,28 +73,28 @@ def knn_scores(
     temperature: float = TEMPERATURE,
     visited: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Scores the classes of videos by their clips' nearest bank rows.
+    """Scores the classes of videos from their clips' nearest bank rows.
 
     For clip g of a video, with N_k(g) the k rows of largest similarity,
     score(c) = mean_g 1/k sum_{i in N_k(g), label_i = c} exp(M_i . e_g / temperature).
-    The weights are not normalised per clip, as in the original: clips with near neighbours count
+    As in the original, the weights are not normalised per clip: clips with near neighbours count
     for more.
 
     Args:
-        queries: float32 [n, G, D], unit rows: G clips of each of n videos; or n times [G, D], each
+        queries: float32 [n, G, D], unit rows: G clips of each of n videos; or n arrays [G, D], each
             with its own G.
         bank: float32 [N, D], unit rows.
-        labels: int64 [N], class of each row, -1 where unknown; such rows take no part.
+        labels: int64 [N], class of each row, -1 where unknown; such rows are ignored.
         num_classes: C; labels are below it.
         k: number of neighbours.
-        temperature: at least 0.02, where exp(1 / temperature) nears the end of float32.
-        visited: bool [N]; rows that training has not written yet (False) take no part.
+        temperature: at least 0.02, where exp(1 / temperature) nears the limit of float32.
+        visited: bool [N]; rows that training has not written yet (False) are ignored.
 
     Returns:
         float32 [n, C], at least 0.
 
     Raises:
-        InputError: fewer usable rows than k, a temperature or a label out of range.
+        InputError: there are fewer usable rows than k, or temperature or label is out of range.
     """
     if not temperature >= 0.02:
         raise InputError(f"k-NN: temperature {temperature} is out of range; use 0.02 or more")
@@ -110,7 +110,7 @@ def knn_scores(
     check_neighbours(k, usable)
     videos, clips = len(queries), [len(of_video) for of_video in queries]
     rows, similarities = nearest(np.concatenate(queries), np.asarray(bank)[usable], k)
-    # Class c of video v is place v C + c: one count over all votes sums over clips and neighbours.
+    # Class c of video v is place v C + c: a single bincount sums over clips and neighbours.
     video = np.repeat(np.arange(videos), clips)
     votes = np.exp(similarities.astype(np.float64) / temperature)
     votes /= (k * np.repeat(clips, clips))[:, None]
@@ -120,7 +120,7 @@ def knn_scores(
 
 
 def check_neighbours(k: int, usable: np.ndarray) -> None:
-    """Raises InputError where fewer than k of the training videos are usable (bool [N])."""
+    """Raises InputError if fewer than k of the training videos are usable (bool [N])."""
     if k > usable.sum():
         raise InputError(
             f"k-NN: k is {k}, but only {usable.sum()} of {len(usable)} training videos have a "
@@ -129,7 +129,7 @@ def check_neighbours(k: int, usable: np.ndarray) -> None:
 
 
 def check_finite(*embeddings: np.ndarray) -> None:
-    """Raises InputError where an embedding is not a finite number."""
+    """Raises InputError if an embedding is not finite."""
     if not all(np.isfinite(rows).all() for rows in embeddings):
         raise InputError(
             "search: an embedding is not a finite number, so the network has diverged; "
@@ -147,7 +147,7 @@ def knn_accuracy(
     temperature: float = TEMPERATURE,
     visited: np.ndarray | None = None,
 ) -> dict[str, float | int]:
-    """Measures how often the best scored class is the video's own.
+    """Measures how often the class with the highest score is the video's own.
 
     Args:
         queries: as in `knn_scores`.
@@ -164,7 +164,7 @@ def knn_accuracy(
         `top1_high`, `top5_low` and `top5_high`, the number of `videos` counted, and `k`.
 
     Raises:
-        InputError: as `knn_scores`, or no query has a label.
+        InputError: as for `knn_scores`, or no query has a label.
     """
     query_labels = np.asarray(query_labels)
     known = query_labels >= 0
@@ -182,7 +182,7 @@ def knn_accuracy(
     truth = query_labels[known]
     correct = int((scores.argmax(axis=1) == truth).sum())
     best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
-    voted = np.take_along_axis(scores, best, 1) > 0  # a class without a vote is no guess
+    voted = np.take_along_axis(scores, best, 1) > 0  # a class without votes does not count
     among = int(((best == truth[:, None]) & voted).any(axis=1).sum())
     videos = int(known.sum())
     found: dict[str, float | int] = {"top1": correct / videos, "top5": among / videos}
@@ -194,7 +194,7 @@ def knn_accuracy(
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:
     """Computes the 95 % interval of a share `correct / n` (Wilson 1927, score interval).
 
-    Unlike p +- 2 sd it stays within 0..1 and has a width at 0 and n correct. It holds for
+    Unlike p +- 2 sd, it stays within 0..1 and has nonzero width at 0 and n correct. It holds for
     independent videos, and says nothing about the spread between training runs.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Whether the labels of training and test videos make a fair test."""
+"""Checks whether the labels of training and test videos make a fair test."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NAMED = 5  # classes that a message names
 
 
 def labelled_split(train: VideoSet, test: VideoSet, where: str) -> tuple[VideoSet, list[str]]:
-    """The videos with a label of a classifier's test set, which may be empty, and notes.
+    """Returns the labelled videos of a classifier's test set, perhaps none, and notes.
 
     Raises:
-        InputError: as `check_labels`.
+        InputError: as for `check_labels`.
     """
     said = check_labels(_classes(train), _classes(test), where)
     labelled = test.subset(test.labels >= 0)
@@ -29,7 +29,7 @@ def labelled_split(train: VideoSet, test: VideoSet, where: str) -> tuple[VideoSe
 
 
 def check_splits(train: Collection, test: Collection, where: str) -> None:
-    """Raises InputError where there are no videos to train on, or none to test with."""
+    """Raises InputError if there are no videos to train on, or none to test with."""
     if not len(train) or not len(test):
         raise InputError(f"{where}: no train and test split; give a CSV with a split column")
 
@@ -37,17 +37,17 @@ def check_splits(train: Collection, test: Collection, where: str) -> None:
 def check_labels(
     train: Mapping[str, int], test: Mapping[str, int], where: str, learned: bool = True
 ) -> list[str]:
-    """What should be known of the labels of a training and a test set, in lines.
+    """Returns notes on the labels of a training and a test set, one line each.
 
     Args:
         train: how many training videos have each label; under '' those without.
-        test: the same of the test videos; may be empty.
-        where: the mode and the data, in front of a message.
-        learned: whether a classifier learns from the training videos: then it is an error where
-            one has no label, or none that of a test video. Where they are searched it is told.
+        test: the same for the test videos; may be empty.
+        where: the mode and the data, to begin a message with.
+        learned: whether a classifier learns from the training videos: then it is an error if one
+            has no label, or none has a test video's label. If they are searched, it is a note.
 
     Raises:
-        InputError: there is nothing to tell apart, or to test with.
+        InputError: there is nothing to distinguish, or to test with.
     """
     classes, tested = set(train) - {""}, set(test) - {""}
     foreign, single = tested - classes, {name for name in classes if train[name] == 1}
@@ -78,7 +78,7 @@ def check_labels(
 
 
 def same_videos(count: int, test: VideoSet) -> str:
-    """What is to be known of an `overlap`."""
+    """Returns a note on an `overlap`."""
     return (
         f"{count} of {len(test)} test videos are in the training set under another name: what is "
         "measured with them will be too high"
@@ -86,10 +86,10 @@ def same_videos(count: int, test: VideoSet) -> str:
 
 
 def overlap(train: VideoSet, test: VideoSet) -> int:
-    """How many test videos are training videos too: files of one length, with the same frames.
+    """Counts the test videos that are also training videos: equal file lengths and frames.
 
-    Where bytes, frames, height and width are the same the first frame is looked at, and where that
-    is the same too, the middle and the last one.
+    If bytes, frames, height and width are equal, the first frames are compared, and if these are
+    equal too, the middle and the last ones.
     """
     parts = [train.subset(_first_rows(train)), test]
     keys = [zip(p.file_bytes.tolist(), p.frames.tolist(), *p.sizes.T.tolist()) for p in parts]
@@ -103,7 +103,7 @@ def overlap(train: VideoSet, test: VideoSet) -> int:
 
 
 def _alike(parts: list[VideoSet], keys: list[Iterable]) -> tuple[list[VideoSet], list[list]]:
-    """The videos of two sets whose key a video of the other set has too, and their keys."""
+    """Returns the videos of two sets whose key also occurs in the other set, and their keys."""
     keys = [list(of_part) for of_part in keys]
     shared = set(keys[0]).intersection(keys[1])
     chosen = [np.array([key in shared for key in of_part], bool) for of_part in keys]
@@ -114,7 +114,7 @@ def _alike(parts: list[VideoSet], keys: list[Iterable]) -> tuple[list[VideoSet],
 
 
 def _fingerprints(videos: VideoSet, frames: np.ndarray) -> Iterator[bytes]:
-    """What tells the frames int64 [N, T] of videos from others, as they are stored."""
+    """Yields a fingerprint of the stored frames int64 [N, T] of each video."""
 
     def look(number: tf.Tensor, chosen: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         found = videos.read(number, chosen, tf.concat([[0, 0], size], axis=0))
@@ -123,16 +123,16 @@ def _fingerprints(videos: VideoSet, frames: np.ndarray) -> Iterator[bytes]:
     rows = tf.data.Dataset.from_tensor_slices((videos.numbers, frames, videos.sizes))
     looks = rows.map(look, num_parallel_calls=tf.data.AUTOTUNE)
     for fingerprint, problem in track(looks.as_numpy_iterator(), "comparing videos", len(videos)):
-        yield problem or fingerprint.tobytes()  # a problem names its video, and is like no other
+        yield problem or fingerprint.tobytes()  # a problem names its video, so it is unique
 
 
 def _first_rows(videos: VideoSet) -> np.ndarray:
-    """One row of each video, of which there are several where rows are bins."""
+    """Returns one row of each video, which has several if rows are bins."""
     return np.unique(videos.numbers, return_index=True)[1]
 
 
 def _classes(videos: VideoSet) -> dict[str, int]:
-    """How many videos have each label, '' where unknown."""
+    """Counts the videos of each label, '' where unknown."""
     labels, counts = np.unique(videos.labels[_first_rows(videos)], return_counts=True)
     return dict(zip(np.array([*videos.label_names, ""])[labels].tolist(), counts.tolist()))
 

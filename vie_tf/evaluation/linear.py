@@ -1,4 +1,4 @@
-"""Linear read-out of features that are computed once: what logistic regression finds in them."""
+"""Linear read-out of features that are computed once, by logistic regression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 # Inverse strengths of the L2 penalty to choose from, for clips whose features have length 1.
 STRENGTHS = (0.05, 0.5, 5.0, 50.0)
-# Of more values than this, the classifier sees what lies in the span of so many training clips.
+# Features with more values than this are projected onto the span of this many training clips.
 LANDMARKS = 2048
 _ROWS = 1024  # clips read at once
 
@@ -24,18 +24,18 @@ def linear_probabilities(
     classes: int,
     seed: int = 0,
 ) -> np.ndarray:
-    """What a softmax classifier that is fitted to the training videos' clips says of test videos.
+    """Returns test videos' probabilities by a softmax classifier fitted to the training clips.
 
-    The penalty is the one that is best on the middle clips of a fifth of the training videos that
-    was kept apart. Where that leaves none, as one of each class stays, it is a middle one. The last
-    fit is of all clips, each with its share of its video as weight, so that the penalty weighs as
-    much as when it was chosen. A test video's probabilities are the mean over its clips (paper's
+    The penalty is the one that does best on the middle clips of a held-out fifth of the training
+    videos. If none is held out, since one video of each class stays, it is a middle one. The final
+    fit uses all clips, each weighted by its share of its video, so that the penalty weighs as much
+    as when it was chosen. A test video's probabilities are the mean over its clips (paper's
     five-clip test). Values have mean 0 and variance 1 over the training clips.
 
-    The weights of such a classifier lie in the span of the training clips, so where a clip has more
+    The weights of such a classifier lie in the span of the training clips, so if a clip has more
     than `LANDMARKS` values but there are no more clips than that, their coordinates in the span
-    give the same classifier from fewer numbers. Of more clips, the span of as many that are drawn
-    bounds time and memory: it loses the directions that few clips have.
+    give the same classifier from fewer numbers. With more clips, the span of that many random ones
+    bounds time and memory; it loses the directions that few clips have.
 
     Args:
         train: float32 [K, D], features of the training clips; may lie on disk (`np.memmap`).
@@ -44,7 +44,7 @@ def linear_probabilities(
         test: float32 [L, D].
         test_videos: int64 [L], as `train_videos`, each of 0..M-1.
         classes: C; labels are below it.
-        seed: of the choice of the fifth, and of the clips that span.
+        seed: of the choice of the fifth, and of the spanning clips.
 
     Returns:
         float32 [M, C], 0 where a class has no training video.
@@ -73,11 +73,11 @@ def linear_probabilities(
 
 @dataclass(frozen=True)
 class Coordinates:
-    """From the features of clips to the numbers that the classifier sees.
+    """Maps the features of clips to the numbers that the classifier sees.
 
     Attributes:
-        mean, scale: float32 [D], what each value is lessened and divided by.
-        basis: float32 [D, R], orthonormal columns; None: the values as they are.
+        mean, scale: float32 [D]; a value becomes (value - mean) / scale.
+        basis: float32 [D, R], orthonormal columns; None: no projection.
     """
 
     mean: np.ndarray
@@ -85,7 +85,7 @@ class Coordinates:
     basis: np.ndarray | None = None
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """float32 [K, D] to float32 [K, R], read piece by piece."""
+        """Maps float32 [K, D] to float32 [K, R], read piece by piece."""
         pieces = ((piece - self.mean) / self.scale for piece in _pieces(features))
         if self.basis is not None:
             pieces = (piece @ self.basis for piece in pieces)
@@ -93,11 +93,11 @@ class Coordinates:
 
 
 def coordinates_of(clips: np.ndarray, seed: int, most: int) -> Coordinates:
-    """The coordinates for training clips, float32 [K, D]: at most `most` of them."""
+    """Returns the coordinates for training clips, float32 [K, D]: at most `most` of them."""
     count, values = clips.shape
     total, squares = np.zeros((2, values))
     for piece in _pieces(clips):
-        piece = piece - clips[0]  # so that large values of little spread keep their digits
+        piece = piece - clips[0]  # so that large values with little spread keep their precision
         total += piece.sum(axis=0, dtype=np.float64)
         squares += np.einsum("ij,ij->j", piece, piece)
     spread = np.sqrt(np.maximum(squares / count - (total / count) ** 2, 0))
@@ -108,7 +108,7 @@ def coordinates_of(clips: np.ndarray, seed: int, most: int) -> Coordinates:
         return plain
     drawn = np.random.default_rng((seed, 1)).permutation(count)[:most]
     landmarks = plain(clips[np.sort(drawn)])
-    # Left singular vectors from the products of the clips: there are fewer of them than values.
+    # Left singular vectors from the products of the clips, which are fewer than the values.
     power, vectors = np.linalg.eigh(landmarks @ landmarks.T)
     used = power > 1e-6 * power[-1]
     basis = landmarks.T @ (vectors[:, used] / np.sqrt(power[used]))
@@ -127,12 +127,12 @@ def _fit(
 
 
 def _middle_clips(videos: np.ndarray) -> np.ndarray:
-    """Row of each video's middle clip, int64 [N]."""
+    """Returns the row of each video's middle clip, int64 [N]."""
     counts = np.bincount(videos)
     return np.cumsum(counts) - counts + counts // 2
 
 
 def _means(rows: np.ndarray, videos: np.ndarray) -> np.ndarray:
-    """Means over each video's clips, [L, C] to [M, C]."""
+    """Averages over each video's clips, [L, C] to [M, C]."""
     counts = np.bincount(videos)
     return np.add.reduceat(rows, np.cumsum(counts) - counts) / counts[:, None]

@@ -1,4 +1,4 @@
-"""--mode=readout: how well linear classifiers of a frozen network's taps name the classes."""
+"""--mode=readout: accuracy of linear classifiers on a frozen network's taps."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ LEARNING_RATE = 0.01  # of the paper's read-outs
 
 @dataclass(frozen=True)
 class Task:
-    """What is read out.
+    """A read-out task.
 
     Attributes:
         network: frozen.
-        taps: what the classifiers see of it.
+        taps: the features that the classifiers see.
         train, test: the splits of the videos, all with labels.
         clips: of each video in tests.
     """
@@ -66,16 +66,16 @@ def read_out(
     """Trains and tests read-outs of a network, prints a table, and appends to results.jsonl.
 
     Args:
-        run: whose network is read out.
+        run: the run whose network is read out.
         folder: of the run.
         names: of the taps.
         settings: of the read-outs, as they were given.
         given: names of the settings that were.
         cached: whether they are logistic regressions on features that are computed once.
-        frames_of: as the run was loaded.
+        frames_of: with which the run was loaded.
 
     Raises:
-        InputError: taps, videos or settings that do not do.
+        InputError: taps, videos or settings cannot be used.
     """
     own = workdir.read_settings(folder)
     taps = find_taps(run.network, names, own.network.depth)
@@ -112,7 +112,7 @@ def read_out(
 
 
 def identified(network: keras.Model, clips: TestClips) -> dict[str, object]:
-    """What tells the features of a network from those of another."""
+    """Returns what distinguishes a network's features from another's."""
     return {
         "network": network.name,
         "weights": _digest([hashlib.sha256(w).hexdigest() for w in network.get_weights()]),
@@ -122,7 +122,7 @@ def identified(network: keras.Model, clips: TestClips) -> dict[str, object]:
 
 
 def said(run: Run, settings: Settings, cached: bool, frames_of: str | None) -> dict[str, object]:
-    """What results say of the network and of how the read-outs learn."""
+    """Describes, for results, the network and how the read-outs learn."""
     return {
         "family": run.said["family"],
         "frames_of": frames_of,
@@ -139,10 +139,10 @@ def said(run: Run, settings: Settings, cached: bool, frames_of: str | None) -> d
 
 
 def labelled_videos(run: Run, videos: VideoSet, where: str) -> tuple[VideoSet, VideoSet, bool]:
-    """The splits of the videos, with labels, and whether all are still images; says how many.
+    """Returns the labelled splits and whether all videos are still images; prints their numbers.
 
     Raises:
-        InputError: a split or its labels do not do.
+        InputError: a split or its labels cannot be used.
     """
     train, test = (videos.subset(videos.splits == split) for split in ("train", "test"))
     check_splits(train, test, where)
@@ -158,7 +158,7 @@ def labelled_videos(run: Run, videos: VideoSet, where: str) -> tuple[VideoSet, V
 
 
 def learning(settings: Settings, without: str = "") -> dict[str, str]:
-    """How the read-outs learn, by setting, as text."""
+    """Returns the settings by which the read-outs learn, as text."""
     values = settings.values()
     return {name: text(values[name]) for name in LEARNING if name != without}
 
@@ -166,14 +166,14 @@ def learning(settings: Settings, without: str = "") -> dict[str, str]:
 def settled(
     settings: Settings, given: Collection[str], run: Settings, image_size: int, stills: bool
 ) -> Settings:
-    """The settings with the run's values where none was given; of images their augmentation.
+    """Fills in settings that were not given from the run; still images get their augmentation.
 
     Args:
         settings: of the read-outs.
         given: names of those that were given.
         run: those of the run that is read out.
         image_size: side of the clips in pixels.
-        stills: whether there are images only.
+        stills: whether all videos are still images.
     """
     own, chosen = run.clips.augmentation, {"image_size": image_size}
     if "augmentation" not in given:
@@ -190,13 +190,13 @@ def settled(
 
 
 def trained(task: Task, settings: Settings, folder: Path, identity: dict) -> np.ndarray:
-    """Test videos' probabilities, float32 [N, taps, classes], of read-outs that are trained.
+    """Trains read-outs; returns test videos' probabilities, float32 [N, taps, classes].
 
     Args:
         task: what is read out.
         settings: of the read-outs.
         folder: holds a folder for each identity.
-        identity: what the numbers depend on beside the flags of learning and the videos.
+        identity: what the numbers depend on besides the learning flags and the videos.
     """
     data, seed = settings.data, settings.start.seed
     if data.data_service:
@@ -220,8 +220,8 @@ def trained(task: Task, settings: Settings, folder: Path, identity: dict) -> np.
 
 
 def from_cache(task: Task, settings: Settings, folder: Path, identity: dict) -> np.ndarray:
-    """As `trained`, of logistic regressions on features that the folder keeps for the next time."""
-    # Here, since scikit-learn is slow to import and no other mode needs it.
+    """As `trained`, with logistic regressions on features that the folder keeps for later use."""
+    # Imported here, since scikit-learn is slow to import and no other mode needs it.
     from vie_tf.evaluation.linear import linear_probabilities
 
     plain = replace(task.clips, crops=AUGMENTATIONS[settings.clips.augmentation].test)
@@ -257,7 +257,7 @@ def from_cache(task: Task, settings: Settings, folder: Path, identity: dict) -> 
 
 
 def table(found: dict[str, dict[str, float]], videos: int) -> str:
-    """What was found for each tap, as text."""
+    """Returns the accuracies of each tap, as text."""
     width = max(len("tap"), *map(len, found))
     head = f"{'tap':{width}}  top-1  95 % interval     top-5  95 % interval"
     lines = [f"{head}     of {videos} test videos"]

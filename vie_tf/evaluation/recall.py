@@ -1,4 +1,4 @@
-"""Two measures that need no labels: does a clip find its own video, and is there a collapse."""
+"""Two measures without labels: does a clip find its own video, and has the embedding collapsed?"""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def recall_at_1(queries: np.ndarray, gallery: np.ndarray) -> float:
 
     R = 1/n sum_i [ q_i . g_i > max_{j != i} q_i . g_j ], over unit rows. Give two clips of each
     held-out video, one as the query, one in the gallery. 1: every video is told from all others;
-    chance is 1/n, so the value falls with n and compares only at equal n.
+    chance is 1/n, so the value falls with n and is comparable only at equal n.
 
-    A tie is wrong, so a network that gives all videos one embedding scores 0. So does a row that
-    is not finite.
+    A tie is wrong, so a network that gives all videos the same embedding scores 0. So does a row
+    that is not finite.
 
     Args:
         queries: float [n, D]; rows need not have unit norm.
@@ -24,7 +24,7 @@ def recall_at_1(queries: np.ndarray, gallery: np.ndarray) -> float:
     Returns:
         Share, 0 to 1; 0 for n = 0.
     """
-    # In float64, for rounding must not make winners among rows that are equal or nearly so.
+    # In float64, since rounding must not decide between rows that are equal or nearly so.
     queries, gallery = _unit(queries), _unit(gallery)
     n = len(queries)
     step = max(1, _BLOCK // max(1, n))
@@ -42,14 +42,14 @@ def effective_dimension(rows: np.ndarray) -> float:
     """Counts the directions that embeddings use: participation ratio of their covariance.
 
     d = (sum_i l_i)^2 / sum_i l_i^2, with l the eigenvalues of the centred covariance C, that is
-    trace(C)^2 / trace(C C) (Gao et al. 2017, "A theory of multineuronal dimensionality"). D when
-    all directions vary alike, 1 when the rows lie on a line, 0 when they are all one point. It
-    should grow in training; a fall towards 1 is a collapse. It does not see how widely rows
+    trace(C)^2 / trace(C C) (Gao et al. 2017, "A theory of multineuronal dimensionality"). It is D
+    if all directions vary alike, 1 if the rows lie on a line, 0 if they are all one point. It
+    should grow in training; a fall towards 1 is a collapse. It does not depend on how widely rows
     spread, so a spread at the level of float32 rounding (variance below 1e-12 of the mean squared
     norm) counts as one point; rows that are not finite give NaN.
 
     Args:
-        rows: float [N, D], one embedding a video.
+        rows: float [N, D], one embedding per video.
 
     Returns:
         0 to min(D, N - 1); 0 for fewer than two rows.

@@ -47,14 +47,14 @@ def _is_wrong(query: Video, video: Video) -> bool:
 
 
 def retrieval_table(rows: Sequence[tuple[Video, Sequence[Video]]]) -> list[str]:
-    """Writes queries and their neighbours as text, one video a line.
+    """Formats queries and their neighbours as text, one video per line.
 
     Args:
         rows: a query and its neighbours, nearest first.
 
     Returns:
         Lines without line ends: the query's id and label, then rank, similarity, id and label of
-        each neighbour, with a remark where its label is not the query's.
+        each neighbour, with a remark if its label is not the query's.
     """
 
     def name(video: Video) -> str:
@@ -72,7 +72,7 @@ def retrieval_table(rows: Sequence[tuple[Video, Sequence[Video]]]) -> list[str]:
 def retrieval_picture(path: str, rows: Sequence[tuple[Video, Sequence[Video]]]) -> None:
     """Draws queries (left) and their nearest videos as the paper's Figure 2 does, into a PNG.
 
-    Under each frame stand id, label and similarity. A neighbour whose label is known and not the
+    Id, label and similarity are below each frame. A neighbour whose label is known and not the
     query's has a red frame and a red caption with a cross.
 
     Args:
@@ -81,7 +81,7 @@ def retrieval_picture(path: str, rows: Sequence[tuple[Video, Sequence[Video]]]) 
             more than `MAX_ROWS` is too tall to look at.
 
     Raises:
-        InputError: nothing to draw.
+        InputError: there is nothing to draw.
     """
     if not rows:
         raise InputError(f"retrieval: no query to draw in {path}; give at least one video")
@@ -104,20 +104,20 @@ def retrieval_picture(path: str, rows: Sequence[tuple[Video, Sequence[Video]]]) 
                 figure.text(*place, text, ha="center", va="center", fontsize=9, color="#606060")
         bottom -= caption
     with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; that is no reason to trouble the user.
+        # A character that the font lacks is drawn as a box; the user need not be warned.
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(pathlib.Path(path), format="png", dpi=_DPI)
 
 
 def _aspect(video: Video) -> float:
-    """Height over width, with an end to what an upright video may take."""
+    """Returns height over width, limited so that an upright video is not too tall."""
     height, width = video.frame.shape[:2]
     return min(1.5, height / width)
 
 
 def _draw(axes: Axes, video: Video, wrong: bool) -> None:
     color = _RED if wrong else "#202020"
-    # Pixels of tiny frames stay pixels; smoothing would hide what the network saw.
+    # Tiny frames are not smoothed, which would hide what the network saw.
     tiny = video.frame.shape[1] <= _CELL * _DPI / 2
     axes.imshow(video.frame, interpolation="nearest" if tiny else "antialiased")
     axes.set_xticks([])
@@ -140,18 +140,18 @@ def _draw(axes: Axes, video: Video, wrong: bool) -> None:
         fontsize=8,
         linespacing=1.4,
         color=color,
-        parse_math=False,  # a $ in a file name is a $
+        parse_math=False,  # a $ in a file name is literal
     )
 
 
 def printable(text: str) -> str:
-    """Makes any file name fit for a line of text: no control characters, no lone surrogates."""
+    """Makes any file name printable in a line: no control characters, no lone surrogates."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def short(text: str, letters: int) -> str:
-    """Cuts the middle out of a long name: its end tells files apart."""
+    """Cuts the middle out of a long name, since its end distinguishes files."""
     text = printable(text)
     if len(text) <= letters:
         return text

@@ -1,4 +1,4 @@
-"""What --mode=knn searches and asks with: embeddings made now, a memory bank, or a file."""
+"""Gallery and queries of --mode=knn: embeddings made now, a memory bank, or a file."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from vie_tf.runs.trained import newest_readable
 
 @dataclasses.dataclass(frozen=True)
 class Searched:
-    """Videos with labels.
+    """Videos with labels and embeddings.
 
     Attributes:
         names: str [N], the label of each, '' where unknown.
-        clips: N times float32 [G, D], unit rows: the embeddings of each video's clips.
+        clips: N arrays float32 [G, D], unit rows: the embeddings of each video's clips.
     """
 
     names: np.ndarray
     clips: Sequence[np.ndarray] = ()
 
     def with_clips(self, clips: Sequence[np.ndarray]) -> Searched:
-        """The same videos with their embeddings."""
+        """Returns the same videos with their embeddings."""
         return dataclasses.replace(self, clips=clips)
 
 
 def read_embeddings(path: str, run: str | None) -> tuple[Searched, Searched, dict[str, object]]:
-    """The training and test videos of a file that --mode=embed wrote, each as one clip.
+    """Reads training and test videos from a file of --mode=embed, each as one clip.
 
     Args:
         path: the file.
-        run: folder of a run that the embeddings are said to be of, if any.
+        run: folder of the run that the embeddings should be from, if any.
 
     Returns:
-        Those of the train and of the test split, and what results say of the run.
+        The train split, the test split, and the run's description for results.
 
     Raises:
-        InputError: not such a file, or of another run.
+        InputError: it is not such a file, or from another run.
     """
     try:
         with np.load(path) as file:
@@ -77,16 +77,16 @@ def read_embeddings(path: str, run: str | None) -> tuple[Searched, Searched, dic
 
 
 def read_bank(folder: str, label_column: str, split_column: str) -> Searched:
-    """The visited rows of a run's memory bank, from its newest checkpoint that can be read.
+    """Reads the visited rows of a run's memory bank from its newest readable checkpoint.
 
     Args:
         folder: of the run.
-        label_column: what the videos that ask are labelled by; an imported run has numbers alone.
-        split_column: what tells them from the training videos.
+        label_column: column of the queries' labels; an imported run has only label numbers.
+        split_column: column that separates the queries from the training videos.
 
     Raises:
-        InputError: the run has no bank, no checkpoint that can be read, or was trained with other
-            columns: rows would have other labels, or be of the videos that ask.
+        InputError: the run has no bank or no readable checkpoint, or was trained with other
+            columns: rows would have other labels, or be of the query videos.
     """
     run, names = workdir.read_flags(Path(folder)), workdir.read_data(Path(folder))
     if not OBJECTIVES[run["loss"]].bank:
@@ -118,10 +118,10 @@ def read_bank(folder: str, label_column: str, split_column: str) -> Searched:
 
 
 def check(source: str, train: Searched, test: Searched, k: int) -> None:
-    """Says what should be known of the labels.
+    """Prints notes on the labels.
 
     Raises:
-        InputError: nothing to search, or nothing to ask with.
+        InputError: there is no gallery, or there are no queries.
     """
     where = f"--mode=knn: {source}"
     check_splits(train.names, test.names, where)
@@ -133,10 +133,10 @@ def check(source: str, train: Searched, test: Searched, k: int) -> None:
 
 
 def measure(train: Searched, test: Searched, k: int, temperature: float) -> dict[str, dict]:
-    """`knn` and `retrieval` of the test videos among the training videos, as results keep them.
+    """Measures `knn` and `retrieval` of the test videos among the training videos, for results.
 
-    k-NN lets the clips of a test video vote, each with its neighbours; retrieval asks with their
-    mean. A training video is the mean of its clips in both.
+    In k-NN each clip of a test video votes with its neighbours; retrieval uses the clips' mean as
+    the query. A training video is the mean of its clips in both.
     """
     names = sorted((set(train.names.tolist()) | set(test.names.tolist())) - {""})
     number = {name: i for i, name in enumerate(names)} | {"": -1}
@@ -151,7 +151,7 @@ def measure(train: Searched, test: Searched, k: int, temperature: float) -> dict
 
 
 def in_words(found: dict[str, dict]) -> str:
-    """What `measure` found, in two lines."""
+    """Returns the results of `measure`, in two lines."""
     knn, recall = found["knn"], found["retrieval"]
     at = ", ".join(f"{recall[f'class_recall_at_{k}']:.4f}" for k in AT)
     return (

@@ -1,4 +1,4 @@
-"""The trained network as a SavedModel that needs TensorFlow and nothing else."""
+"""Exports the trained network as a SavedModel that needs only TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def export(network: keras.Model, out: str) -> None:
     """Writes a SavedModel of the network in inference mode.
 
     Its `serving_default` takes `clip` uint8 [B, T, H, W, 3] and returns `embedding` float32
-    [B, D] of unit norm and the taps `encode_1`.., by name.
+    [B, D] of unit norm and the taps `encode_1`, ..., by name.
 
     Args:
         network: built for any image size and in float32.
@@ -25,6 +25,6 @@ def export(network: keras.Model, out: str) -> None:
         return {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
 
     module = tf.Module()
-    # The weights, not the Keras model: its objects would want vie_tf's classes when loaded.
+    # The weights, not the Keras model: its objects would need vie_tf's classes when loaded.
     module.serve, module.weights = serve, network.weights
     tf.saved_model.save(module, out, signatures=serve)

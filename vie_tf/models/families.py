@@ -1,4 +1,4 @@
-"""One way to build any family, by its name; `python -m vie_tf.models.families` lists them."""
+"""Builds networks of any family by name; `python -m vie_tf.models.families` lists them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from vie_tf.models.two_stream import two_stream
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """A kind of network and what it is made for.
+    """A kind of network and the clips it is made for.
 
     Attributes:
-        network: from a clip, `depth` and `bn_momentum` to the taps and the pooled features.
+        network: maps a clip, `depth` and `bn_momentum` to the taps and the pooled features.
         sampling: which frames make its clips (paper's appendix A).
         image_size: side of a clip in the paper's runs, pixels.
     """
@@ -52,20 +52,20 @@ FAMILIES = {
     "relation_mean": Family(functools.partial(relation, mean=True), HalfSeconds(8), 224),
     "relation4": Family(relation, HalfSeconds(4), 224),
     "relation4_mean": Family(functools.partial(relation, mean=True), HalfSeconds(4), 224),
-    # Four frames over 9 or 15; 16 frames a second of videos that have 25.
+    # Four frames spread over 9 or 15; 16 frames per second from videos at 25.
     "opn": Family(trn, Offsets(((0, 3, 6, 9), (0, 5, 10, 15))), 80),
     "rotnet3d": Family(resnet3d, Offsets((tuple(25 * i // 16 for i in range(16)),)), 112),
 }
 
-# Below this the last feature map would be a fraction of one pixel wide.
+# Below this, the last feature map would be less than one pixel wide.
 SMALLEST_IMAGE = 32
 
 
 def family_of(name: str, flag: str = "family") -> Family:
-    """The family of that name, as given by a flag; of `single+NAME`, two streams, that of NAME.
+    """Returns the family that a flag names; for `single+NAME`, two streams, that of NAME.
 
     Raises:
-        InputError: unknown.
+        InputError: the name is unknown.
     """
     kind = FAMILIES.get(name.removeprefix("single+"))
     if kind is None or ("+" in name and kind.sampling.frames == 1):
@@ -74,12 +74,12 @@ def family_of(name: str, flag: str = "family") -> Family:
 
 
 def sampling_of(name: str, legacy: bool = False, interval: int | None = None) -> Sampling:
-    """Which frames make a clip of a family.
+    """Returns which frames make a clip of a family.
 
     Args:
         name: of the family.
-        legacy: by the authors' rules.
-        interval: from one frame to the next; default the family's.
+        legacy: whether to follow the authors' rules.
+        interval: from one frame to the next; default: the family's.
 
     Raises:
         InputError: unknown family, or one whose frames have no constant interval.
@@ -95,7 +95,7 @@ def sampling_of(name: str, legacy: bool = False, interval: int | None = None) ->
 
 
 def check(depth: int, image_size: int | None) -> None:
-    """Raises InputError on an unknown depth and on an image too small for five halvings."""
+    """Raises InputError if the depth is unknown or the image too small for five halvings."""
     if depth not in BLOCKS_PER_STAGE:
         raise InputError(
             f"--depth={depth}: unknown; choose one of {', '.join(map(str, BLOCKS_PER_STAGE))}"
@@ -121,16 +121,16 @@ def build(
         family: a key of `FAMILIES`.
         image_size: height and width of a frame in pixels; None accepts any size.
         depth: 18, 34 or 50.
-        num_classes: None, or of a network that classifies instead of embedding.
+        num_classes: of a network that classifies instead of embedding; else None.
         bn_momentum: of batch normalisation's moving statistics; 0.997 in the paper's runs.
-        frames: of a clip; default the family's.
-        classify: from pooled features and `num_classes` to the logits, float32.
+        frames: number of frames in a clip; default: the family's.
+        classify: maps pooled features and `num_classes` to the logits, float32.
 
     Returns:
         A model from clips [B, T, H, W, 3], pixel values in 0..255 of any number type, to a dict:
-        `embedding` float32 [B, 128] of unit norm and the taps `encode_1`.., channels last.
+        `embedding` float32 [B, 128] of unit norm and the taps `encode_1`, ..., channels last.
         With `num_classes` also `logits`, of `heads.logits` float32 [B, num_classes], and the
-        embedding is the pooled features brought to unit norm.
+        embedding is the pooled features scaled to unit norm.
 
     Raises:
         InputError: unknown family or depth, an image too small for five halvings, or a number of
@@ -143,7 +143,7 @@ def build(
             f"--family={family}: two streams are trained apart; --mode=finetune takes both"
         )
     frames = kind.sampling.frames if frames is None else frames
-    # Float input: Keras casts uint8 clips itself, and clips with colour noise are not whole.
+    # Float input: Keras casts uint8 clips itself, and clips with colour noise are not integers.
     clip = keras.Input((frames, image_size, image_size, 3), dtype="float32", name="clip")
     taps, features = kind.network(clip, depth=depth, bn_momentum=bn_momentum)
     if num_classes:
@@ -163,7 +163,7 @@ def build_finetuned(
     num_classes: int = 2,
     bn_momentum: float = 0.997,
 ) -> keras.Model:
-    """Builds the network of fine-tuning: a new head on the globally pooled last tap (appendix E).
+    """Builds the network for fine-tuning: a new head on the globally pooled last tap (appendix E).
 
     Args:
         family: a key of `FAMILIES`, or `single+NAME`: the two-stream model of both.
@@ -173,15 +173,15 @@ def build_finetuned(
         bn_momentum: as in `build`.
 
     Returns:
-        As `build` with `num_classes`. What is pooled are the taps `encode_10` (at depth 18): 512
-        channels of VIE-Single and 3DResNet; of SlowFast also the Fast path's, 704; of two streams
-        both networks' `encode_10`, 1152 of Single and SlowFast.
+        As `build` with `num_classes`. The taps `encode_10` (at depth 18) are pooled: 512 channels
+        for VIE-Single and 3DResNet; 704 for SlowFast, with the Fast path's; for two streams both
+        networks' `encode_10`, 1152 for Single and SlowFast.
     """
     streams = []
     for name in family.split("+"):
         network = build(name, image_size, depth=depth, bn_momentum=bn_momentum)
         taps = {k: x for k, x in network.output.items() if "encode_" in k}
-        if "+" in family:  # whose head is not on the Fast path
+        if "+" in family:  # its head does not use the Fast path
             taps = {k: x for k, x in taps.items() if k.startswith("encode_")}
         features = heads.UnitNorm(name="embedding")(heads.pool_last_taps(taps))
         streams.append(keras.Model(network.input, {**taps, "embedding": features}, name=name))
@@ -196,21 +196,21 @@ def build_finetuned(
 
 
 def parameters(network: keras.Model) -> int:
-    """How many numbers of a network are trained."""
+    """Counts the trainable parameters of a network."""
     return sum(weight.shape.num_elements() for weight in network.trainable_weights)
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """How many multiplications, each with an addition, a clip takes.
+    """Counts the multiplications, each with an addition, for one clip.
 
-    Counted are convolutions and dense layers; padding counts as if it were pixels.
+    Only convolutions and dense layers are counted; padding counts as if it were pixels.
 
     Args:
         network: built for a known image size.
     """
     clip = tf.TensorSpec((1, *network.input.shape[1:]))
     graph = tf.function(network, autograph=False).get_concrete_function(clip, training=False).graph
-    # Of the graph, not of the layers: their maps have time in the batch, whose size they know not.
+    # From the graph, not the layers: their maps have time in the batch axis, of unknown size.
     return sum(
         op.inputs[1].shape.num_elements() * op.outputs[0].shape[:-1].num_elements()
         for op in graph.get_operations()
@@ -219,7 +219,7 @@ def multiply_adds(network: keras.Model) -> int:
 
 
 def frames_in_words(sampling: Sampling) -> str:
-    """Which frames make a clip."""
+    """Describes which frames make a clip."""
     if isinstance(sampling, HalfSeconds):
         return "one of each of as many half-seconds"
     if isinstance(sampling, Offsets):
@@ -231,7 +231,7 @@ def frames_in_words(sampling: Sampling) -> str:
 
 
 def row(name: str, network: keras.Model, kind: Family) -> str:
-    """A row of the table, in Markdown: a network on the clips of a family."""
+    """Returns a row of the table, in Markdown: a network on the clips of a family."""
     side, frames = kind.image_size, kind.sampling.frames
     return (
         f"| {name} | {parameters(network):,} | {multiply_adds(network) / 1e9:.2f} G "

@@ -9,7 +9,7 @@ TIME = resnet.Time(stem=5, first=(3, 3, 3, 3))
 
 
 def fast(clip, depth: int, bn_momentum: float):
-    """The Fast network of the authors' code.
+    """Builds the Fast network of the authors' code.
 
     Args:
         clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255.

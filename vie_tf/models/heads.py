@@ -1,4 +1,4 @@
-"""What stands on the feature maps."""
+"""The heads, on top of the feature maps."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class UnitNorm(keras.layers.Layer):
 
 
 def pool(maps, name: str = "pool"):
-    """Mean over time and space, [B, T, h, w, C] to float32 [B, C]."""
+    """Averages over time and space, [B, T, h, w, C] to float32 [B, C]."""
     return keras.layers.GlobalAveragePooling3D(name=name, dtype="float32")(maps)
 
 
 def pool_frames(maps, name: str = "pool"):
-    """Mean over space, [B, T, h, w, C] to float32 [B, T, C]."""
+    """Averages over space, [B, T, h, w, C] to float32 [B, T, C]."""
     return Mean((2, 3), name=name, dtype="float32")(maps)
 
 
 def embedding(features):
-    """Pooled features [B, C] to points on the sphere, float32 [B, 128].
+    """Maps pooled features [B, C] to points on the sphere, float32 [B, 128].
 
     One linear layer, no hidden layer and no dropout (paper section 3, "embedding function").
     """
@@ -45,7 +45,7 @@ def embedding(features):
 
 
 def pool_last_taps(taps: dict[str, tf.Tensor]):
-    """The last tap's mean over time and space, then that of the Fast path's, float32 [B, C]."""
+    """Concatenates the last tap's mean over time and space and the Fast path's, float32 [B, C]."""
     last = sum(name.startswith("encode_") for name in taps)
     ends = [taps[name] for name in (f"encode_{last}", f"fast_encode_{last}") if name in taps]
     means = []
@@ -56,20 +56,20 @@ def pool_last_taps(taps: dict[str, tf.Tensor]):
 
 
 def logits(features, num_classes: int, initializer="glorot_uniform"):
-    """Pooled features [B, C] to float32 [B, num_classes]."""
+    """Maps pooled features [B, C] to float32 [B, num_classes]."""
     return keras.layers.Dense(
         num_classes, kernel_initializer=initializer, dtype="float32", name="logits"
     )(features)
 
 
 def order_logits(features, num_classes: int):
-    """The order prediction network (OPN): of every order of four frames, which one it is.
+    """The order prediction network (OPN): classifies every order of four frames.
 
-    A hidden layer looks at each ordered pair of frames, the last one at the six pairs of an order.
+    A hidden layer sees each ordered pair of frames, the last layer the six pairs of an order.
 
     Args:
-        features: of four frames in the order of time, one after the other, float32 [B, 4 C].
-        num_classes: how many orders are told apart.
+        features: of four frames in temporal order, concatenated, float32 [B, 4 C].
+        num_classes: how many orders are distinguished.
 
     Returns:
         float32 [B, 24, num_classes], the orders as `itertools.permutations(range(4))` lists them.
@@ -88,21 +88,21 @@ def order_logits(features, num_classes: int):
 
 
 def rotation_logits(features, num_classes: int):
-    """3DRotNet's two linear layers, pooled features [B, C] to float32 [B, num_classes]."""
+    """3DRotNet's two linear layers: maps pooled features [B, C] to float32 [B, num_classes]."""
     return logits(keras.layers.Dense(64, dtype="float32", name="bottleneck")(features), num_classes)
 
 
 def new_logits(features, num_classes: int):
-    """As `logits`, with the weights that fine-tuning begins with in the authors' code.
+    """As `logits`, with the initial weights of fine-tuning in the authors' code.
 
-    A normal distribution of variance 1.3 * 2 / C, cut off at two standard deviations.
+    They are normal with variance 1.3 * 2 / C, truncated at two standard deviations.
     """
     deviation = math.sqrt(1.3 * 2 / features.shape[-1])
     return logits(features, num_classes, keras.initializers.TruncatedNormal(stddev=deviation))
 
 
 def read_outs(values: dict[str, int], num_classes: int, seed: int) -> keras.Model:
-    """A linear classifier for each tap: vectors [B, D] by name to logits float32 [B, num_classes].
+    """Builds a linear classifier per tap: vectors [B, D] by name to float32 [B, num_classes].
 
     Args:
         values: D of each tap.

@@ -9,17 +9,17 @@ from vie_tf.models.layers import FoldTime, Mean, UnfoldTime
 
 
 def input_single(single: keras.Model, frames: int) -> keras.Model:
-    """Builds the control that sees as many frames as another family, but each of them alone.
+    """Builds the control that sees as many frames as another family, but each on its own.
 
     Args:
         single: from `families.build("single")`; the weights are shared with it.
         frames: of a clip.
 
     Returns:
-        A model from clips [B, frames, H, W, 3] to a dict as that of `single`: the taps [B, h, w, C]
-        are means over the frames, the embedding or the logits those of the mean features.
+        A model from clips [B, frames, H, W, 3] to a dict like that of `single`: the taps
+        [B, h, w, C] are means over the frames, embedding and logits those of the mean features.
     """
-    # What is brought to the sphere is linear in the features, so the mean of it is right.
+    # The vector before normalisation is linear in the features, so its mean is right.
     flat = {"embedding": single.get_layer("embedding").input}
     rows = keras.Model(single.input, {**single.output, **flat}, name=single.name)
     clip = keras.Input((frames, *single.input.shape[2:]), dtype="float32", name="clip")

@@ -1,7 +1,7 @@
-"""What the networks are made of beside Keras' own layers: no weights, and all of it can be saved.
+"""Layers of the networks besides Keras' own: they have no weights, and all can be saved.
 
-Where a GPU and a processor want something else of a layer, it chooses when it is called, so that a
-network that was saved on one of them is as fast on the other.
+A layer that needs different operations on GPU and CPU chooses when it is called, so that a network
+saved on one of them is as fast on the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vie_tf import device
 
 @keras.utils.register_keras_serializable("vie_tf")
 class FoldTime(keras.layers.Layer):
-    """Clips to maps, [B, T, ...] to [B * T, ...], without a copy."""
+    """Turns clips into maps, [B, T, ...] to [B * T, ...], without a copy."""
 
     def call(self, clips: tf.Tensor) -> tf.Tensor:
         rows = tf.reshape(clips, tf.concat([[-1], tf.shape(clips)[2:]], axis=0))
@@ -25,7 +25,7 @@ class FoldTime(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("vie_tf")
 class UnfoldTime(keras.layers.Layer):
-    """Maps to clips, [B * frames, ...] to [B, frames, ...], without a copy."""
+    """Turns maps into clips, [B * frames, ...] to [B, frames, ...], without a copy."""
 
     def __init__(self, frames: int, **kwargs):
         super().__init__(**kwargs)
@@ -41,7 +41,7 @@ class UnfoldTime(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("vie_tf")
 class Subsample(keras.layers.Layer):
-    """Every n-th place of [B, H, W, C] or [B, T, H, W, C], from the first; its own n for each axis.
+    """Takes every n-th place of [B, H, W, C] or [B, T, H, W, C] from the first; n differs by axis.
 
     Args:
         strides: n of (height, width) or of (time, height, width).
@@ -54,7 +54,7 @@ class Subsample(keras.layers.Layer):
     def call(self, maps: tf.Tensor) -> tf.Tensor:
         if device.on_gpu():
             return maps[(slice(None), *(slice(None, None, n) for n in self.strides))]
-        # As means of one pixel: the same bits as strided slices, in a tenth to a fifth of the time.
+        # Pooling one pixel: the same bits as strided slices, in a tenth to a fifth of the time.
         pool = tf.nn.avg_pool2d if len(self.strides) == 2 else tf.nn.avg_pool3d
         return pool(maps, 1, self.strides, "VALID")
 
@@ -64,10 +64,10 @@ class Subsample(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("vie_tf")
 class ZeroPadding(keras.layers.Layer):
-    """Zeros around [B, T, H, W, C].
+    """Pads [B, T, H, W, C] with zeros.
 
     Args:
-        margins: how many places before and after, of (time, height, width).
+        margins: how many zeros before and after, for (time, height, width).
     """
 
     def __init__(self, margins: Sequence[Sequence[int]], **kwargs):
@@ -76,9 +76,9 @@ class ZeroPadding(keras.layers.Layer):
 
     def call(self, clips: tf.Tensor) -> tf.Tensor:
         paddings = ((0, 0), *self.margins, (0, 0))
-        if device.on_gpu():  # where PadV2 takes its zero from the host's memory
+        if device.on_gpu():  # where PadV2 reads its zero from host memory
             return tf.pad(clips, paddings)
-        # Not tf.pad: TensorFlow 2.15 fails to fuse it on a processor, and logs that.
+        # Not tf.pad: TensorFlow 2.15 fails to fuse it on a CPU, and logs that.
         zero = tf.zeros((), clips.dtype)
         return tf.raw_ops.PadV2(input=clips, paddings=paddings, constant_values=zero)
 
@@ -111,10 +111,10 @@ class Sum(Mean):
 
 @keras.utils.register_keras_serializable("vie_tf")
 class Pick(keras.layers.Layer):
-    """Rows of [B, N, C] by their numbers.
+    """Picks rows of [B, N, C] by their numbers.
 
     Args:
-        rows: below N, in a list or a list of lists, whose axes take the place of N.
+        rows: numbers below N, in a list or a list of lists, whose axes replace N.
     """
 
     def __init__(self, rows: Sequence, **kwargs):

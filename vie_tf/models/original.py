@@ -1,4 +1,4 @@
-"""Which variable of the authors' TensorFlow 1 checkpoints is which of ours."""
+"""Maps variables of the authors' TensorFlow 1 checkpoints to ours."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def original_names(network: keras.Model) -> dict[str, tf.Variable]:
-    """The network's variables by their name in the authors' checkpoints.
+    """Returns the network's variables by their names in the authors' checkpoints.
 
-    TF1 numbers the layers of a scope in the order in which they are created, each kind by itself.
-    Axes are in the same order as ours. A 3D kernel over one frame, [1, h, w, in, out] in TF1, is
-    [h, w, in, out] here; everything else has the very shape.
+    TF1 numbers the layers of a scope in order of creation, separately for each kind. Axes are in
+    the same order as ours. A 3D kernel over one frame, [1, h, w, in, out] in TF1, is
+    [h, w, in, out] here; everything else has the same shape.
 
     Args:
         network: from `families.build`, `two_stream.two_stream` or `input_single.input_single`.
@@ -35,7 +35,7 @@ def original_names(network: keras.Model) -> dict[str, tf.Variable]:
 
 def _names(network: keras.Model, scope: str) -> dict[str, tf.Variable]:
     layers = {layer.name: layer for layer in network.layers}
-    # Where any kernel is over time, all of them are 3D in TF1.
+    # If any kernel spans time, all of them are 3D in TF1.
     over_time = any(isinstance(layer, keras.layers.Conv3D) for layer in network.layers)
     kind = "conv3d" if over_time else "conv2d"
     names = {}
@@ -51,7 +51,7 @@ def _names(network: keras.Model, scope: str) -> dict[str, tf.Variable]:
 
 
 def _path(layers: dict, prefix: str, scope: str, kind: str, laterals: bool) -> dict:
-    """One residual network; `laterals` tells whether the lateral convolutions are in its scope."""
+    """One residual network; `laterals`: whether the lateral convolutions are in its scope."""
     convs, norms, stage = [f"{prefix}stem"], [], 0
     for block in itertools.count(1):
         name = f"{prefix}block{block}"

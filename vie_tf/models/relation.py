@@ -19,11 +19,11 @@ WIDTH = 512
 
 @keras.utils.register_keras_serializable("vie_tf")
 class FrameSubsets(keras.layers.Layer):
-    """Picks subsets of the frames, [B, T, C] to [B, n, size * C], frames in the order of time.
+    """Picks subsets of the frames, [B, T, C] to [B, n, size * C], frames in temporal order.
 
-    n is the number of all subsets, at most 8. In training they are drawn anew each step, with
-    replacement, and the same for the whole batch; else they are equally spaced in the
-    lexicographic list of all subsets (all of them, where there are no more than 8).
+    n is the number of all subsets, at most 8. In training, they are drawn at each step, with
+    replacement, the same for the whole batch; otherwise they are equally spaced in the
+    lexicographic list of all subsets (all of them, if there are no more than 8).
 
     Args:
         size: frames in a subset.
@@ -43,13 +43,13 @@ class FrameSubsets(keras.layers.Layer):
             dtype=tf.int64,
             initializer="zeros",
             trainable=False,
-            # Each replica counts for itself.
+            # Each replica counts its own steps.
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
     def rows(self, training) -> tf.Tensor | np.ndarray:
-        """Rows of the list of all subsets, int64 [n]."""
+        """Returns rows of the list of all subsets, int64 [n]."""
         count = min(SUBSETS, len(self.all))
         if not training:
             return np.linspace(0, len(self.all) - 1, count).astype(np.int64)
@@ -69,7 +69,7 @@ class FrameSubsets(keras.layers.Layer):
 
 
 def relation(clip, depth: int, bn_momentum: float, mean: bool = False):
-    """The relation network (the authors' code calls it trn; Zhou et al. 2018).
+    """Builds the relation network (the authors' code calls it trn; Zhou et al. 2018).
 
     Args:
         clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255; T at least 2.
@@ -82,7 +82,7 @@ def relation(clip, depth: int, bn_momentum: float, mean: bool = False):
         [B, 512], which are also the features.
 
     Raises:
-        InputError: clips of one frame.
+        InputError: clips have only one frame.
     """
     frames = clip.shape[1]
     if frames < 2:

@@ -2,11 +2,11 @@
 
 Differences from the ResNets in `keras.applications`, all of them needed to load or compare the
 authors' weights: no normalisation after the stem, a projection in the first block of *every*
-stage (the first one too), strided convolutions that pad both sides alike, and batch
-normalisation with momentum 0.997.
+stage (also the first), strided convolutions that pad both sides equally, and batch normalisation
+with momentum 0.997.
 
-Inside, time is folded into the batch, [B * T, h, w, C], so that all that looks at one frame runs
-as 2D; a convolution over several frames unfolds its input, which costs nothing.
+Internally, time is folded into the batch, [B * T, h, w, C], so that single-frame operations run in
+2D; a convolution over several frames unfolds its input, which costs nothing.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ STAGE_WIDTHS = (64, 128, 256, 512)
 
 @dataclasses.dataclass(frozen=True)
 class Time:
-    """What a network does along time; the default treats every frame alone.
+    """What a network does along time; by default it treats each frame separately.
 
     Attributes:
         stem: frames that the kernel of the first convolution spans.
         first: frames that the first convolution of each block spans, by stage.
-        as_space: 3x3 convolutions are 3x3x3, and what halves height and width, except the stem,
-            halves time too.
+        as_space: 3x3 convolutions are 3x3x3, and layers that halve height and width, except the
+            stem, also halve time.
     """
 
     stem: int = 1
@@ -47,7 +47,7 @@ class Time:
 
 @keras.utils.register_keras_serializable("vie_tf")
 class NormaliseRGB(keras.layers.Layer):
-    """Pixels in 0..255 to zero mean and unit variance, computed in float32."""
+    """Normalises pixels in 0..255 to zero mean and unit variance, in float32."""
 
     def __init__(self, **kwargs):
         # float32 even under a mixed policy: bfloat16 would round x/255 to 8 bits.
@@ -57,7 +57,7 @@ class NormaliseRGB(keras.layers.Layer):
     def call(self, pixels: tf.Tensor) -> tf.Tensor:
         scale = tf.constant([1.0 / (255.0 * std) for std in RGB_STD])
         shift = tf.constant([mean / std for mean, std in zip(RGB_MEAN, RGB_STD)])
-        # A whole row of pixels at a time: broadcasting over 3 channels alone is 5 times slower.
+        # A whole row of pixels at a time: broadcasting over just 3 channels is 5 times slower.
         shape = tf.shape(pixels)
         rows = tf.reshape(pixels, tf.concat([shape[:-2], [shape[-2] * 3]], axis=0))
         rows = rows * tf.tile(scale, shape[-2:-1]) - tf.tile(shift, shape[-2:-1])
@@ -65,18 +65,18 @@ class NormaliseRGB(keras.layers.Layer):
 
 
 def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
-    """A convolution without bias of folded maps; `size` and `stride` are (frames, pixels)."""
+    """Convolves folded maps, without bias; `size` and `stride` are (frames, pixels)."""
     options = _options(name)
     if size == (1, 1):
-        # Not left to the convolution: in some strided 1x1 convolutions the filter gradient of
-        # TensorFlow 2.15 with oneDNN crashes.
+        # The stride is not left to the convolution: for some strided 1x1 convolutions the filter
+        # gradient of TensorFlow 2.15 with oneDNN crashes.
         return keras.layers.Conv2D(filters, 1, **options)(every(x, frames, stride))
     flat = size[0] == 1
     kernel, strides = ((n[0], n[1], n[1])[flat:] for n in (size, stride))
     padding = "same"
     x = x if flat else UnfoldTime(frames)(x)
-    # The second case is for TensorFlow 2.15 with oneDNN: of a clip shorter than the kernel it
-    # computes a wrong filter gradient in bfloat16, up to NaN, where the convolution itself pads.
+    # The second case is for TensorFlow 2.15 with oneDNN: for a clip shorter than the kernel its
+    # bfloat16 filter gradient is wrong, up to NaN, if the convolution itself pads.
     if max(strides) > 1 or 1 < frames < size[0]:
         x = _padding(kernel)(x)
         padding = "valid"
@@ -86,7 +86,7 @@ def conv(x, frames: int, filters: int, size: tuple, stride: tuple, name: str):
 
 
 def _padding(kernel: tuple) -> keras.layers.Layer:
-    """The zeros that a convolution needs on both sides of maps, or of clips."""
+    """Returns the zero padding that a convolution of maps or clips needs on both sides."""
     margins = tuple(((k - 1) // 2, k - 1 - (k - 1) // 2) for k in kernel)
     return keras.layers.ZeroPadding2D(margins) if len(kernel) == 2 else ZeroPadding(margins)
 
@@ -106,18 +106,18 @@ def stem(x, frames: int, filters: int, span: int, name: str):
 
 
 class _Stem:
-    """Computes a stem, whose stride is 2 pixels, on a GPU as one 2D convolution of many channels.
+    """Computes a stem with a stride of 2 pixels, on a GPU, as one 2D convolution of many channels.
 
     Each 2 x 2 pixels, and the frames that the kernel spans, become channels. A GPU multiplies
-    matrices of many channels; of the three of a picture it fills up most of what it multiplies with
-    zeros (of 7 frames: 12 and 5 ms, forward and for the kernel, of a step of 61).
+    matrices of many channels; with the three of an image, most of what it multiplies is zero
+    padding (for 7 frames: 12 and 5 ms, forward and for the kernel, of a step of 61).
     """
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """The same as the layer's own: [B, (T,) H, W, 3] -> [B, (T,) h, w, C], without padding.
+        """As the layer's own: [B, (T,) H, W, 3] -> [B, (T,) h, w, C], without padding.
 
         Args:
-            inputs: of unknown H or W, as with other strides, they are left to the layer's own way.
+            inputs: with unknown H or W, or other strides, the layer's own method is used.
             kernel: [(t,) 7, 7, 3, C].
         """
         usual = self.strides in ((2, 2), (1, 2, 2)) and self.dilation_rate in ((1, 1), (1, 1, 1))
@@ -130,7 +130,7 @@ class _Stem:
         frames, height, width = inputs.shape[1:4]
         frames -= span - 1
         out = [(side - size) // 2 + 1 for side in (height, width)]
-        taps = -(-size // 2)  # of pairs of pixels
+        taps = -(-size // 2)  # in pairs of pixels
         blocks = [n + taps - 1 for n in out]
         # Half of the last pair may lie beyond the edge.
         edges = [(0, 2 * n - side) for n, side in zip(blocks, (height, width))]
@@ -162,7 +162,7 @@ class Stem3D(_Stem, keras.layers.Conv3D):
 
 
 def every(x, frames: int, stride: tuple):
-    """Every n-th frame and pixel of folded maps; `stride` is (frames, pixels)."""
+    """Takes every n-th frame and pixel of folded maps; `stride` is (frames, pixels)."""
     time, space = stride
     if time > 1:
         return FoldTime()(Subsample((time, space, space))(UnfoldTime(frames)(x)))
@@ -170,7 +170,7 @@ def every(x, frames: int, stride: tuple):
 
 
 def _bn_relu(x, momentum: float, name: str):
-    # On fewer than 16 channels a processor's bfloat16 kernel takes 5 times as long as the other.
+    # Below 16 channels, a CPU's bfloat16 kernel takes 5 times as long as the float32 one.
     dtype = "float32" if x.shape[-1] < 16 and not device.on_gpu() else None
     x = keras.layers.BatchNormalization(momentum=momentum, epsilon=1e-5, dtype=dtype, name=name)(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
@@ -184,7 +184,7 @@ def _pool(x, frames: int, time: Time, name: str):
 
 
 def _sizes(depth: int, first: int, time: Time) -> list[tuple[int, int]]:
-    """Kernels (frames, pixels) of a block's convolutions; the first 3x3 one is the strided one."""
+    """Returns kernels (frames, pixels) of a block's convolutions; the first 3x3 one is strided."""
     cube = (3, 3) if time.as_space else (1, 3)
     if depth >= BOTTLENECK_FROM:
         return [(first, 1), cube, (1, 1)]
@@ -200,21 +200,21 @@ def resnet(
     prefix: str = "",
     joint: Callable = lambda x, frames: x,
 ) -> dict[str, tf.Tensor]:
-    """The convolutional part, from pixels to the last feature map.
+    """Builds the convolutional part, from pixels to the last feature map.
 
     Args:
         clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255; T is known.
         depth: 18, 34 or 50.
         bn_momentum: of the moving statistics of batch normalisation.
-        widths: channels of the stages (of the inner convolutions where blocks are bottlenecks);
-            the stem has those of the first.
+        widths: channels of the stages (of the inner convolutions if blocks are bottlenecks); the
+            stem has those of the first.
         time: what happens along time.
         prefix: of the layers' names.
         joint: called with the folded maps [B * T, h, w, C] and their T after the first pooling and
-            after each stage; what it returns goes on.
+            after each stage; the next layers take what it returns.
 
     Returns:
-        The taps [B, T, h, w, C]: `encode_1` after the first pooling, `encode_2`.. the normalised
+        The taps [B, T, h, w, C]: `encode_1` after the first pooling, `encode_2`, ... the normalised
         and rectified input of each residual block, the last one after the final ReLU.
     """
     frames, halve = clip.shape[1], 2 if time.as_space else 1
@@ -248,14 +248,14 @@ def resnet(
 
 
 def last_tap(taps: dict[str, tf.Tensor]) -> tf.Tensor:
-    """The feature map after the final ReLU."""
+    """Returns the feature map after the final ReLU."""
     return taps[f"encode_{len(taps)}"]
 
 
 def stage_taps(depth: int) -> dict[str, str]:
-    """The taps by the paper's names: `conv1` is what enters the first block, `conv5` the last map.
+    """Returns taps by the paper's names: `conv1` is the first block's input, `conv5` the last map.
 
-    `conv2` to `conv4` are what enters the second to fourth stage, after normalisation and ReLU.
+    `conv2` to `conv4` are the inputs of the second to fourth stage, after normalisation and ReLU.
     """
     before = [sum(BLOCKS_PER_STAGE[depth][:stage]) for stage in range(5)]
     return {f"conv{stage + 1}": f"encode_{blocks + 2}" for stage, blocks in enumerate(before)}

@@ -1,4 +1,4 @@
-"""VIE-3DResNet: time is treated as space is."""
+"""VIE-3DResNet: treats time like space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TIME = resnet.Time(stem=7, as_space=True)
 
 
 def resnet3d(clip, depth: int, bn_momentum: float):
-    """The network of paper section 3, "3D-ResNets"; on frames far apart, the authors' Vanilla3D.
+    """Builds paper section 3's "3D-ResNets"; with frames far apart, the authors' Vanilla3D.
 
     Args:
         clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255.

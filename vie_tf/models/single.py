@@ -8,7 +8,7 @@ from vie_tf.models.layers import FoldTime
 
 
 def single(clip, depth: int, bn_momentum: float):
-    """The network of paper section 3, "Single-frame ResNets".
+    """Builds the network of paper section 3, "Single-frame ResNets".
 
     Args:
         clip: Keras tensor [B, 1, H, W, 3] of pixel values in 0..255.
@@ -19,7 +19,7 @@ def single(clip, depth: int, bn_momentum: float):
         The taps [B, h, w, C] by name, and the pooled features, float32 [B, C].
 
     Raises:
-        InputError: clips of more than one frame.
+        InputError: clips have more than one frame.
     """
     if clip.shape[1] != 1:
         raise InputError(f"--family=single takes clips of 1 frame, not {clip.shape[1]}")

@@ -1,4 +1,4 @@
-"""VIE-Slow: few frames, far apart; time is looked at in the last two stages only."""
+"""VIE-Slow: few frames, far apart; only the last two stages convolve over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TIME = resnet.Time(first=(1, 1, 3, 3))
 
 
 def slow(clip, depth: int, bn_momentum: float):
-    """The network of paper section 3, "SlowFast": its Slow path alone.
+    """Builds the network of paper section 3, "SlowFast": only its Slow path.
 
     Args:
         clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255.

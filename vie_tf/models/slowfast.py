@@ -7,14 +7,14 @@ from tensorflow import keras
 from vie_tf.models import fast, heads, resnet, slow
 from vie_tf.models.layers import Subsample
 
-ALPHA = 4  # the Fast path sees so many times the frames of the Slow path
+ALPHA = 4  # the Fast path sees this many times as many frames as the Slow path
 
 
 def slowfast(clip, depth: int, bn_momentum: float):
-    """The network of paper section 3, "SlowFast".
+    """Builds the network of paper section 3, "SlowFast".
 
-    The Fast maps join the Slow path after the first pooling and after every stage, the last one
-    too (the authors' code).
+    The Fast maps join the Slow path after the first pooling and after every stage, including the
+    last (as in the authors' code).
 
     Args:
         clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255.
@@ -23,7 +23,7 @@ def slowfast(clip, depth: int, bn_momentum: float):
 
     Returns:
         The taps by name, and the pooled features of Slow and Fast path, float32 [B, C]. Taps are
-        the Slow path's, [B, ceil(T / 4), h, w, C], with what has joined it; `fast_encode_10` (at
+        the Slow path's, [B, ceil(T / 4), h, w, C], with the joined maps; `fast_encode_10` (at
         depth 18) is the last of the Fast path, [B, T, h, w, C].
     """
     laterals = []
@@ -39,7 +39,7 @@ def slowfast(clip, depth: int, bn_momentum: float):
     fast_taps = resnet.resnet(
         clip, depth, bn_momentum, fast.WIDTHS, fast.TIME, prefix="fast_", joint=leave
     )
-    # In float32, as pixels are not rounded before they are normalised.
+    # In float32, so that pixels are not rounded before they are normalised.
     every_fourth = Subsample((ALPHA, 1, 1), dtype="float32")(clip)
     taps = resnet.resnet(
         every_fourth, depth, bn_momentum, time=slow.TIME, prefix="slow_", joint=join

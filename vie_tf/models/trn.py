@@ -8,7 +8,7 @@ from vie_tf.models import heads, resnet
 
 
 def trn(clip, depth: int, bn_momentum: float):
-    """The network of paper section 3, "TRN" (the authors' code calls it tsrn).
+    """Builds the network of paper section 3, "TRN" (the authors' code calls it tsrn).
 
     Args:
         clip: Keras tensor [B, T, H, W, 3] of pixel values in 0..255.
@@ -16,8 +16,8 @@ def trn(clip, depth: int, bn_momentum: float):
         bn_momentum: of batch normalisation's moving statistics.
 
     Returns:
-        The taps [B, T, h, w, C] by name, and the frames' pooled features one after the other in
-        the order of time, float32 [B, T * C].
+        The taps [B, T, h, w, C] by name, and the frames' pooled features concatenated in temporal
+        order, float32 [B, T * C].
     """
     taps = resnet.resnet(clip, depth, bn_momentum)
     return taps, keras.layers.Flatten()(heads.pool_frames(resnet.last_tap(taps)))

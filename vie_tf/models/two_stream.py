@@ -1,4 +1,4 @@
-"""VIE-TwoStream: what VIE-Single and a Slow or SlowFast network see of the same clip, together."""
+"""VIE-TwoStream: VIE-Single and a Slow or SlowFast network combined on the same clip."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from vie_tf.models.layers import Mean
 
 
 def two_stream(single: keras.Model, motion: keras.Model) -> keras.Model:
-    """Builds the two-pathway model of two networks that were trained apart (paper section 3).
+    """Builds the two-pathway model from two separately trained networks (paper section 3).
 
     Args:
         single: from `families.build("single")`; sees every frame, and its maps are averaged.
         motion: from `families.build` of the same depth, another family; both share their weights
-            with the model and give an embedding.
+            with the model and return an embedding.
 
     Returns:
-        A model from the clips of `motion` to a dict: the taps `encode_1`.. [B, h, w, C1 + C2], both
-        networks' averaged over time and concatenated, single first, and `embedding` float32
-        [B, D1 + D2], the unit vector along both embeddings one after the other.
+        A model from the clips of `motion` to a dict: the taps `encode_1`, ... [B, h, w, C1 + C2],
+        both networks' averaged over time and concatenated, single first, and `embedding` float32
+        [B, D1 + D2], the unit vector along both embeddings concatenated.
     """
     clip = keras.Input(motion.input.shape[1:], dtype="float32", name="clip")
     still, moving = input_single(single, clip.shape[1])(clip), motion(clip)

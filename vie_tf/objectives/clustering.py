@@ -13,7 +13,7 @@ from vie_tf import device
 from vie_tf.objectives.replicas import local
 
 _BLOCK = 1 << 22  # similarities of points to centres held at once (16 MB)
-_GPU_BLOCK = 1 << 28  # as many on a GPU (1 GB)
+_GPU_BLOCK = 1 << 28  # the same on a GPU (1 GB)
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,16 @@ def k_means(
     seed: int,
     iterations: int = 20,
 ) -> Clustering:
-    """Lloyd's k-means on all points, from k of them as centres (Euclidean, as in the paper's runs).
+    """Runs Lloyd's k-means from k random points as centres (Euclidean, as in the paper's runs).
 
-    A cluster that has lost all its points gets the point that is farthest from its own centre.
-    Nothing more changes once no point changes its cluster, so it ends there. The result is a
-    function of points and seed.
+    A cluster that loses all its points gets the point that is farthest from its own centre. The
+    iteration stops once no point changes its cluster. The result depends only on points and seed.
 
     Args:
-        parts: float32 [n, D] each, together the N points; each is worked on where it lies.
+        parts: float32 [n, D] each, together the N points; each is processed on its device.
         k: number of clusters, 1 to N.
         seed: of the choice of the first centres.
-        iterations: at most; the paper's 20.
+        iterations: the most to run; the paper's 20.
     """
     ends = np.cumsum([len(part) for part in parts])
 
@@ -88,7 +87,7 @@ def k_means(
 def _assigned(
     points: tf.Tensor, centres: np.ndarray
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Nearest centre and squared distance of each point; sum and number of each centre's points."""
+    """Returns each point's nearest centre and squared distance; each centre's sum and count."""
     k, centres = len(centres), tf.constant(centres, tf.float32)
     labels, distances = (_nearest_gpu if device.on_gpu() else _nearest)(points, centres)
     sums = tf.math.unsorted_segment_sum(points, labels, k)
@@ -97,9 +96,9 @@ def _assigned(
 
 @tf.function(reduce_retracing=True)
 def _nearest(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Of each point the nearest centre, int64, and the squared distance to it, float32.
+    """Returns each point's nearest centre, int64, and the squared distance to it, float32.
 
-    On a processor blocks are worked on side by side, and of one value top_k is faster than argmax.
+    On a CPU, blocks are processed in parallel, and top_k of one value is faster than argmax.
     """
     count, k = tf.shape(points)[0], tf.shape(centres)[0]
     size = tf.clip_by_value(_BLOCK // k, 256, 1 << 16)
@@ -129,7 +128,7 @@ def _nearest_gpu(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.T
 
 @tf.function(jit_compile=True)
 def _nearest_of_block(points: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`_nearest`; compiled, value and place of the largest are one pass."""
+    """`_nearest` of a block; compiled, the maximum and its index take one pass."""
     products = tf.matmul(points, centres, transpose_b=True) + _half_square(centres)
     return tf.argmax(products, axis=1), _distance(points, tf.reduce_max(products, axis=1))
 
@@ -145,12 +144,12 @@ def _distance(points: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
 
 @keras.utils.register_keras_serializable("vie_tf")
 class Clusters(keras.layers.Layer):
-    """In which cluster each of N videos is, in each of H clusterings.
+    """The cluster of each of N videos, in each of H clusterings.
 
     Attributes:
-        labels: int64 [N, H], -1 for a video that was in no clustering yet. Not int32, as GPUs have
-            no kernel that reads some places of such a variable.
-        next_labels: the same, of a clustering that is not in use yet.
+        labels: int64 [N, H], -1 for a video that has not been clustered. Not int32, as GPUs have
+            no kernel that reads some rows of such a variable.
+        next_labels: the same for a clustering that is not in use yet.
     """
 
     def __init__(self, size: int, clusterings: int = 1):
@@ -165,7 +164,7 @@ class Clusters(keras.layers.Layer):
         return {"size": self.size, "clusterings": self.clusterings}
 
     def close(self, index: tf.Tensor, neighbours: tf.Tensor) -> tf.Tensor:
-        """Which neighbours share a cluster with their item in any of the clusterings.
+        """Returns which neighbours share a cluster with their item in any of the clusterings.
 
         Args:
             index: int64 [B], the items.

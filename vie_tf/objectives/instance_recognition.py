@@ -21,7 +21,7 @@ def nce_loss(
     """Noise contrastive estimate of eq. 3.
 
     With P(j|e) = exp(e.M[j] / temperature) / Z (eq. 2), Z = 2.2456 N, and K noise rows drawn
-    evenly from the N rows, an item's loss is -ln P(i)/(P(i) + K/N) - sum ln (K/N)/(P(j) + K/N).
+    uniformly from the N rows, an item's loss is -ln P(i)/(P(i) + K/N) - sum ln (K/N)/(P(j) + K/N).
 
     Args:
         own: float32 [B], inner product of each embedding with its own row of the bank.

@@ -1,7 +1,7 @@
-"""What learns labels, those of the videos or of a pretext task: what training asks of them.
+"""The objectives that learn labels, those of the videos or of a pretext task.
 
-The tasks are in `pretext`, the model in `supervised`; what needs TensorFlow is imported
-where it is needed, since flags are read without it.
+The tasks are in `pretext`, the model in `supervised`; modules that need TensorFlow are imported
+inside the methods, since flags are read without it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Labels(Objective):
-    """The supervised twin, which learns the videos' labels, and fine-tuning."""
+    """Learns the videos' labels: the supervised counterpart of VIE, and fine-tuning."""
 
     labels: ClassVar[bool] = True
 
     def task(self) -> Pretext | None:
-        """The pretext task; None where the labels are those of the videos."""
+        """Returns the pretext task, or None if the labels are those of the videos."""
         return None
 
     def head(self, classes: int) -> dict[str, object]:
-        """The options of `families.build` for the head; `classes` are those of the data."""
+        """Returns the head's options for `families.build`; `classes` counts those of the data."""
         task = self.task()
         if task is None:
             return {"num_classes": classes}
@@ -43,7 +43,7 @@ class Labels(Objective):
     def model(
         self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
     ) -> keras.Model:
-        """The model that is to be compiled."""
+        """Returns the model, not yet compiled."""
         from vie_tf.objectives.supervised import Supervised
 
         return Supervised(network, colour, self.task())
@@ -51,7 +51,7 @@ class Labels(Objective):
     def measures(
         self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
     ) -> Callable[[], dict[str, float]]:
-        """`top1`: the share of the videos with a label, or of what the task shows, told rightly."""
+        """Measures `top1`: the accuracy on the labelled videos or on what the task shows."""
         from vie_tf.evaluation import embed
         from vie_tf.objectives import pretext
 
@@ -73,13 +73,13 @@ class Labels(Objective):
         return measure
 
     def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
-        """The metric that tells a plateau."""
+        """Returns the metric watched for a plateau."""
         return "top1" if self.task() or (held_out.labels >= 0).any() else "recall_at_1"
 
 
 @dataclass(frozen=True)
 class Order(Labels):
-    """In which order the frames of a clip are shown (OPN)."""
+    """Learns the order in which a clip's frames are shown (OPN)."""
 
     labels: ClassVar[bool] = False
 
@@ -103,10 +103,10 @@ class Order(Labels):
     def taken(
         self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
     ) -> tuple[VideoSet, VideoSet, str]:
-        """Those that a clip does not go round in: such a clip has no order.
+        """Leaves out videos that are shorter than a clip: a clip that loops has no order.
 
         Raises:
-            InputError: there are none to train on.
+            InputError: no training video is left.
         """
         spanned, watched = (part.frames >= sampling.shortest for part in (train, held_out))
         if not spanned.any():
@@ -121,7 +121,7 @@ class Order(Labels):
 
 @dataclass(frozen=True)
 class Rotation(Labels):
-    """How a clip is turned (3DRotNet)."""
+    """Learns how a clip is rotated (3DRotNet)."""
 
     labels: ClassVar[bool] = False
 

@@ -19,7 +19,7 @@ def running_mean(
     momentum: float,
     taken: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """New rows of the bank: normalise(momentum * row + (1 - momentum) * embedding), eq. 1.
+    """Returns new rows: normalise(momentum * row + (1 - momentum) * embedding), eq. 1.
 
     A video that is twice in the batch gets the mean of its embeddings, so that the result does
     not depend on which of them is written last.
@@ -28,8 +28,8 @@ def running_mean(
         rows: float32 [B, D], the bank's rows of the batch's videos.
         index: int64 [B], the rows' numbers.
         embeddings: float32 [B, D], of unit norm.
-        momentum: share of the old row, in 0..1.
-        taken: bool [B], which embeddings count; a row of which none does stays. Default: all do.
+        momentum: weight of the old row, in 0..1.
+        taken: bool [B], which embeddings count; a row without one stays as it is. Default: all.
 
     Returns:
         float32 [B, D] of unit norm.
@@ -45,10 +45,10 @@ def running_mean(
 
 
 def joined(parts: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """The rows of a bank from those of its shards.
+    """Joins the rows of a bank's shards.
 
     Args:
-        parts: R times [ceil(N / R), D]; part r has the rows r, r + R, r + 2 R..
+        parts: R arrays [ceil(N / R), D]; part r has the rows r, r + R, r + 2 R, ...
         size: N.
 
     Returns:
@@ -63,19 +63,19 @@ def joined(parts: Sequence[np.ndarray], size: int) -> np.ndarray:
 
 @keras.utils.register_keras_serializable("vie_tf")
 class MemoryBank(keras.layers.Layer):
-    """One row, one label and one visited mark for each of N videos.
+    """Holds one row, one label and one visited flag for each of N videos.
 
     Under a `tf.distribute` strategy every replica holds a copy, and `update` writes the rows of
-    all replicas into every copy, so the copies stay equal. Sharded, for banks beyond one device's
-    memory, replica r of R holds the rows of the videos r, r + R, r + 2 R.. alone; what a step needs
-    of the others' rows is computed where they are.
+    all replicas into every copy, so the copies stay equal. When sharded, for banks beyond one
+    device's memory, replica r of R holds only the rows of videos r, r + R, r + 2 R, ...; what a
+    step needs from the other rows is computed where they are.
 
     Attributes:
         rows: float32 or bfloat16 [N, D], unit norm (`legacy`: only in expectation, as in the
             authors' code); sharded, a replica's own [ceil(N / R), D].
         labels: float64 [N], the label of a row's video, -1 (`legacy`: 0) until it is visited.
-        visited: float32 [N], 1 or 0. Both are float, since to write some places of a variable of
-            another type TensorFlow carries all of it from the GPU to the host and back.
+        visited: float32 [N], 1 or 0. Both are float, since TensorFlow copies a variable of another
+            type from the GPU to the host and back to write some of its elements.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class MemoryBank(keras.layers.Layer):
         if self.shards == 1:
             self.rows = self.add_weight("rows", (size, dimension), precision, initial_rows)
         else:
-            # A mirrored variable whose copies differ: as a whole it must not be saved or restored.
+            # A mirrored variable whose copies differ: it must not be saved or restored as a whole.
             with tf.device("CPU"):
                 rows = initial_rows((size, dimension), precision)
             each = -(-size // self.shards)
@@ -116,7 +116,7 @@ class MemoryBank(keras.layers.Layer):
         self.built = True
 
     def _assign(self, rows: tf.Tensor) -> None:
-        """Makes these all rows, [N, D]."""
+        """Sets all rows, [N, D]."""
         if self.shards == 1:
             self.rows.assign(rows)
             return
@@ -125,7 +125,7 @@ class MemoryBank(keras.layers.Layer):
             part.assign(tf.pad(own, [[0, part.shape[0] - len(own)], [0, 0]]))
 
     def all_similarities(self, embeddings: tf.Tensor) -> tf.Tensor:
-        """Inner products with all rows, of a bank that is not sharded, float32 [B, N].
+        """Returns inner products with all rows of an unsharded bank, float32 [B, N].
 
         Args:
             embeddings: float32 [B, D]; gradients flow to them.
@@ -134,7 +134,7 @@ class MemoryBank(keras.layers.Layer):
         return tf.matmul(embeddings, rows, transpose_b=True)
 
     def similarities(self, embeddings: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        """Inner products with rows of given numbers; call it in the replica context.
+        """Returns inner products with the rows `numbers`; call it in the replica context.
 
         Args:
             embeddings: float32 [B, D]; gradients flow to them.
@@ -156,9 +156,9 @@ class MemoryBank(keras.layers.Layer):
         return tf.ensure_shape(found, (None, count))
 
     def nearest(self, embeddings: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Similarities and numbers of the k nearest visited rows (`legacy`: of all rows).
+        """Returns similarities and numbers of the k nearest visited rows (`legacy`: of all rows).
 
-        As `nearest_rows`; call it in the replica context.
+        As in `nearest_rows`; call it in the replica context.
         """
         if self.shards == 1:
             usable = None if self.legacy else tf.cast(self.visited, tf.bool)
@@ -187,13 +187,13 @@ class MemoryBank(keras.layers.Layer):
             embeddings: float32 [B, D].
             labels: int64 [B], -1 where unknown.
         """
-        # Every copy gets every replica's rows: writing only one's own makes the copies differ.
+        # Every copy gets every replica's rows: if each wrote only its own, they would differ.
         index, embeddings, labels = gathered(index), gathered(embeddings), gathered(labels)
         self.labels.scatter_update(tf.IndexedSlices(tf.cast(labels, tf.float64), index))
         self.visited.scatter_update(tf.IndexedSlices(tf.ones_like(index, tf.float32), index))
         if self.shards == 1:
             rows, own = local(self.rows), None
-        else:  # of the others' videos a row of its own is written as it is
+        else:  # for the others' videos, one of its own rows is rewritten unchanged
             rows = local(self._whole())
             own, index = self._own(index)
         old = tf.cast(tf.gather(rows, index), tf.float32)
@@ -201,17 +201,17 @@ class MemoryBank(keras.layers.Layer):
         rows.scatter_update(tf.IndexedSlices(tf.cast(new, rows.dtype), index))
 
     def known_labels(self) -> np.ndarray:
-        """The labels, int64 [N]."""
+        """Returns the labels, int64 [N]."""
         return self.labels.numpy().astype(np.int64)
 
     def used(self) -> np.ndarray:
-        """Which rows are those of a video, bool [N]: all that were visited, in `legacy` all."""
+        """Returns which rows hold a video, bool [N]: the visited ones (`legacy`: all)."""
         return (self.visited.numpy() > 0) | self.legacy
 
     def snapshot(self) -> tuple[list[tf.Tensor], list[np.ndarray]]:
-        """Rows as they are now, float32, a tensor for each shard, and the numbers of their videos.
+        """Returns the current rows, float32, a tensor per shard, and the numbers of their videos.
 
-        Without those that have not been visited, unless the bank is `legacy`.
+        Rows that have not been visited are left out, unless the bank is `legacy`.
         """
         used = self.used()
         parts, numbers = [], []
@@ -225,7 +225,7 @@ class MemoryBank(keras.layers.Layer):
         return parts, numbers
 
     def whole(self) -> np.ndarray:
-        """All rows, float32 [N, D]."""
+        """Returns all rows, float32 [N, D]."""
         parts = [self.rows] if self.shards == 1 else self.parts
         return joined([part.numpy() for part in parts], self.size)
 
@@ -244,13 +244,13 @@ class MemoryBank(keras.layers.Layer):
         self.visited.assign(store["visited"][:])
 
     def _own(self, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which rows this replica holds, and where (0 for the others)."""
+        """Returns which rows this replica holds, and where (0 for the others)."""
         replica = tf.distribute.get_replica_context()
         own = numbers % self.shards == tf.cast(replica.replica_id_in_sync_group, numbers.dtype)
         return own, tf.where(own, numbers // self.shards, 0)
 
     @staticmethod
     def _of_replica(values: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-        """This replica's part of what was computed for the global batch."""
+        """Returns this replica's part of what was computed for the global batch."""
         first = own_part(batch)[1]
         return values[first : first + batch]

@@ -10,9 +10,9 @@ import tensorflow as tf
 from vie_tf import device
 
 _BLOCK = 16_384  # rows whose similarities to the batch are held at once
-_GPU_BLOCK = 1 << 19  # as many on a GPU: of a batch of 128 three times 256 MB at once
-_GROUP = 16  # similarities that are passed over by a look at their largest
-_SAMPLE = 8192  # rows, evenly spaced, that tell about where the K-th largest similarity lies
+_GPU_BLOCK = 1 << 19  # the same on a GPU: for a batch of 128, three times 256 MB at once
+_GROUP = 16  # similarities that are skipped together by a look at their largest
+_SAMPLE = 8192  # evenly spaced rows, to estimate the K-th largest similarity
 
 
 def nearest_rows(
@@ -20,27 +20,27 @@ def nearest_rows(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds each embedding's k rows of largest inner product, exactly; for use in a graph.
 
-    The time is that of the matrix product and of a pass over it, and linear in N; the memory holds
-    a block of rows. On a processor only what exceeds a threshold is sorted (`_by_threshold`), on a
-    GPU only what the largest similarities of groups leave (`_by_groups`).
+    It takes the time of the matrix product and of a pass over it, linear in N, and memory for a
+    block of rows. A CPU sorts only what exceeds a threshold (`_by_threshold`), a GPU only the
+    groups with the largest maxima (`_by_groups`).
 
     Args:
         embeddings: float32 [B, D]; no gradient flows to them from here.
         rows: float32 or bfloat16 [N, D]; a variable is read block by block, never copied whole.
         k: K, 1 to N.
-        usable: bool [N]; False rows take no part. Default: all do.
+        usable: bool [N]; rows marked False are ignored. Default: all count.
 
     Returns:
-        Similarities float32 [B, K] and row numbers int64 [B, K], in no order. Where fewer than K
-        rows are usable, or an embedding is not a number, the similarities of the rest are -inf.
+        Similarities float32 [B, K] and row numbers int64 [B, K], unordered. If fewer than K rows
+        are usable, or an embedding is not a number, the remaining similarities are -inf.
     """
     count = rows.shape[0]
     embeddings = tf.stop_gradient(embeddings)
     batch = tf.shape(embeddings)[0]
 
     def similarities(numbers: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
-        """Of rows of given numbers; -inf of those that are not `there` or not usable."""
-        # A gather, since to slice a variable is to copy it.
+        """Similarities to the rows `numbers`; -inf for those not `there` or not usable."""
+        # A gather, since slicing a variable copies it.
         part = tf.cast(tf.gather(rows, numbers), embeddings.dtype)
         product = tf.matmul(embeddings, part, transpose_b=True)
         if usable is not None:
@@ -56,24 +56,24 @@ def nearest_rows(
 
     if device.on_gpu():
         nearest, number = _as_graph(lambda: _by_groups(similarities, batch, count, k))
-        # Of a row that is left out, or an embedding that is not a number.
+        # NaN: a row that is left out, or an embedding that is not a number.
         return tf.where(tf.math.is_nan(nearest), float("-inf"), nearest), number
     wanted = k if usable is None else tf.minimum(tf.math.count_nonzero(usable, dtype=tf.int32), k)
-    # Of an embedding that is not a number nothing is kept.
+    # Nothing is kept for an embedding that is not a number.
     lacking = tf.math.is_finite(tf.reduce_sum(embeddings, axis=1))
     return _as_graph(lambda: _by_threshold(similarities, lacking, count, k, wanted))
 
 
 def _as_graph(search):
-    """What a search returns, whose loops become those of the graph that is being built."""
+    """Returns a search's result; its loops become those of the graph being built."""
     return search() if tf.executing_eagerly() else tf.function(search)()
 
 
 def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k largest similarities of each item, by operations of known size alone.
+    """Finds the k largest similarities of each item by operations of known size only.
 
-    They lie in the k groups of rows with the largest maxima, so these maxima are sorted, and then
-    the members of k groups, together sqrt(8 k N) values at least in place of N.
+    They lie in the k groups of rows with the largest maxima, so the maxima are sorted, then the
+    members of those k groups: together at least sqrt(8 k N) values instead of N.
     """
     size = min(count, max(_GPU_BLOCK, k))
     group = max(1, math.isqrt(size // k))
@@ -108,19 +108,19 @@ def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.T
 def _by_threshold(
     similarities, lacking: tf.Tensor, count: int, k: int, wanted
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k largest similarities of each item, by sorting what exceeds a threshold.
+    """Finds the k largest similarities of each item by sorting those that exceed a threshold.
 
     A sample of the rows gives each item a threshold that somewhat more than k rows exceed. All rows
-    then pass in blocks, of which only what exceeds it is kept, whole groups of similarities being
-    passed over by their largest. Should fewer than k have been kept of an item, that is done again
-    with a lower threshold for it.
+    are then read in blocks, and only similarities above the threshold are kept; whole groups whose
+    largest is below it are skipped. Items that kept fewer than k are searched again with a lower
+    threshold.
 
     Args:
-        similarities: to rows of given numbers, [B, n].
-        lacking: bool [B], the items that are searched for.
+        similarities: maps row numbers to similarities, [B, n].
+        lacking: bool [B], the items to search.
         count: N.
         k: K.
-        wanted: int32 [], of how many rows there are to be found.
+        wanted: int32 [], how many rows to find.
     """
     batch = tf.shape(lacking)[0]
     sample = similarities(tf.range(_SAMPLE, dtype=tf.int64) * count // _SAMPLE)
@@ -156,11 +156,11 @@ def _by_threshold(
 
 
 def _from(threshold: tf.Tensor, similarities, count: int, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The similarities from each item's threshold on, and their rows, in any order.
+    """Finds the similarities at or above each item's threshold, and their rows, in any order.
 
     Returns:
-        float32 and int64 [B, M], filled up with -inf and 0 to the most that any item has. Where
-        one has many more than k, as of equal rows, only the largest of each are kept.
+        float32 and int64 [B, M], padded with -inf and 0 to the most that any item has. If one has
+        many more than k, as with equal rows, only the largest of each item are kept.
     """
     batch = tf.shape(threshold, out_type=tf.int64)[0]
     size = _BLOCK // _GROUP
@@ -202,5 +202,5 @@ def _from(threshold: tf.Tensor, similarities, count: int, k: int) -> tuple[tf.Te
 
 
 def _rows_of(values: tf.Tensor, item: tf.Tensor, batch: tf.Tensor, default) -> tf.Tensor:
-    """Values of ascending items as a row for each item, [batch, longest], filled up."""
+    """Arranges values of ascending items in a row per item, [batch, longest], padded."""
     return tf.RaggedTensor.from_value_rowids(values, item, batch, validate=False).to_tensor(default)

@@ -1,8 +1,8 @@
-"""Pretext tasks, whose labels are made of the clip: the order of frames and rotation.
+"""Pretext tasks, whose labels come from the clip: frame order and rotation.
 
 Order prediction (OPN; Lee et al. 2017): all 24 orders of a clip's four frames are shown, and the
-network tells which of 12 each is, since an order and its reverse count as one. 3DRotNet (Jing et
-al. 2018): the clip is shown turned by 0, 90, 180 and 270 degrees, and the network tells by which.
+network classifies each as one of 12, since an order and its reverse count as one. 3DRotNet (Jing et
+al. 2018): the clip is rotated by 0, 90, 180 and 270 degrees, and the network predicts by which.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from tensorflow import keras
 from vie_tf.models import heads
 
 ORDERS = tuple(itertools.permutations(range(4)))
-# One of each order and its reverse: that which begins with the earlier frame.
+# One of each order and its reverse: the one that begins with the earlier frame.
 CLASSES = tuple(order for order in ORDERS if order < order[::-1])
 
 
 def turned(clip: tf.Tensor) -> tf.Tensor:
-    """Every frame turned by 0, 90, 180 and 270 degrees counter-clockwise.
+    """Rotates every frame by 0, 90, 180 and 270 degrees counter-clockwise.
 
     Args:
-        clip: of any type [B, T, S, S, 3].
+        clip: [B, T, S, S, 3] of any type.
 
     Returns:
         The same type, [4 B, T, S, S, 3]: the four of the first clip, then those of the second, ...
@@ -37,11 +37,11 @@ def turned(clip: tf.Tensor) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class Pretext:
-    """A task.
+    """A pretext task.
 
     Attributes:
-        labels: of what is shown of each clip, M of them, from 0.
-        shown: clips [B, ...] to what the network takes of them.
+        labels: the M labels, from 0, of the versions of a clip that are shown.
+        shown: maps clips [B, ...] to the network's input.
         classify: the network's head, for `families.build`.
     """
 
@@ -54,13 +54,13 @@ class Pretext:
         return max(self.labels) + 1
 
     def answers(self, network: keras.Model, clip: tf.Tensor, training: bool) -> tf.Tensor:
-        """What the network says of clips [B, T, S, S, 3], float32 [B, M, classes]."""
+        """Returns the network's logits for clips [B, T, S, S, 3], float32 [B, M, classes]."""
         logits = network(self.shown(clip), training=training)["logits"]
         return tf.reshape(logits, (-1, len(self.labels), self.classes))
 
 
-# By the names of --loss. The head of `order` shuffles the frames' features, which are those of the
-# shuffled frames, since each frame goes through the network by itself.
+# By the names of --loss. The head of `order` shuffles the frames' features, which is the same as
+# shuffling the frames, since each frame goes through the network by itself.
 PRETEXTS = {
     "order": Pretext(
         tuple(CLASSES.index(min(order, order[::-1])) for order in ORDERS),
@@ -72,7 +72,7 @@ PRETEXTS = {
 
 
 def solver(network: keras.Model, task: Pretext) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The share of a clip's answers that are right, in inference mode: clips -> float32 [B]."""
+    """Returns clips -> float32 [B], each clip's share of right answers in inference mode."""
     labels = tf.constant(task.labels, tf.int64)
 
     @tf.function(reduce_retracing=True)

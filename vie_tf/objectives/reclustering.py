@@ -1,4 +1,4 @@
-"""When the memory bank is clustered anew, for Local Aggregation."""
+"""Reclusters the memory bank during training, for Local Aggregation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from vie_tf.training.watch import Watch
 
 
 class Reclustering(keras.callbacks.Callback):
-    """Clusters the bank after every so many steps, in place or beside the steps that follow.
+    """Clusters the bank at regular intervals, before or in parallel with the steps that follow.
 
-    With a lag the clustering of the bank at one step takes effect a fixed number of steps later,
+    With a lag, the clustering of the bank at one step takes effect a fixed number of steps later,
     so that a run's numbers do not depend on how long it takes. Videos that have not been visited
     are in no cluster.
 
     Args:
-        bank: what is clustered.
-        clusters: where it goes.
-        sizes: number of clusters of each clustering; fewer where there are fewer videos.
-        first: the step after which there is the first clustering.
-        every: steps from clustering to clustering.
-        lag: steps until it takes effect, below `every`; the first one does at once.
+        bank: the bank to cluster.
+        clusters: receives the labels.
+        sizes: number of clusters of each clustering; fewer if there are fewer videos.
+        first: the step after which the bank is first clustered.
+        every: steps between clusterings.
+        lag: steps until one takes effect, below `every`; the first one does at once.
         seed: that of clustering h is `seed + h`.
-        watch: knows the step, and is told what came out.
+        watch: gives the step and records the results.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Reclustering(keras.callbacks.Callback):
         watch: Watch,
     ):
         super().__init__()
-        self._supports_tf_logs = True  # as `Watch`
+        self._supports_tf_logs = True  # as in `Watch`
         self.bank, self.clusters, self.sizes = bank, clusters, sizes
         self.first, self.every, self.lag, self.seed = first, every, lag, seed
         self.watch = watch
@@ -69,7 +69,7 @@ class Reclustering(keras.callbacks.Callback):
         def work():
             try:
                 self._result = self._cluster(parts, numbers, step)
-            except BaseException as error:  # shown where training waits for it
+            except BaseException as error:  # raised where training waits for it
                 self._failed = error
 
         if self.lag and step > self.first:
@@ -79,7 +79,7 @@ class Reclustering(keras.callbacks.Callback):
             work()
 
     def _cluster(self, parts: list[tf.Tensor], numbers: np.ndarray, step: int):
-        """Labels of all videos, sizes of the clusters that are not empty, and what to tell."""
+        """Returns the labels of all videos, the sizes of the filled clusters, and metrics."""
         start = time.perf_counter()
         labels = np.full(self.clusters.labels.shape, -1, np.int64)
         sizes, reseeded = [], 0
@@ -104,9 +104,9 @@ class Reclustering(keras.callbacks.Callback):
         return labels, filled, metrics
 
     def progress(self, metrics: dict[str, float]) -> str:
-        """For the progress line: the share of close neighbours, and what the clusters are like."""
+        """Returns text for the progress line: share of close neighbours, clusters and sizes."""
         said = f"close {metrics['close']:.0%}  "
-        if found := self.metrics:  # none since the run went on
+        if found := self.metrics:  # none yet since the run was resumed
             sizes = [found[f"cluster_{name}"] for name in ("smallest", "median", "largest")]
             said += (
                 f"clusters {found['clusters']} ({found['clusters_empty']} empty) of "
@@ -115,11 +115,11 @@ class Reclustering(keras.callbacks.Callback):
         return said
 
     def before_save(self) -> None:
-        """A checkpoint has the clustering that is under way."""
+        """Finishes the clustering in progress, so that a checkpoint contains it."""
         self.finish()
 
     def finish(self) -> None:
-        """Waits for the clustering that is under way, and tells what came out."""
+        """Waits for the clustering in progress, and records its results."""
         if self._thread:
             self._thread.join()
             self._thread = None
@@ -130,6 +130,6 @@ class Reclustering(keras.callbacks.Callback):
         labels, sizes, self.metrics = self._result
         self._result = None
         self.clusters.next_labels.assign(labels)
-        # Under the first step that may use it: what came after a checkpoint is dropped on resuming.
+        # Recorded at the first step that may use it: resuming drops records after the checkpoint.
         step = self.metrics["clustered_step"] + 1
         self.watch.record(self.metrics, step, {"cluster_sizes": sizes})

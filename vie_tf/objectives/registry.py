@@ -1,6 +1,6 @@
 """The objectives, by the names of --loss.
 
-A new one is a file of its own, see `objective.Objective`, and a line here.
+To add one, write a file (see `objective.Objective`) and add a line here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the replicas of a step tell each other."""
+"""Communication between the replicas of a step."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import tensorflow as tf
 
 
 def gathered(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
-    """All replicas' values one after the other, the same on each; call it in the replica context.
+    """Concatenates all replicas' values, the same on each; call it in the replica context.
 
     Args:
-        values: float or int64 below 2^53, the batch first. Where their shape is known it is that of
-            all replicas, which is how training makes its batches.
+        values: float or int64 below 2^53, batch axis first. A shape that is known must be the same
+            on all replicas, as it is in training.
         axis: along which they are joined, 0 or 1.
 
     Returns:
@@ -22,8 +22,8 @@ def gathered(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
         return values
     if not values.shape.is_fully_defined():
         return replica.all_gather(values, axis=axis)
-    # A sum in which each replica has a place of its own: `all_gather`, which takes values of any
-    # size, comes back to the host in the middle of a step. So do sums of whole numbers.
+    # A sum in which each replica has a slot of its own: `all_gather`, which takes values of any
+    # size, returns to the host in the middle of a step. So do sums of integers.
     shape, dtype = values.shape.as_list(), values.dtype
     if dtype.is_integer:
         values = tf.cast(values, tf.float64)
@@ -38,10 +38,10 @@ def gathered(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
 
 
 def own_part(batch: tf.Tensor | int) -> tuple[tf.Tensor | int, tf.Tensor | int]:
-    """Size of the global batch, and where in it this replica's items begin.
+    """Returns the size of the global batch, and where this replica's items begin in it.
 
     Args:
-        batch: the replica's own items; a number where all replicas have as many, else int32 [].
+        batch: the replica's number of items; an int if all have as many, else int32 [].
     """
     replica = tf.distribute.get_replica_context()
     if not tf.is_tensor(batch) or replica.num_replicas_in_sync == 1:
@@ -54,17 +54,17 @@ def own_part(batch: tf.Tensor | int) -> tuple[tf.Tensor | int, tf.Tensor | int]:
 
 
 def items(values: tf.Tensor) -> tf.Tensor | int:
-    """How many items a batch has: a number where it is known, else int32 []."""
+    """Returns the number of items in a batch: an int if it is known, else int32 []."""
     return tf.shape(values)[0] if values.shape[0] is None else values.shape[0]
 
 
 def replica_number() -> int:
-    """Of the replica that is being traced, from 0."""
+    """Returns the number, from 0, of the replica being traced."""
     replica = tf.distribute.get_replica_context()
     return int(tf.get_static_value(replica.replica_id_in_sync_group))
 
 
 def local(variable: tf.Variable) -> tf.Variable:
-    """This replica's own copy, whose rows can be read without reading it whole."""
+    """Returns this replica's own copy, whose rows can be read without reading all of it."""
     copies = tf.distribute.get_strategy().experimental_local_results(variable)
     return copies[replica_number() if copies[1:] else 0]

@@ -1,4 +1,4 @@
-"""A network that learns to name labels: those of the videos, or those of a pretext task."""
+"""A network that learns to predict labels: those of the videos, or those of a pretext task."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from vie_tf.training.step import Forward, Means, clips_of, learn
 class Supervised(keras.Model):
     """Trains a network with softmax cross-entropy, on the clips and with the steps of `VIE`.
 
-    `fit` takes batches as `VIE` does; `evaluate` those with `clip` and `label`, and gives loss and
-    accuracy on the clips as they are, and what `compile` names as `metrics`; `predict` the same or
-    clips alone, and gives logits.
+    `fit` takes batches as `VIE` does. `evaluate` takes batches with `clip` and `label`, and returns
+    loss, accuracy and the `metrics` given to `compile`, on unaltered clips. `predict` takes the
+    same or clips alone, and returns logits.
 
     Args:
         network: from `vie_tf.models.families.build` with `num_classes`.
         colour: what `colour_noise` does to the clips.
-        pretext: the task; None where the labels are those of the videos.
+        pretext: the task; None if the labels are those of the videos.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class Supervised(keras.Model):
         super().__init__(name="supervised")
         self.network, self.colour, self.pretext = network, colour, pretext
         self.forward = Forward(self, self.answers)
-        self.plateau, self.state = None, {}  # of a checkpoint, as `VIE`
-        self.seconds_waiting = 0.0  # for data, in all
-        self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
+        self.plateau, self.state = None, {}  # for checkpoints, as in `VIE`
+        self.seconds_waiting = 0.0  # for data, in total
+        self.left_out: list[tf.Tensor] = []  # rows of unreadable videos, -1 for readable ones
         self.means = Means("loss", "accuracy")
         self.built = True  # as the network is
 
@@ -50,20 +50,20 @@ class Supervised(keras.Model):
         return self.network(clip, training=training)
 
     def answers(self, clip: tf.Tensor, training: bool = True) -> tf.Tensor:
-        """The logits: [B, classes], of a pretext task [B, M, classes]."""
+        """Returns the logits: [B, classes], for a pretext task [B, M, classes]."""
         if self.pretext:
             return self.pretext.answers(self.network, clip, training)
         return self.network(clip, training=training)["logits"]
 
     def wanted(self, batch: dict[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
-        """The right answers, int64 of the logits' shape without the classes."""
+        """Returns the right answers, int64 of the logits' shape without the class axis."""
         if not self.pretext:
             return batch["label"]
         labels = tf.constant(self.pretext.labels, tf.int64)
         return tf.broadcast_to(labels, tf.shape(logits)[:-1])
 
     def take_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Learns from a replica's batch; loss, accuracy and the rate that was taken, float32 []."""
+        """Learns from a replica's batch; returns loss, accuracy and learning rate, float32 []."""
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
             logits = self.forward(clip)
@@ -92,7 +92,7 @@ class Supervised(keras.Model):
         return self.answers(clips_of(data), training=False)
 
     def get_config(self) -> dict:
-        # What a task shows is a function; its name is enough of those that there are.
+        # A task holds functions, which cannot be saved; the name is enough for those in PRETEXTS.
         tasks = [name for name, task in PRETEXTS.items() if task is self.pretext]
         if self.pretext and not tasks:
             raise ValueError("a pretext task of your own cannot be saved: save `network` instead")

@@ -1,7 +1,7 @@
-"""Instance Recognition, Local Aggregation and VIE: their settings, and what training asks of them.
+"""The objectives Instance Recognition, Local Aggregation and VIE, with their settings.
 
-The losses are in `instance_recognition` and `local_aggregation`, the model in `vie_model`; what
-needs TensorFlow is imported where it is needed, since flags are read without it.
+The losses are in `instance_recognition` and `local_aggregation`, the model in `vie_model`; modules
+that need TensorFlow are imported inside the methods, since flags are read without it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from vie_tf.data.videos import VideoSet
     from vie_tf.training.watch import Watch
 
-# The paper's constants are kept from here on (its data set has 240,000 videos).
+# From this number of videos on, the paper's constants are used (its data set has 240,000).
 LARGE = 20_000
 
 
 @dataclass(frozen=True)
 class _WithBank(Objective):
-    """What all objectives with a memory bank have."""
+    """The base of all objectives with a memory bank."""
 
     bank: ClassVar[bool] = True
 
     temperature: float | None = setting(
         None,
-        # Below 0.02 exp(1 / tau) nears the end of float32.
+        # Below 0.02, exp(1 / tau) nears the limit of float32.
         "Temperature tau of eq. 2. Default: depends on the number of videos.",
         least=0.02,
         kind=float,
@@ -59,7 +59,7 @@ class _WithBank(Objective):
     )
 
     def constants(self, videos: int, batch_size: int) -> dict[str, object]:
-        """The paper's for large data sets; an epoch is `videos // batch_size` steps."""
+        """The paper's values for large data sets; an epoch is `videos // batch_size` steps."""
         epoch, large = max(1, videos // batch_size), videos >= LARGE
         return {
             "temperature": 0.07 if large else 0.2,
@@ -69,8 +69,8 @@ class _WithBank(Objective):
             "ir_steps": 50_000 if large else 27 * epoch,
             # More than a cluster holds, so that some of them are not close.
             "neighbours": 512 if large else min(512, videos, max(60, videos // 10)),
-            # The paper's hold 30 videos each. Of one cluster alone all neighbours would be close,
-            # and nothing would be learned.
+            # The paper's hold 30 videos each. With one cluster, all neighbours would be close, and
+            # nothing would be learned.
             "clusters": (min(8000, round(videos / 30)) if large else max(2, round(videos / 10)),),
             "cluster_every": epoch,
             "cluster_lag": 0,
@@ -79,7 +79,7 @@ class _WithBank(Objective):
     def model(
         self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
     ) -> keras.Model:
-        """The model that is to be compiled."""
+        """Returns the model, not yet compiled."""
         from vie_tf.objectives.memory_bank import MemoryBank
         from vie_tf.objectives.vie_model import VIE
 
@@ -101,13 +101,13 @@ class _WithBank(Objective):
         )
 
     def of_model(self, videos: int) -> dict[str, object]:
-        """What the model is given beside the bank and the temperature."""
+        """Returns the model's arguments besides the bank and the temperature."""
         raise NotImplementedError
 
     def measures(
         self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
     ) -> Callable[[], dict[str, float]]:
-        """`effective_dimension` of the bank; `knn_top1` where videos and k rows have labels."""
+        """The bank's `effective_dimension`, and `knn_top1` if videos and k rows have labels."""
         from vie_tf.evaluation import embed
         from vie_tf.evaluation.knn import knn_accuracy
         from vie_tf.evaluation.recall import effective_dimension
@@ -132,14 +132,14 @@ class _WithBank(Objective):
         return measure
 
     def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
-        """The metric that tells a plateau."""
+        """Returns the metric watched for a plateau."""
         labelled = (held_out.labels >= 0).any() and (train.labels >= 0).sum() >= k
         return "knn_top1" if labelled else "recall_at_1"
 
 
 @dataclass(frozen=True)
 class InstanceRecognition(_WithBank):
-    """Each video is told from all others (paper section 3, eq. 2)."""
+    """Tells each video from all others (paper section 3, eq. 2)."""
 
     noise_samples: int | None = setting(
         None,
@@ -161,7 +161,7 @@ class InstanceRecognition(_WithBank):
 
 @dataclass(frozen=True)
 class LocalAggregation(_WithBank):
-    """Videos of one cluster are drawn to each other among their neighbours (eq. 4)."""
+    """Pulls each video towards those of its neighbours that share its cluster (eq. 4)."""
 
     neighbours: int | None = setting(
         None,
@@ -193,7 +193,7 @@ class LocalAggregation(_WithBank):
         return {"clusters": Clusters(videos, len(self.clusters)), "neighbours": self.neighbours}
 
     def first_clustering(self, videos: int, batch_size: int) -> int:
-        """The step after which the bank is first clustered: it is filled for an epoch."""
+        """Returns the step after which the bank, filled for an epoch, is first clustered."""
         return min(max(1, videos // batch_size), self.cluster_every)
 
     def check(self, settings: Settings, videos: int) -> None:
@@ -207,7 +207,7 @@ class LocalAggregation(_WithBank):
         self.check_clusterings()
 
     def check_clusterings(self) -> None:
-        """Raises InputError where there is none, or one would not end before the next."""
+        """Raises InputError if there is none, or one would not end before the next begins."""
         if not self.clusters:
             raise InputError("--clusters takes numbers from 1 on, such as 8000 or 500,500,500")
         if self.cluster_lag >= self.cluster_every:
@@ -217,13 +217,13 @@ class LocalAggregation(_WithBank):
             )
 
     def phases(self, steps: int) -> list[tuple[int, Begin]]:
-        """One, in which the bank is clustered again and again."""
+        """Returns one phase, in which the bank is clustered repeatedly."""
         return [(steps, self.aggregate)]
 
     def aggregate(
         self, model: keras.Model, watch: Watch, videos: int, settings: Settings
     ) -> Sequence[keras.callbacks.Callback]:
-        """Makes the steps that follow those of LA, and what clusters the bank for them."""
+        """Switches to LA for the steps that follow; returns the callback that clusters the bank."""
         from vie_tf.objectives.reclustering import Reclustering
 
         model.aggregate()
@@ -262,7 +262,7 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
         return self.ir_lr_boundaries or ()
 
     def first_clustering(self, videos: int, batch_size: int) -> int:
-        """The bank is full by then."""
+        """Returns IR's last step: the bank is full by then."""
         return self.ir_steps
 
     def check(self, settings: Settings, videos: int) -> None:
@@ -281,5 +281,5 @@ class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
         self.check_clusterings()
 
     def phases(self, steps: int) -> list[tuple[int, Begin]]:
-        """IR, then LA."""
+        """Returns two phases: IR, then LA."""
         return [*Objective.phases(self, self.ir_steps), (steps, self.aggregate)]

@@ -20,33 +20,33 @@ from vie_tf.training.step import Forward, Means, clips_of, learn
 class VIE(keras.Model):
     """Trains a network by Instance Recognition, then Local Aggregation, against a memory bank.
 
-    A step: forward, loss and gradient against the bank as it was, optimizer, then the bank
-    (paper section 3). Under a strategy batch normalisation uses each replica's own statistics,
-    every copy of the bank is the same, and the loss is the mean of the replicas' means: give
-    batches that the replicas share evenly.
+    A step computes loss and gradient against the bank as it was, updates the weights, then the bank
+    (paper section 3). Under a strategy, batch normalisation uses each replica's own statistics, all
+    copies of the bank are equal, and the loss is the mean of the replicas' means: give batches that
+    the replicas share evenly.
 
-    `fit` takes batches as of `vie_tf.data.pipeline`: dicts of `clip` uint8 [B, T, H, W, 3], `index`
-    int64 [B] (the row of the bank), `label` int64 [B] (-1 where unknown) and `seed` int32 [B, 2]
-    (of the colour noise). `evaluate` takes those with `clip` and `index`, and gives the loss of the
-    clips as they are against the bank as it is, and what `compile` names as `metrics`: those of a
+    `fit` takes batches like those of `vie_tf.data.pipeline`: dicts of `clip` uint8 [B, T, H, W, 3],
+    `index` int64 [B] (the row of the bank), `label` int64 [B] (-1 where unknown) and `seed` int32
+    [B, 2] (of the colour noise). `evaluate` takes batches with `clip` and `index`, and returns the
+    loss of unaltered clips against the current bank, and the `metrics` given to `compile`, for a
     classifier whose classes are the rows of the bank, so that `accuracy` is the recall at 1. They
-    are not measured in training. `predict` takes the same or clips alone, and gives embeddings,
-    float32 [N, D]. `compile` needs nothing but an optimizer; by its `jit_compile` the network and
-    its gradient are compiled alone (None: on GPUs), or the whole step (True).
+    are not measured in training. `predict` takes the same or clips alone, and returns embeddings,
+    float32 [N, D]. `compile` needs only an optimizer; its `jit_compile` compiles the network and
+    its gradient alone (None: on GPUs), or the whole step (True).
 
     Args:
-        network: from `vie_tf.models.families.build`, or any other from clips float32
+        network: from `vie_tf.models.families.build`, or any other that maps clips float32
             [B, T, H, W, 3], in 0..255, to a dict with `embedding`, float32 [B, D] of unit norm.
         bank: one row, of dimension D, for each training video.
         noise_samples: K of the NCE estimate; 0 computes the softmax over the whole bank.
         temperature: tau of eq. 2.
         colour: what `colour_noise` does to the clips.
         seed: of the noise samples.
-        clusters: of the bank's videos; None where there is to be no Local Aggregation.
+        clusters: of the bank's videos; None without Local Aggregation.
         neighbours: K of Local Aggregation's background neighbours.
 
     Attributes:
-        aggregates: whether a step is one of Local Aggregation, see `aggregate`.
+        aggregates: whether steps are those of Local Aggregation, see `aggregate`.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class VIE(keras.Model):
         self.clusters, self.neighbours = clusters, neighbours
         self.aggregates = False
         self.forward = Forward(self, self.embed)
-        self.plateau = None  # that drops the learning rate, see `training.optimizer.Plateau`
-        self.seconds_waiting = 0.0  # for data, in all
-        self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
+        self.plateau = None  # drops the learning rate, see `training.optimizer.Plateau`
+        self.seconds_waiting = 0.0  # for data, in total
+        self.left_out: list[tf.Tensor] = []  # rows of unreadable videos, -1 for readable ones
         self.means = Means("loss", "data", "noise", "close", "alone")  # of all objectives
         self.built = True  # as its parts are
 
@@ -79,7 +79,7 @@ class VIE(keras.Model):
 
     @property
     def state(self) -> dict[str, keras.layers.Layer]:
-        """What a checkpoint holds beside network and optimizer."""
+        """What a checkpoint holds besides network and optimizer."""
         parts = {"bank": self.bank, "clusters": self.clusters}
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -87,11 +87,11 @@ class VIE(keras.Model):
         return self.network(clip, training=training)
 
     def embed(self, clip: tf.Tensor) -> tf.Tensor:
-        """The embeddings in training, float32 [B, D]."""
+        """Returns the embeddings in training mode, float32 [B, D]."""
         return self.network(clip, training=True)["embedding"]
 
     def objective(self, embeddings: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The loss of each item, float32 [B] under `loss`, from the bank as it is."""
+        """Returns the loss of each item, float32 [B] under `loss`, from the current bank."""
         if self.aggregates:
             return self.aggregation(embeddings, index)
         if not self.noise_samples:
@@ -104,13 +104,13 @@ class VIE(keras.Model):
         return instance_recognition.nce_loss(own, others, self.bank.size, self.temperature)
 
     def aggregate(self) -> None:
-        """Makes all further steps those of Local Aggregation; fill `clusters` first."""
+        """Switches all further steps to Local Aggregation; fill `clusters` first."""
         self.aggregates, self.train_function, self.test_function = True, None, None
 
     def aggregation(self, embeddings: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Local Aggregation's `loss`, and of the background neighbours the share that is `close`.
+        """Returns Local Aggregation's `loss`, and `close`, the share of close neighbours.
 
-        And `alone`: 1 where none is close, so that the item teaches nothing.
+        Also `alone`: 1 if no background neighbour is close, so that the item teaches nothing.
         """
         k = min(self.neighbours, self.bank.size)
         nearest, neighbours = self.bank.nearest(embeddings, k)
@@ -122,17 +122,17 @@ class VIE(keras.Model):
         share = tf.math.divide_no_nan(share, tf.reduce_sum(tf.cast(found, tf.float32), axis=1))
         loss = local_aggregation.aggregation_loss(similarities, close, self.temperature)
         return {
-            # An embedding that is not a number has no neighbours, but its loss must tell.
+            # An embedding that is not a number has no neighbours, but its loss must show it.
             "loss": loss + 0.0 * tf.reduce_sum(embeddings, axis=1),
             "close": share,
             "alone": tf.cast(share == 0, tf.float32),
         }
 
     def noise(self, batch: tf.Tensor | int) -> tf.Tensor:
-        """Rows drawn for this step and this replica's part of the batch, int64 [batch, K].
+        """Draws rows for this step and this replica's part of the batch, int64 [batch, K].
 
-        Drawn for the global batch and cut, so that it does not depend on how many replicas share
-        the batch.
+        They are drawn for the global batch and cut, so that they do not depend on how many
+        replicas share it.
         """
         everybody, first = own_part(batch)
         seeds = tf.stack([tf.constant(self.seed, tf.int64), self.optimizer.iterations])[None]
@@ -141,7 +141,7 @@ class VIE(keras.Model):
         return rows[first : first + batch]
 
     def take_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Learns from a replica's batch; its losses and the rate that was taken, float32 []."""
+        """Learns from a replica's batch; returns its losses and the learning rate, float32 []."""
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         with tf.GradientTape() as tape:
             embeddings = self.forward(clip)
@@ -160,7 +160,7 @@ class VIE(keras.Model):
         batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         embeddings, index = self.predict_step(batch), batch["index"]
         logs = self.means.after(self.objective(embeddings, index))
-        # Where `compile` names no metrics, nothing takes these, and TensorFlow leaves them out.
+        # If `compile` is given no metrics, nothing uses these, and TensorFlow prunes them.
         similarities = None if self.bank.shards > 1 else self.bank.all_similarities(embeddings)
         found = self.compute_metrics(batch, index, similarities, None)
         unused = {metric.name for metric in self.means.metrics} - logs.keys()

@@ -1,4 +1,4 @@
-"""What makes results those of one experiment: all but the seeds."""
+"""What identifies an experiment: everything but the seeds."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from vie_tf.runs import workdir
 from vie_tf.settings import Settings, text
 
 _ANY = Settings(objective=OBJECTIVES["ir"]())  # for the names of all settings
-# Flags that do not tell two runs apart as experiments, or are told otherwise.
+# Flags that do not distinguish two runs as experiments, or are reported otherwise.
 _SAME = {*workdir.FREE, "seed", "start_from", "second_workdir"} - {"steps"}
-_TOLD = ("k", "start", "label_column")  # by the column, the row's name and the table
+_TOLD = ("k", "start", "label_column")  # shown by the column, the row's name and the table
 
 
 def experiment(found: Finding) -> dict[str, str]:
-    """What a result was made by and with: two that differ in nothing of it differ in their seeds.
+    """Returns how a result was made: two results that agree in it differ only in their seeds.
 
-    The evaluated data are not in it. Where a run was evaluated with a flag of its own, its kind of
-    evaluation stands in front of that flag.
+    The evaluated data are not in it. If the evaluation has a flag that the run has too, the kind of
+    evaluation precedes that flag.
     """
     own = _trained(found.run, found.data, found.folder)
     how = {name: value for name, value in settings(found).items() if name not in _TOLD}
-    if found.kind in ("finetune", "supervised"):  # whose flags are the run's
+    if found.kind in ("finetune", "supervised"):  # their flags are the run's
         how = {name: value for name, value in how.items() if name not in own}
     else:
         how = {f"{found.kind} {name}" if name in own else name: how[name] for name in how}
-    del own["steps"]  # it may have been evaluated before
+    del own["steps"]  # it may have been evaluated earlier
     step = {"step": str(found.values.get("step"))}
     beside = _other(found.values.get("second_workdir"), "second", found.folder)
     return {"name": model(found), **own, **step, **how, **beside}
 
 
 def _trained(run: dict[str, str], data: dict, *folders: Path) -> dict[str, str]:
-    """How a run came about, with those that it started from.
+    """Returns how a run was made, including the runs that it started from.
 
     Args:
         run: its flags.txt.
@@ -48,10 +48,10 @@ def _trained(run: dict[str, str], data: dict, *folders: Path) -> dict[str, str]:
         dict.fromkeys(workdir.kept(_ANY), "") | run
     )  # those that have no value are not in flags.txt
     kept = {name: value for name, value in run.items() if name not in _SAME}
-    if run["loss"] != "supervised":  # it has not seen them
+    if run["loss"] != "supervised":  # it has not seen the labels
         del kept["label_column"]
     usual = AUGMENTATIONS[run["augmentation"]].colour.strengths
-    if run["colour_noise"] == text(usual):  # which the augmentation tells
+    if run["colour_noise"] == text(usual):  # the augmentation implies it
         kept["colour_noise"] = ""
     kept["trained on"] = str(data.get("fingerprint"))
     kept["start step"] = str(data.get("start_step", 0))
@@ -60,7 +60,7 @@ def _trained(run: dict[str, str], data: dict, *folders: Path) -> dict[str, str]:
 
 
 def _other(named: str | None, what: str, *by: Path) -> dict[str, str]:
-    """How a run came about that others name (see `findings.place`); of one that is gone, which."""
+    """Returns how a run that others name was made (see `findings.place`); its name if gone."""
     if not named:
         return {}
     folder = place(named, *by)

@@ -1,4 +1,4 @@
-"""What evaluations found of runs, from their results.jsonl."""
+"""Results of runs' evaluations, from their results.jsonl."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vie_tf.errors import InputError
 from vie_tf.evaluation.class_recall import AT
 from vie_tf.runs import results, workdir
 
-# What an evaluation was made with, where several of one kind differ in it.
+# Settings of an evaluation in which several of one kind may differ.
 _SETTINGS = (
     "k temperature searched clips ten_crop cached steps augmentation frames_of start label_column"
 ).split()
 
 
-TOP_5 = " top 5"  # behind a column's name: how often the class was among five
+TOP_5 = " top 5"  # after a column's name: how often the class was among five
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Finding:
         run: its flags.txt.
         data: its data.json.
         kind: of evaluation.
-        values: the line's.
-        when: when the run was last evaluated, and number of the line: the larger is the newer.
+        values: of the line.
+        when: when the run was last evaluated, and line number: the larger, the newer.
     """
 
     folder: Path
@@ -43,13 +43,13 @@ class Finding:
 
     @property
     def second_folder(self) -> Path | None:
-        """Of the second stream's run, None where the evaluation names none."""
+        """Folder of the second stream's run, None if the evaluation names none."""
         named = self.values.get("second_workdir")
         return place(named, self.folder) if named else None
 
     @property
     def second(self) -> str:
-        """Family of the second stream, '' where there is none."""
+        """Family of the second stream, '' if there is none."""
         if name := self.values.get("second_family"):
             return name
         if "+" in self.run["family"]:
@@ -61,25 +61,25 @@ class Finding:
 
     @property
     def fold(self) -> str:
-        """Column of the split that it was evaluated by; '' for the first."""
+        """Column of the split used for evaluation; '' for the first."""
         return fold(self.values.get("split_column", "split"))
 
 
 def fold(column: str) -> str:
-    """The column of a split; '' for the first, which is the default where there are several."""
+    """Returns the column of a split; '' for the first, the default if there are several."""
     return "" if column in ("split", "split1") else column
 
 
 def place(named: str, *by: Path) -> Path:
-    """Where a run is that another one names: there, or where both were moved to.
+    """Finds a run that another one names: at its path, or where both were moved to.
 
     Args:
-        named: its folder, as the other one's flags or results have it.
-        by: folders of the other one and of those that started from that: it is none of them.
+        named: its folder, as given in the other one's flags or results.
+        by: folders of the other one and of those that started from it; the run is none of them.
 
     Returns:
-        Of a path that is gone, what is found by the longest end of it in a folder above the other
-        one, the nearest first; the path itself where nothing is.
+        If the path is gone, the folder found by its longest end in a folder above the other one,
+        the nearest first; the path itself if none is found.
     """
     path, *others = (Path(os.path.abspath(folder)) for folder in (named, *by))
     ends = (Path(*path.parts[first:]) for first in range(1, len(path.parts)))
@@ -89,10 +89,10 @@ def place(named: str, *by: Path) -> Path:
 
 
 def gather(places: Sequence[str]) -> list[Finding]:
-    """Everything that evaluations found of the runs in some folders, at any depth.
+    """Collects all results of the runs in some folders, at any depth.
 
     Raises:
-        InputError: a folder is not there, or none of them holds results.
+        InputError: a folder does not exist, or none of them holds results.
     """
     found = []
     for place in places:
@@ -113,16 +113,16 @@ def gather(places: Sequence[str]) -> list[Finding]:
 
 
 def settings(found: Finding) -> dict[str, str]:
-    """What the evaluation was made with, as text."""
+    """Returns the settings of the evaluation, as text."""
     kept = {name: found.values[name] for name in _SETTINGS if name in found.values}
     kept |= found.values.get("learning", {})
     return {name: str(value) for name, value in {**kept, "second": found.second}.items()}
 
 
 def latest(findings: Iterable[Finding]) -> list[Finding]:
-    """Of evaluations that a run had several times in one way, the last ones.
+    """Returns the last one of each evaluation that a run had several times with equal settings.
 
-    Those of a former step are left out; of read-outs of other taps, all taps are kept.
+    Those of an earlier step are left out; read-outs of different taps are merged.
     """
     kept: dict[tuple, Finding] = {}
     for found in findings:
@@ -139,7 +139,7 @@ def latest(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def measures(found: Finding) -> dict[str, dict[str, float]]:
-    """What is shown of an evaluation: column -> `top1` and its interval, 0 to 1."""
+    """Returns what is shown of an evaluation: column -> `top1` and its interval, 0 to 1."""
     values = found.values
     if found.kind == "readout":
         taps = values["taps"]
@@ -159,5 +159,5 @@ def measures(found: Finding) -> dict[str, dict[str, float]]:
 
 
 def _top5(values: dict) -> dict[str, float | None]:
-    """The accuracy of five as another's `top1`."""
+    """Returns the top-5 accuracy under the names of `top1`."""
     return {f"top1{end}": values.get(f"top5{end}") for end in ("", "_low", "_high")}

@@ -1,4 +1,4 @@
-"""What networks and data sets are called in reports: as in the paper, where it has them."""
+"""Names of networks and data sets in reports: those of the paper, if it has them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from vie_tf.models.families import FAMILIES
 from vie_tf.report.findings import Finding
 
-# The whole name of a folder, or of a file without .csv, and the number of classes.
+# Pattern of a folder's name, or a file's without .csv, and the number of classes.
 DATA = {
     "Kinetics": (r"kinetics|(kinetics|k)[-_ ]?400", 400),
     "ImageNet": (r"imagenet([-_ ]?(1k|2012))?|ilsvrc([-_ ]?2012)?", 1000),
@@ -18,7 +18,7 @@ DATA = {
 }
 NETWORKS = {"single": "Single", "resnet3d": "3DResNet", "trn": "TRN", "slow": "Slow"}
 NETWORKS["slowfast"] = "Slowfast"
-# Of another objective than the paper's: its name, its own family and that one's augmentation.
+# Objectives other than the paper's: name, own family and that family's augmentation.
 BASELINES = {"order": ("OPN", "opn", "opn"), "rotation": ("3DRotNet", "rotnet3d", "rotnet")}
 _STREAMS = {"slow": "S", "slowfast": "SF"}
 _BINS = {130: "2bin", 52: "5bin"}
@@ -27,7 +27,7 @@ _STARTS |= {loss: name for loss, (name, *_) in BASELINES.items()}
 
 
 def data_set(path: str, classes: int | None) -> str:
-    """Which of the paper's data sets this is by its name and number of classes; '' for none."""
+    """Returns the paper's data set with this name and number of classes; '' for none."""
     called = re.sub(r"\.csv$", "", Path(path).name.lower())
     for name, (pattern, number) in DATA.items():
         if re.fullmatch(pattern, called) and classes in (None, number):
@@ -36,7 +36,7 @@ def data_set(path: str, classes: int | None) -> str:
 
 
 def model(found: Finding) -> str:
-    """A network's name, the paper's where it has one; how it departs from the paper's is added."""
+    """Returns a network's name, the paper's if it has one, plus how it differs from the paper's."""
     run, loss = found.run, found.run["loss"]
     family = run["family"].split("+")[0]
     fine_tuned = run.get("mode") == "finetune"
@@ -50,7 +50,7 @@ def model(found: Finding) -> str:
         name = f"{100 * share:g}%-{name}"
     if bins := int(run.get("bin_frames", 0)):
         name = f"{_BINS.get(bins, f'{bins}-frame-bin')}-{name}"
-    # The paper's goes on from VIE-Single.
+    # The paper's continues from VIE-Single.
     as_trn = not untrained and (family, loss, start) == ("trn", "la", "vie")
     if loss in ("ir", "la") and not untrained and not as_trn:
         name += f" ({loss.upper()})"
@@ -69,9 +69,9 @@ def model(found: Finding) -> str:
 
 
 def without_shared(rows: Sequence[str]) -> tuple[str, list[str]]:
-    """The flags that all rows' names end with, and the names without them.
+    """Returns the flags that all rows' names share, and the names without them.
 
-    Of a single row the name stays what it is.
+    A single row keeps its name.
     """
     parts = [row.split(" --") for row in rows]
     shared = [flag for flag in parts[0][1:] if all(flag in other for other in parts)]

@@ -1,8 +1,8 @@
 """The tables of Zhuang et al., CVPR 2020: their numbers (paper.csv), and which results fill them.
 
-A result fills a cell only where its run is that of the cell: family, loss, depth, image size, data
-and split trained on and evaluated. How long it was trained, and tested on how many videos, is said
-below.
+A result fills a cell only if its run matches the cell: family, loss, depth, image size, data and
+split for training and evaluation. Training length and number of test videos are given below the
+table.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ TITLES = {
     "5": "Networks supervised on Kinetics, read out on ImageNet",
 }
 _AUGMENTATIONS = {"multi_scale": "Multi-scale", "colour_noise": "Color-noise"}
-# The paper quotes the baselines from elsewhere: of which row ours are put beside.
+# The paper quotes the baselines from elsewhere: the rows beside which ours are shown.
 QUOTED = {
     "ResNet18, OPN": "AlexNet, OPN",
     "3DResNet, 3DRotNet": "3DResNet, 3DRotNet (RGB)",
 }
-# A number that is garbled in the paper's text.
+# A cell whose number is garbled in the paper's text.
 UNREADABLE = ("SlowFast, Scratch", "Color-noise HMDB51")
 
 
 @functools.cache
 def numbers() -> dict[str, dict[str, dict[str, str]]]:
-    """The paper's top-1 accuracies in percent, as printed: table -> row -> column."""
+    """Returns the paper's top-1 accuracies in percent, as printed: table -> row -> column."""
     tables: dict[str, dict[str, dict[str, str]]] = {}
     with (Path(__file__).parent / "paper.csv").open(encoding="utf-8", newline="") as lines:
         for line in csv.DictReader(lines):
@@ -46,10 +46,10 @@ def numbers() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def cells(found: Finding) -> Iterator[tuple[str, str, str, str]]:
-    """The cells of the paper's tables that a result fills.
+    """Yields the cells of the paper's tables that a result fills.
 
     Yields:
-        Table, row, column, and which of the result's measures (`findings.measures`) is put there.
+        Table, row, column, and which of the result's measures (`findings.measures`) goes there.
     """
     values = found.values
     if found.fold:
@@ -68,7 +68,7 @@ def cells(found: Finding) -> Iterator[tuple[str, str, str, str]]:
 def _read_out(name: str, data: str, taps: dict) -> Iterator[tuple[str, str, str, str]]:
     for layer in ("conv3", "conv4", "conv5"):
         for table, rows in numbers().items():
-            # The authors average the last map of their supervised networks, but of the TRN.
+            # The authors average the last map of their supervised networks, except the TRN's.
             averaged = table == "5" and layer == "conv5" and name != "Supervised-TRN"
             tap = f"{layer}-avg" if averaged else layer
             column = f"{data} {layer.capitalize()}"
@@ -92,7 +92,7 @@ def _fine_tuned(found: Finding, data: str) -> Iterator[tuple[str, str, str, str]
 
 
 def _started(start: str, family: str) -> str:
-    """What the paper's network is called that fine-tuning of a family starts from."""
+    """Returns the name of the paper's network that fine-tuning of a family starts from."""
     if start in BASELINES:
         return BASELINES[start][0]
     return f"{'Supervised' if start == 'supervised' else 'VIE'}-{NETWORKS.get(family)}"
@@ -106,14 +106,14 @@ def _twins(found: Finding, data: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _both_streams(found: Finding) -> bool:
-    """Whether the network that is read out, and the one beside it, were trained as the paper's."""
+    """Returns whether the network read out, and any second one, were trained as the paper's."""
     second = found.values.get("second_workdir")
     beside = not second or _is(second, found, f"VIE-{NETWORKS.get(found.second)}")
     return _as_the_papers(found) and beside
 
 
 def _is(named: str | None, by: Finding, name: str) -> bool:
-    """Whether the run that another one names is the paper's `name`; one that is gone is not."""
+    """Returns whether the run that another one names is the paper's `name`; False if it is gone."""
     if not named:
         return False
     folder = place(named, by.folder)
@@ -125,9 +125,9 @@ def _is(named: str | None, by: Finding, name: str) -> bool:
 
 
 def _as_the_papers(found: Finding) -> bool:
-    """Whether a run was trained on Kinetics, from scratch or from the paper's VIE-Single.
+    """Returns whether a run was trained on Kinetics, from scratch or from the paper's VIE-Single.
 
-    By its flags.txt and data.json; one that was imported was, by its code.
+    This is read from flags.txt and data.json; an imported run counts as such.
     """
     run, data = found.run, found.data
     where, classes = str(data.get("data", "")), len(data.get("label_names", [])) or None

@@ -1,4 +1,4 @@
-"""What runs found as pictures: accuracy by layer, by network and against the training step."""
+"""Pictures of results: accuracy by layer, by network and against the training step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vie_tf.report.text import KINDS
 def pictures(
     findings: Iterable[Finding], tables: dict[tuple[str, str], Table], out: Path
 ) -> list[str]:
-    """Draws what there is to draw.
+    """Draws all pictures for which there are results.
 
     Args:
-        findings: of which the runs' metrics.jsonl are drawn.
+        findings: whose runs' metrics.jsonl are drawn.
         tables: (data, kind) -> table.
         out: the folder to write to.
 
@@ -33,7 +33,7 @@ def pictures(
                 row: {tap: x for tap, x in cells.items() if not tap.endswith(TOP_5)}
                 for row, cells in shown.items()
             }
-        else:  # the first column is that of the nearest or most probable
+        else:  # the first column is for the nearest or most probable
             first = {row: next(iter(cells.values())) for row, cells in shown.items()}
             networks[f"{KINDS.get(kind, kind)}: {data}"] = first
     for found in {found.folder.resolve(): found for found in findings}.values():

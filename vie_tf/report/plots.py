@@ -1,4 +1,4 @@
-"""Learning curves from a run's metrics.jsonl, and pictures of what many runs found."""
+"""Learning curves from a run's metrics.jsonl, and pictures of many runs' results."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from vie_tf.errors import InputError
 
-# Colours of Okabe and Ito, told apart by colour-blind readers as well.
+# Colours of Okabe and Ito, which colour-blind readers can distinguish.
 _VALUE, _LOSS, _SPEED = "#0072b2", "#d55e00", "#00795c"
-# Metric, title, colour, text of one value. In this order, as far as the file has them.
+# Metric, title, colour, text of one value; drawn in this order, if the file has them.
 _PANELS = (
     ("recall_at_1", "recall at 1", _VALUE, "{:.3f}"),
     ("knn_top1", "k-NN accuracy", _VALUE, "{:.3f}"),
@@ -36,18 +36,18 @@ _EVALUATED = ("recall_at_1", "knn_top1", "top1", "effective_dimension")
 def learning_curves(metrics_jsonl_path: str, png_path: str) -> None:
     """Draws one panel for each metric that the file has.
 
-    The value of the untrained network (step 0) of the evaluated metrics is a dashed line; the last
-    value (of the running mean, where one is drawn) stands beside the title. A step that was written
-    twice, as happens when a run is killed and goes on from a checkpoint, counts as last written.
+    For evaluated metrics, the value of the untrained network (step 0) is a dashed line; the last
+    value (of the running mean, if one is drawn) is beside the title. If a step was written twice,
+    as when a run is killed and resumed from a checkpoint, the last entry counts.
 
     Args:
-        metrics_jsonl_path: a JSON object a line, with 'step' and some of loss, accuracy,
+        metrics_jsonl_path: a JSON object per line, with 'step' and some of loss, accuracy,
           learning_rate, close (0 to 1), clips_per_second, data_wait (0 to 1), knn_top1,
           recall_at_1, effective_dimension.
         png_path: the picture to write.
 
     Raises:
-        InputError: there is no such file, or no metric in it.
+        InputError: there is no such file, or it has no metric.
     """
     metrics = _read(pathlib.Path(metrics_jsonl_path))
     panels = [panel for panel in _PANELS if metrics[panel[0]]]
@@ -147,7 +147,7 @@ def by_step(png_path: str, panels: dict[str, dict[str, Sequence[dict[int, float]
 
     Args:
         png_path: the picture to write.
-        panels: title -> network -> of each run, step -> accuracy, 0 to 1.
+        panels: title -> network -> for each run, step -> accuracy, 0 to 1.
     """
     figure, places = _panels(panels, 4.2, 3.4)
     for axes, (title, networks) in zip(places, panels.items()):
@@ -166,14 +166,14 @@ def by_step(png_path: str, panels: dict[str, dict[str, Sequence[dict[int, float]
 
 
 def accuracy_curves(metrics_jsonl_path: str) -> dict[str, dict[int, float]]:
-    """What a run measured with labels while it trained: title -> step -> value."""
+    """Returns the accuracies that a run measured during training: title -> step -> value."""
     metrics = _read(pathlib.Path(metrics_jsonl_path))
     titles = {name: title for name, title, *_ in _PANELS if name in ("knn_top1", "top1")}
     return {title: metrics[name] for name, title in titles.items() if metrics[name]}
 
 
 def _panels(panels: dict, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a place for each panel, two a row, as wide as its titles and legends need."""
+    """Makes a figure with axes for each panel, two per row, wide enough for titles and legends."""
     texts = [text for title, names in panels.items() for text in (*_lines(title), *names)]
     width = max(width, 1.2 + 0.075 * max(map(len, texts)))  # inches
     columns = min(2, len(panels))
@@ -184,7 +184,7 @@ def _panels(panels: dict, width: float, height: float) -> tuple[Figure, list[Axe
 
 
 def _lines(title: str) -> list[str]:
-    """The title, the flags at its end in a line of their own."""
+    """Splits a title into lines, with the flags at its end on their own line."""
     name, comma, flags = title.partition(", --")
     return [name, f"--{flags}"] if comma else [name]
 
@@ -204,7 +204,7 @@ def _style(axes: Axes) -> None:
 
 
 def _draw(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, smooth: bool) -> float:
-    """Draws a curve, a long noisy one pale with its running mean over it; returns its end."""
+    """Draws a curve, a long noisy one pale under its running mean; returns the last value."""
     window = len(values) // 40
     if smooth and window > 1:
         axes.plot(steps, values, color=color, linewidth=0.8, alpha=0.3)
@@ -219,7 +219,7 @@ def _draw(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, smooth:
 
 
 def _read(path: pathlib.Path) -> dict[str, dict[int, float]]:
-    """Reads metric -> step -> value; leaves out what is not a finite number."""
+    """Reads metric -> step -> value; leaves out values that are not finite."""
     if not path.is_file():
         raise InputError(f"plot: there is no {path}; give the workdir of a run that has trained")
     metrics = {name: {} for name, *_ in _PANELS}
@@ -227,7 +227,7 @@ def _read(path: pathlib.Path) -> dict[str, dict[int, float]]:
         for line in lines:
             try:
                 record = json.loads(line)
-            except ValueError:  # half a line, of a run that was killed while writing it
+            except ValueError:  # half a line, from a run that was killed while writing it
                 continue
             for name, values in metrics.items():
                 value = record.get(name)

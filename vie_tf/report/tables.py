@@ -1,4 +1,4 @@
-"""Tables of what runs found: the paper's, and one for each other data set."""
+"""Tables of results: the paper's, and one for each other data set."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vie_tf.report.names import without_shared
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What one or several runs, alike but for their seeds, found.
+    """The results of one or several runs that differ only in their seeds.
 
     Attributes:
         values: 0 to 1, one for each run.
-        interval: of the only one, over videos, where it has one.
+        interval: of a single value, over videos, if it has one.
         findings: where they are from.
     """
 
@@ -30,11 +30,11 @@ class Cell:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """Smallest and largest of several; of one its 95 % interval."""
+        """Smallest and largest of several values; the 95 % interval of a single one."""
         return (min(self.values), max(self.values)) if len(self.values) > 1 else self.interval
 
     def __str__(self) -> str:
-        """In percent: the mean, and in brackets the ends."""
+        """The mean in percent, with the ends in brackets."""
         text = f"{100 * np.mean(self.values):.1f}"
         return text + (f" ({100 * self.ends[0]:.1f}–{100 * self.ends[1]:.1f})" if self.ends else "")
 
@@ -43,7 +43,7 @@ Table = dict[str, dict[str, Cell]]  # row -> column -> cell
 
 
 def cell(found: Sequence[tuple[Finding, dict[str, float]]]) -> Cell:
-    """One cell of what some runs found."""
+    """Makes a cell from the results of some runs."""
     first = found[0][1]
     interval = None
     if first.get("top1_low") is not None and len(found) == 1:
@@ -53,9 +53,9 @@ def cell(found: Sequence[tuple[Finding, dict[str, float]]]) -> Cell:
 
 
 def in_the_paper(findings: Sequence[Finding]) -> tuple[dict[str, Table], list[Finding]]:
-    """The paper's tables as far as runs fill them, by their number; and what is in none of them.
+    """Returns the paper's tables, by number, as far as runs fill them, and the other results.
 
-    A cell is of one experiment, the newest; what else would fill it is left to the other tables.
+    A cell shows one experiment, the newest; others that would fill it go to the other tables.
     """
     filled: dict[tuple, dict[tuple, list]] = {}
     for found in findings:
@@ -80,7 +80,7 @@ def in_the_paper(findings: Sequence[Finding]) -> tuple[dict[str, Table], list[Fi
 
 
 def _without(found: Finding, shown: set[str]) -> Finding | None:
-    """What is left of a result, some measures of which are shown: other taps of a read-out."""
+    """Returns what is left of a result without the measures shown: other taps of a read-out."""
     if not shown:
         return found
     taps = {tap: x for tap, x in found.values.get("taps", {}).items() if tap not in shown}
@@ -88,11 +88,11 @@ def _without(found: Finding, shown: set[str]) -> Finding | None:
 
 
 def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
-    """What is in no table of the paper: (data, kind) -> row -> column -> cell.
+    """Returns tables of results not in the paper's tables: (data, kind) -> row -> column -> cell.
 
-    Labels of another column than `label`, another fold than the first, and flags that all rows have
-    are told in the name of the data. A row is a network; runs that differ in no more than their
-    seed share one, others are told apart by what they differ in.
+    A label column other than `label`, a fold other than the first, and flags that all rows share
+    are added to the name of the data. A row is a network; runs that differ only in their seeds
+    share one, others are named by their differences.
     """
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     names: dict[str, str] = {}
@@ -100,7 +100,7 @@ def others(findings: Iterable[Finding]) -> dict[tuple[str, str], Table]:
         fingerprint = str(found.values.get("fingerprint"))
         data = f"{'/'.join(Path(found.values['data']).parts[-2:])} ({fingerprint})"
         data += f", {found.fold}" if found.fold else ""
-        names[fingerprint] = data  # of one set that was moved, the last place
+        names[fingerprint] = data  # for a set that was moved, the last place
         labels = found.values["label_column"]
         groups.setdefault((fingerprint, labels, found.kind), []).append(found)
     tables = {}

@@ -1,4 +1,4 @@
-"""Tables as Markdown and as CSV, and their pictures."""
+"""Tables as Markdown and as CSV."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = {
 
 
 def markdown(tables: dict[str, Table], plain: dict[tuple[str, str], Table]) -> str:
-    """All tables as text."""
+    """Returns all tables as text."""
     lines = ["# Results", ""]
     lines += [
         "All numbers are percentages. Ours is the mean over the runs, in brackets the smallest and "
@@ -65,11 +65,11 @@ def _rows(head: Sequence[str], body: Iterable[Sequence]) -> list[str]:
 
 
 def _sources(table: Table, aside: str = "") -> list[str]:
-    """Which runs a table is of, and how long they were trained.
+    """Describes the runs in a table, and how long they were trained.
 
     Args:
-        table: whose rows are told.
-        aside: how the columns end that the table does not show, and that are told here.
+        table: whose rows are described.
+        aside: ending of the columns that are listed here instead of in the table.
     """
     lines = []
     for row, columns in table.items():
@@ -89,9 +89,9 @@ def _sources(table: Table, aside: str = "") -> list[str]:
 
 
 def comma_separated(tables: dict[str, Table], plain: dict[tuple[str, str], Table]) -> str:
-    """All cells of all tables, a line each; shares in 0 to 1, the paper's too.
+    """Returns all cells of all tables, one per line; shares in 0 to 1, also the paper's.
 
-    Where runs fill a cell of the paper, all of its cells are there, otherwise none.
+    If runs fill a cell of the paper, all of its cells are included, otherwise none.
     """
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""What a run needs to go on, on disk."""
+"""Checkpoints: what a run needs on disk to resume."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tensorflow import keras
 from vie_tf.errors import InputError, reason
 from vie_tf.runs.trained import newest_readable
 
-# State by its place in a checkpoint, and those of it that earlier versions kept in other types, of
-# which GPUs cannot read or write some places.
+# State by its place in a checkpoint, and the part of it that earlier versions kept in other types,
+# whose single elements GPUs cannot read or write.
 STATE = {
     "bank": ("rows", "parts", "labels", "visited"),
     "clusters": ("labels", "next_labels"),
@@ -28,12 +28,12 @@ TYPED = {
 class Checkpoints:
     """The last checkpoints of a run: network, optimizer with its step, memory bank, clusters.
 
-    The step is the place in the data too, since the order of the clips is a function of it. A
-    checkpoint is written under another name and renamed when it is whole, and the list of
+    The step is also the position in the data, since the order of the clips is a function of it. A
+    checkpoint is written under another name and renamed when it is complete, and the list of
     checkpoints changes only after that, so being killed or a full disk leaves the last one good.
 
     Args:
-        folder: where they lie.
+        folder: where they are kept.
         model: compiled, with the `network` that learns, `plateau` (or None) and `state`, by name.
         keep: how many to keep.
     """
@@ -70,10 +70,10 @@ class Checkpoints:
             shutil.rmtree(part) if part.is_dir() else part.unlink()
 
     def restore(self) -> int | None:
-        """Loads the newest checkpoint; returns the steps it has taken, None where there is none.
+        """Loads the newest checkpoint; returns the steps it has taken, or None if there is none.
 
         Raises:
-            InputError: as `newest_readable`.
+            InputError: as for `newest_readable`.
         """
 
         def load(path: str) -> int:
@@ -87,7 +87,7 @@ class Checkpoints:
         return newest_readable(Path(self._manager.directory), load)
 
     def _earlier_types(self, path: str) -> dict[str, dict[str, tf.DType]]:
-        """By part and name, the types of a checkpoint's state that are no longer those of today."""
+        """Returns, by part and name, the types of a checkpoint's state that differ from today's."""
         saved = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
         found: dict[str, dict[str, tf.DType]] = {}
         for part in TYPED.keys() & self._parts:
@@ -98,7 +98,7 @@ class Checkpoints:
         return found
 
     def _restore_earlier(self, path: str, types: dict[str, dict[str, tf.DType]]) -> None:
-        """Loads a checkpoint some of whose state has other types than today's."""
+        """Loads a checkpoint in which some of the state has other types than today's."""
         parts, read = dict(self._parts, optimizer=self.model.optimizer), []
         for part, names in types.items():
             state = {x: getattr(parts[part], x) for x in STATE[part] if hasattr(parts[part], x)}

@@ -1,4 +1,4 @@
-"""--mode=import_checkpoint: a TensorFlow 1 checkpoint of the authors becomes a run."""
+"""--mode=import_checkpoint: converts a TensorFlow 1 checkpoint of the authors into a run."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Values = dict[str, np.ndarray]  # a checkpoint's variables by name
 def import_checkpoint(
     checkpoint: str, settings: Settings, given: Collection[str], folder: Path
 ) -> None:
-    """Writes a run of the network, bank, labels, momentum and step of a checkpoint.
+    """Writes a run with the network, bank, labels, momentum and step of a checkpoint.
 
     Args:
-        checkpoint: prefix or folder of the authors' one.
-        settings: as they were given; those of its network and of a loss with a bank.
+        checkpoint: prefix or folder of the authors' checkpoint.
+        settings: as they were given; they describe its network and a loss with a bank.
         given: names of those that were.
         folder: of the run.
 
     Raises:
         InputError: the checkpoint cannot be read or is of another network than the settings say,
-            or the folder holds a run.
+            or the folder already holds a run.
     """
     if (folder / "flags.txt").exists():
         raise InputError(f"{folder} holds a run already: use another --workdir")
@@ -63,10 +63,10 @@ def import_checkpoint(
 
 
 def model_of(path: str, values: Values, settings: Settings) -> VIE:
-    """The model that the values of a checkpoint are for; brings those of clusters into our order.
+    """Builds the model for a checkpoint's values; transposes the cluster labels to our order.
 
     Raises:
-        InputError: they are of another network, or of another number of clusterings.
+        InputError: the values are of another network, or of another number of clusterings.
     """
     network, objective = settings.network, settings.objective
     built = families.build(
@@ -92,10 +92,10 @@ def model_of(path: str, values: Values, settings: Settings) -> VIE:
 
 
 def prefix(given: str) -> str:
-    """The prefix of a checkpoint's files, from itself or from the folder they lie in.
+    """Returns the prefix of a checkpoint's files, given the prefix itself or their folder.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no checkpoint.
     """
     path = tf.train.latest_checkpoint(given) if Path(given).is_dir() else given
     if path is None or not Path(f"{path}.index").exists():
@@ -107,7 +107,7 @@ def prefix(given: str) -> str:
 
 
 def read(path: str) -> Values:
-    """All variables of a checkpoint.
+    """Returns all variables of a checkpoint.
 
     Raises:
         InputError: it is damaged.
@@ -122,10 +122,10 @@ def read(path: str) -> Values:
 
 
 def check_kind(path: str, values: Values) -> None:
-    """Checks that a checkpoint is of one network's pre-training.
+    """Checks that a checkpoint comes from the pre-training of a single network.
 
     Raises:
-        InputError: it is of two streams, or has no bank.
+        InputError: it has two streams, or no bank.
     """
     if {"resnet_model", "resnet_model_slow"} <= {name.split("/")[0] for name in weights(values)}:
         raise InputError(
@@ -143,16 +143,16 @@ def check_kind(path: str, values: Values) -> None:
 
 
 def check_network(path: str, values: Values, network: keras.Model, given: Network) -> None:
-    """Checks that a checkpoint holds the weights of a network, all of them and no others.
+    """Checks that a checkpoint holds all weights of a network and no others.
 
     Args:
         path: of the checkpoint.
         values: its content.
-        network: what was built.
-        given: of which family and depth.
+        network: the network that was built.
+        given: its family and depth.
 
     Raises:
-        InputError: it does not; where it is of another family or depth, says which.
+        InputError: it does not; names the family or depth if it is of another one.
     """
     wrong = differences(values, network)
     width, size = values[BANK].shape[1], network.output_shape["embedding"][-1]
@@ -183,7 +183,7 @@ def check_network(path: str, values: Values, network: keras.Model, given: Networ
 
 
 def weights(values: Values) -> dict[str, tuple[int, ...]]:
-    """Shapes of the network's variables in a checkpoint: neither bank nor slots nor step."""
+    """Returns the shapes of the network's variables in a checkpoint, without bank, slots, step."""
     return {
         name: value.shape
         for name, value in values.items()
@@ -192,7 +192,7 @@ def weights(values: Values) -> dict[str, tuple[int, ...]]:
 
 
 def differences(values: Values, network: keras.Model) -> list[str]:
-    """Names that only one of checkpoint and network has, or whose shapes differ, sorted."""
+    """Returns names, sorted, that only checkpoint or network has, or whose shapes differ."""
     theirs = weights(values)
     ours = {name: tuple(v.shape) for name, v in original.original_names(network).items()}
     return sorted(
@@ -204,14 +204,14 @@ def differences(values: Values, network: keras.Model) -> list[str]:
 
 
 def family_and_depth(values: Values, given: Network) -> tuple[str, int] | None:
-    """Which network's weights a checkpoint holds; None if no family's."""
+    """Returns family and depth of a checkpoint's network, or None if it is of no family."""
     depth = depth_of(values)
     if depth is None:
         return None
     built = set()
     for name in sorted(families.FAMILIES, key=lambda name: name != given.family):
         kind = families.family_of(name)
-        variables = (kind.network, kind.sampling.frames)  # all that decides on them
+        variables = (kind.network, kind.sampling.frames)  # all that determines them
         if variables in built:
             continue
         built.add(variables)
@@ -221,7 +221,7 @@ def family_and_depth(values: Values, given: Network) -> tuple[str, int] | None:
 
 
 def depth_of(values: Values) -> int | None:
-    """The depth that has as many normalisations as one path of the checkpoint's network."""
+    """Returns the depth with as many normalisations as one path of the checkpoint's network."""
     scopes = [name.split("/")[0] for name in weights(values) if name.endswith("/gamma")]
     count = max(map(scopes.count, scopes), default=0)
     for depth, blocks in BLOCKS_PER_STAGE.items():
@@ -231,9 +231,9 @@ def depth_of(values: Values) -> int | None:
 
 
 def variables(model: VIE, values: Values) -> dict[str, tf.Variable]:
-    """The variables of a model and its optimizer by the checkpoint's name for them.
+    """Returns the variables of a model and its optimizer, by their names in the checkpoint.
 
-    A momentum slot that the checkpoint lacks is left out, and stays zero.
+    A momentum slot that the checkpoint lacks is left out and stays zero.
     """
     names = original.original_names(model.network)
     trained = {id(v) for v in model.network.trainable_weights}
@@ -249,7 +249,7 @@ def variables(model: VIE, values: Values) -> dict[str, tf.Variable]:
 
 
 def identity(path: str, bank: MemoryBank, step: int) -> dict:
-    """The run's data.json: its videos are known by their number and the numbers of their labels."""
+    """Returns the run's data.json: only the numbers of its videos and labels are known."""
     return {
         "data": f"the imported checkpoint {path}",
         "videos": bank.size,
@@ -259,7 +259,7 @@ def identity(path: str, bank: MemoryBank, step: int) -> dict:
 
 
 def report(path: str, values: Values, used: list[str], settings: Settings, folder: Path) -> str:
-    """What was imported and what not, in lines."""
+    """Describes what was imported and what was not, in lines."""
     network, step = settings.network, settings.schedule.steps
     slots = sum(name.endswith("/Momentum") for name in used)
     without = [
@@ -283,6 +283,6 @@ def report(path: str, values: Values, used: list[str], settings: Settings, folde
 
 
 def listed(names: list[str], most: int = 4) -> str:
-    """The first of the names, and how many more there are."""
+    """Returns the first of the names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""What evaluations of a run found: one line each in the run's results.jsonl."""
+"""Results of a run's evaluations: one line each in the run's results.jsonl."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ FILE = "results.jsonl"
 
 
 def append(workdir: Path, kind: str, values: dict) -> None:
-    """Adds what one evaluation found to the results of a run.
+    """Adds the results of one evaluation to those of a run.
 
     Args:
         workdir: the run's folder.
         kind: of evaluation: knn, retrieval, readout, finetune or supervised.
-        values: JSON's types and NumPy's scalars. What a reader needs: data, fingerprint, family,
-            loss, step, seed, top1 (0 to 1), its 95 % interval, videos.
+        values: JSON's types and NumPy's scalars. A reader needs: data, fingerprint, family, loss,
+            step, seed, top1 (0 to 1), its 95 % interval, videos.
 
     Raises:
         OSError: the file cannot be written.
-        ValueError: a number that is not finite; nothing is written.
+        ValueError: a number is not finite; nothing is written.
     """
     line = json.dumps({"kind": kind, **values}, allow_nan=False, default=np.generic.item) + "\n"
     path = Path(workdir) / FILE
     with writing_to(path), path.open("a+b") as file:
         if file.seek(0, 2):
             file.seek(-1, 2)
-            if file.read(1) != b"\n":  # half a line, of a process that was killed
+            if file.read(1) != b"\n":  # half a line, from a process that was killed
                 line = "\n" + line
         file.write(line.encode())
 
 
 def read(workdir: Path) -> list[dict]:
-    """All that evaluations found of a run, oldest first; none is an empty list.
+    """Returns all results of a run's evaluations, oldest first; an empty list if there are none.
 
-    A line that is damaged is left out, and said.
+    Damaged lines are left out, with a warning.
     """
     path = Path(workdir) / FILE
     if not path.exists():
@@ -48,7 +48,7 @@ def read(workdir: Path) -> list[dict]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             values = json.loads(line)
-        except ValueError:  # of text that is not UTF-8 too
+        except ValueError:  # also for text that is not UTF-8
             values = None
         if isinstance(values, dict) and "kind" in values:
             found.append(values)

@@ -1,4 +1,4 @@
-"""The weights that a run starts from: those of another one."""
+"""Starts a run from the weights of another run."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vie_tf.settings import Settings
 
 
 def inherited(settings: Settings, given: Collection[str], folder: Path) -> Settings:
-    """Settings of which the network's that were not given are those of the run it starts from.
+    """Takes network settings that were not given from the run that training starts from.
 
-    A run that goes on has them itself: those that it started from may be gone.
+    A resumed run has them itself: the run that it started from may be gone.
 
     Args:
         settings: as they were given.
         given: names of those that were.
-        folder: of the run that is to be.
+        folder: of the new run.
 
     Raises:
-        InputError: no run there, or two that do not make two streams.
+        InputError: there is no such run, or two that do not make two streams.
     """
     start = settings.start
     if not start.start_from:
@@ -57,17 +57,17 @@ def inherited(settings: Settings, given: Collection[str], folder: Path) -> Setti
 
 
 def start(network: keras.Model, folders: list[Path]) -> dict[str, object]:
-    """Gives a network the weights of other runs' networks, by name, and says which.
+    """Loads the weights of other runs' networks into a network, by name, and reports it.
 
-    All but the heads must be there: a network of which a part starts at random is no start. A layer
-    `logits` is always new, since its classes are.
+    All layers but the heads must be found: no other part may start at random. A layer `logits` is
+    always new, since its classes are.
 
     Args:
         network: its weights are overwritten.
         folders: of the runs, one, or one for each stream.
 
     Returns:
-        What data.json keeps of it: `start`, the runs' losses, and `start_step`.
+        The entries for data.json: `start`, the runs' losses, and `start_step`.
 
     Raises:
         InputError: the runs' networks have other layers.
@@ -110,7 +110,7 @@ def start(network: keras.Model, folders: list[Path]) -> dict[str, object]:
 
 
 def streams(network: keras.Model) -> list[keras.Model]:
-    """The networks that a two-stream network is made of, Single first; of another, itself."""
+    """Returns the networks that a two-stream network is made of, Single first; else the network."""
     inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
     if not inner:
         return [network]
@@ -119,12 +119,12 @@ def streams(network: keras.Model) -> list[keras.Model]:
 
 
 def named_weights(network: keras.Model):
-    """Each weight and moving statistic with the names of its layer and of itself."""
+    """Yields each weight and moving statistic, after the names of its layer and of itself."""
     for layer in network.layers:
         for weight in layer.weights:
             yield (layer.name, weight.name.split("/")[-1]), weight
 
 
 def is_head(network: keras.Model, name: str) -> bool:
-    """Whether a layer stands on the feature maps."""
+    """Returns whether a layer is on top of the feature maps."""
     return isinstance(network.get_layer(name), keras.layers.Dense)

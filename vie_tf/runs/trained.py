@@ -1,4 +1,4 @@
-"""The network of a run, from its folder."""
+"""Loads the network of a run from its folder."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Loaded = TypeVar("Loaded")
 
 
 def run_sampling(run: Settings) -> Sampling:
-    """Which frames make the clips of a run."""
+    """Returns which frames make the clips of a run."""
     return families.sampling_of(run.network.family, run.start.legacy, run.clips.frame_interval)
 
 
 def read_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
-    """The network of a run with the weights of its newest checkpoint, in float32, and its step."""
+    """Returns the network of a run's newest checkpoint, in float32, and its step."""
     run = workdir.read_settings(folder)
     labels = len(workdir.read_data(folder)["label_names"]) if run.objective.labels else 0
     build = families.build_finetuned if run.finetunes else families.build
@@ -46,17 +46,17 @@ def read_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int
 
 
 def load_network(folder: Path, any_size: bool = False) -> tuple[keras.Model, int]:
-    """As `read_network`, and says on standard error what it is."""
+    """As `read_network`, but also reports the network on standard error."""
     network, step = read_network(folder, any_size)
     print(f"{network.name} of {folder} at step {step}", file=sys.stderr)
     return network, step
 
 
 def restore_network(folder: Path, network: keras.Model) -> int:
-    """Loads only the network's weights of a run; returns the step.
+    """Loads only the network's weights from a run; returns the step.
 
     Raises:
-        InputError: the folder holds no checkpoint, or as `newest_readable`.
+        InputError: the folder holds no checkpoint, or as for `newest_readable`.
     """
 
     def load(path: str) -> int:
@@ -71,10 +71,10 @@ def restore_network(folder: Path, network: keras.Model) -> int:
 
 
 def newest_readable(folder: Path, load: Callable[[str], Loaded]) -> Loaded | None:
-    """What `load` returns of the newest checkpoint that it can read; None where there is none.
+    """Returns the result of `load` for the newest readable checkpoint, or None if there is none.
 
     Raises:
-        InputError: there are checkpoints, and none can be read.
+        InputError: there are checkpoints, but none can be read.
     """
     state = tf.train.get_checkpoint_state(str(folder))
     paths = list(state.all_model_checkpoint_paths) if state else []
@@ -94,12 +94,12 @@ def newest_readable(folder: Path, load: Callable[[str], Loaded]) -> Loaded | Non
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network, and what evaluations need to know of it.
+    """A trained network, and what evaluations need to know about it.
 
     Attributes:
         network: in float32.
         clips: of a video in tests.
-        said: what results say of it: `workdir.said_of`, its step, and what it was made with.
+        said: its description in results: `workdir.said_of`, its step, and what it was made with.
     """
 
     network: keras.Model
@@ -115,18 +115,18 @@ def load_run(
     frame_interval: int | None = None,
     any_size: bool = False,
 ) -> Run:
-    """The network of a run, with the clips that an evaluation asks for.
+    """Loads the network of a run, with the clips that an evaluation asks for.
 
     Args:
         folder: of the run.
         evaluation: which clips of a video, and crops of a clip.
         second_workdir: of a run that makes it a two-stream model.
-        frames_of: the family whose frames it is to see, for the Input-Single control.
+        frames_of: the family whose frames it sees, for the Input-Single control.
         frame_interval: of those frames.
-        any_size: whether height and width of the clips are left open.
+        any_size: whether the network accepts clips of any height and width.
 
     Raises:
-        InputError: no run there, no readable checkpoint, or networks that do not go together.
+        InputError: there is no run, no readable checkpoint, or the networks do not fit together.
     """
     if frames_of:
         families.family_of(frames_of, "frames_of")

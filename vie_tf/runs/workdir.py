@@ -1,4 +1,4 @@
-"""A run's folder: which flags and which data set it was made with."""
+"""A run's folder: the flags and the data set it was made with."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.output import whole
 from vie_tf.settings import GROUPS, Data, Settings, made, read, text
 
-# Flags that may differ when a run goes on: they change neither its steps' numbers, but for their
-# last bits, nor its data, which has a fingerprint.
+# Flags that may differ when a run is resumed: they change neither its steps' numbers, except for
+# their last bits, nor its data, which has a fingerprint.
 FREE = (
     "mode data decoder data_service max_unreadable steps clips ten_crop k evaluate_every "
     "save_every log_every keep deterministic xla"
@@ -25,12 +25,12 @@ FREE = (
 
 
 def defaults() -> dict[str, object]:
-    """The defaults of the settings of all objectives, by name."""
+    """Returns the defaults of all objectives' settings, by name."""
     return {f.name: f.default for kind in OBJECTIVES.values() for f in dataclasses.fields(kind)}
 
 
 def kept(settings: Settings) -> dict[str, object]:
-    """All that is kept of a run's settings, by name: with the defaults of other objectives."""
+    """Returns all settings stored for a run, by name, with the defaults of other objectives."""
     return defaults() | settings.values()
 
 
@@ -43,7 +43,7 @@ def check_run(workdir: Path, settings: Settings, data: dict) -> None:
         data: identity of the data set: `data`, `videos`, `fingerprint`.
 
     Raises:
-        InputError: the folder holds a run with another flag or of other videos.
+        InputError: the folder holds a run with another flag or on other videos.
     """
     if not (workdir / "flags.txt").exists():
         return
@@ -61,7 +61,7 @@ def check_run(workdir: Path, settings: Settings, data: dict) -> None:
         )
     first = defaults()
     for name in sorted(flags):
-        # A setting that is not there had no value, or did not exist.
+        # A setting that is missing had no value, or did not exist.
         old, new = before.get(name, text(first.get(name))), text(flags[name])
         if name not in FREE and old != new:
             raise InputError(
@@ -72,12 +72,12 @@ def check_run(workdir: Path, settings: Settings, data: dict) -> None:
 
 @contextlib.contextmanager
 def held(workdir: Path) -> Iterator[None]:
-    """Makes the folder if need be, and keeps other processes from training there.
+    """Creates the folder if necessary, and locks it against training by other processes.
 
     A folder that is still empty at the end is removed: a request that cannot be met leaves nothing.
 
     Raises:
-        InputError: it cannot be made, or another process is at work there.
+        InputError: it cannot be created, or another process is training there.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -95,15 +95,15 @@ def held(workdir: Path) -> Iterator[None]:
             ) from error
         yield
     finally:
-        os.close(folder)  # which lets the lock go
+        os.close(folder)  # which releases the lock
         with contextlib.suppress(OSError):
             workdir.rmdir()
 
 
 def write_run(workdir: Path, settings: Settings, data: dict) -> None:
-    """Writes `flags.txt`, a flagfile that repeats a run that was trained, and `data.json`.
+    """Writes `flags.txt`, a flagfile that repeats the run, and `data.json`.
 
-    Arguments as `check_run`.
+    Arguments as for `check_run`.
 
     Raises:
         InputError: they cannot be written.
@@ -121,7 +121,7 @@ def write_run(workdir: Path, settings: Settings, data: dict) -> None:
 
 
 def read_flags(workdir: Path) -> dict[str, str]:
-    """The flags of the run in a folder, as text; without those that have no value.
+    """Returns the flags of the run in a folder, as text; flags without a value are left out.
 
     Raises:
         InputError: there is no run, or its file is damaged.
@@ -142,10 +142,10 @@ def read_flags(workdir: Path) -> dict[str, str]:
 
 
 def read_settings(workdir: Path) -> Settings:
-    """The settings of the run in a folder.
+    """Returns the settings of the run in a folder.
 
     Raises:
-        InputError: there is no run, its file is damaged, or its objective is none that there is.
+        InputError: there is no run, its file is damaged, or its objective does not exist.
     """
     said = read_flags(workdir)
     try:
@@ -160,7 +160,7 @@ def read_settings(workdir: Path) -> Settings:
 
 
 def said_of(workdir: Path) -> dict[str, object]:
-    """What results say of the run in a folder: `family`, `loss`, `seed` and `trained_on`."""
+    """Describes the run in a folder for results: `family`, `loss`, `seed` and `trained_on`."""
     run = read_settings(workdir)
     return {
         "family": run.network.family,
@@ -171,7 +171,7 @@ def said_of(workdir: Path) -> dict[str, object]:
 
 
 def said_of_data(data: Data, fingerprint: str) -> dict[str, object]:
-    """What results say of the videos of --data: where they are, and the columns that were read."""
+    """Describes the videos of --data for results: where they are, and the columns read."""
     return {
         "data": absolute(data.data),
         "fingerprint": fingerprint,
@@ -181,12 +181,12 @@ def said_of_data(data: Data, fingerprint: str) -> dict[str, object]:
 
 
 def absolute(path: str) -> str:
-    """The path from the root; an address stays what it is."""
+    """Returns the absolute path; an address is left unchanged."""
     return path if is_remote(path) else os.path.abspath(path)
 
 
 def read_data(workdir: Path) -> dict:
-    """What the run in a folder was made with: `data`, `videos`, `fingerprint`, `label_names`.
+    """Returns the data the run in a folder used: `data`, `videos`, `fingerprint`, `label_names`.
 
     Raises:
         InputError: it is missing or damaged.

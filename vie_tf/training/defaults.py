@@ -1,4 +1,4 @@
-"""What follows from the number of videos, the family and the machine where no setting is given."""
+"""Defaults that depend on the number of videos, the family and the machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from vie_tf.settings import Clips, Evaluation, Settings, text
 def complete(
     settings: Settings, given: Collection[str], videos: int
 ) -> tuple[Settings, dict[str, str]]:
-    """Settings of which those that follow from videos, family and machine have their values.
+    """Fills in the settings that depend on videos, family and machine.
 
-    Those that are None where that is their meaning stay so: intervals of frames, evaluations and
-    checkpoints. Returned with them are the settings that might have been open, as text.
+    Settings for which None has a meaning stay None: the intervals of frames, evaluations and
+    checkpoints. Also returns the settings that could be filled in, as text.
 
     Args:
         settings: as they were given.
-        given: names of those that were; the others that fine-tuning has values of its own for take
-            these.
-        videos: to train on.
+        given: names of those that were; the others take fine-tuning's own values if it has any.
+        videos: number of videos to train on.
     """
     objective, schedule = settings.objective, settings.schedule
     own = {f.name for f in dataclasses.fields(objective)}
@@ -56,10 +55,10 @@ def complete(
 
 
 def fine_tuning(videos: int, started: bool) -> dict[str, float]:
-    """Fine-tuning's own defaults (appendix E), by setting.
+    """Returns fine-tuning's own defaults (appendix E), by setting.
 
     Args:
-        videos: to train on; a batch has no more clips.
+        videos: number of videos to train on; a batch has no more clips.
         started: whether it starts from a run's weights, not from scratch.
     """
     return {
@@ -70,7 +69,7 @@ def fine_tuning(videos: int, started: bool) -> dict[str, float]:
 
 
 def augmentation(clips: Clips, evaluation: Evaluation) -> Augmentation:
-    """How clips are made of videos: the recipe, with the strengths and flips of the settings."""
+    """Returns the augmentation recipe with the colour noise, flips and crops of the settings."""
     recipe = AUGMENTATIONS[clips.augmentation]
     given = dict(zip(STRENGTHS, clips.colour_noise))
     colour = dataclasses.replace(recipe.colour, **given)

@@ -1,4 +1,4 @@
-"""Linear read-outs of a frozen network, trained together with augmentation (paper section 4)."""
+"""Linear read-outs of a frozen network, trained jointly with augmentation (paper section 4)."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from vie_tf.training.step import Forward, Means, clips_of, learn
 class ReadOut(keras.Model):
     """Softmax classifiers of several taps; only they learn, from the sum of their cross entropies.
 
-    `fit` takes batches as `VIE` does; `evaluate` those with `clip` and `label`, and gives the
-    losses on the clips as they are, and of each tap what `compile` names as `metrics`; `predict`
-    the same or clips alone, and gives logits by tap.
+    `fit` takes batches as `VIE` does. `evaluate` takes batches with `clip` and `label`, and returns
+    the losses on unaltered clips, and for each tap the `metrics` given to `compile`. `predict`
+    takes the same or clips alone, and returns logits by tap.
 
     Args:
         frozen: the network, always in inference mode.
-        taps: what the classifiers see of it.
+        taps: the features that the classifiers see.
         num_classes: of each classifier.
         seed: of the initial weights.
         colour: what `colour_noise` does to the clips.
 
     Attributes:
-        network: what is trained, from the taps' vectors to the logits; both are dicts by tap.
+        network: the trained part, from the taps' vectors to the logits; both are dicts by tap.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class ReadOut(keras.Model):
         values = {name: tap.shape[1] for name, tap in self.features(_black(frozen)).items()}
         self.network = heads.read_outs(values, num_classes, seed)
         self.forward = Forward(self, self.features)
-        self.plateau, self.state = None, {}  # of a checkpoint, as `VIE`
-        self.seconds_waiting = 0.0  # for data, in all
-        self.left_out: list[tf.Tensor] = []  # rows of videos, -1 for those that could be read
+        self.plateau, self.state = None, {}  # for checkpoints, as in `VIE`
+        self.seconds_waiting = 0.0  # for data, in total
+        self.left_out: list[tf.Tensor] = []  # rows of unreadable videos, -1 for readable ones
         self.means = Means("loss", *(f"{name}_loss" for name in values))
         self.built = True  # as its parts are
 
     def features(self, clip: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the classifiers see of clips [B, T, H, W, 3]: float32 [B, D] by tap."""
+        """Returns the classifiers' inputs for clips [B, T, H, W, 3]: float32 [B, D] by tap."""
         return self.taps(self.frozen(clip, training=False))
 
     @property
@@ -78,7 +78,7 @@ class ReadOut(keras.Model):
         return self.network(self.features(clip))
 
     def take_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Learns from a replica's batch; its losses and the rate that was taken, float32 []."""
+        """Learns from a replica's batch; returns its losses and the learning rate, float32 []."""
         clip = colour_noise(batch["clip"], batch["seed"], self.colour)
         features = self.forward(clip)
         with tf.GradientTape() as tape:
@@ -119,7 +119,7 @@ class ReadOut(keras.Model):
         return cls(frozen, taps, config["num_classes"], config["seed"], colour)
 
     def probabilities(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Compiled once: clips -> float32 [B, taps, classes]."""
+        """Returns clips -> float32 [B, taps, classes], compiled once."""
 
         @tf.function(reduce_retracing=True)
         def classify(clip):
@@ -138,7 +138,7 @@ class ReadOut(keras.Model):
 
 
 def cross_entropies(logits: dict[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Mean cross entropy of a batch for each tap, float32 []."""
+    """Returns the mean cross entropy of a batch for each tap, float32 []."""
     return {
         name: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, values))
         for name, values in logits.items()
@@ -154,13 +154,13 @@ def train_read_outs(
     settings: Settings,
     folder: Path,
 ) -> None:
-    """Trains read-outs, or goes on with them, to the last step.
+    """Trains read-outs to the last step, or resumes their training.
 
     Args:
         model: new.
         videos: to train on.
-        held_out: a part of the train split that tells when there is a plateau, and which read-outs
-            `best.npz` holds (of equally good ones the last); without any there is no such file.
+        held_out: a part of the train split that detects plateaus and selects the read-outs for
+            `best.npz` (the last of equally good ones); if empty, there is no such file.
         clips: of a held-out video; those of training have its sampling.
         recipe: of the training clips.
         settings: of the read-outs, with a learning rate, an image size and colour noise.
@@ -198,11 +198,11 @@ def train_read_outs(
 
 
 def _best(path: Path, step: int) -> float:
-    """The held-out accuracy of the best read-outs that were written before a step, else -1."""
+    """Returns the held-out accuracy of the best read-outs written before a step, else -1."""
     if not path.exists():
         return -1.0
     with np.load(path) as arrays:
-        # Of a run that was killed behind its last checkpoint, and comes here again.
+        # Later ones are from a run that was killed after its last checkpoint and then resumed.
         return float(arrays["top1"]) if arrays["step"] < step else -1.0
 
 

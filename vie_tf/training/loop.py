@@ -1,4 +1,4 @@
-"""Training from the newest checkpoint to the last step, of whatever learns."""
+"""Trains any model from its newest checkpoint to the last step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vie_tf.training.watch import Watch
 
 
 def restore(saved: Checkpoints, folder: Path, last: int) -> int | None:
-    """Loads the newest checkpoint; returns the steps it has taken, None where there is none.
+    """Loads the newest checkpoint; returns the steps it has taken, or None if there is none.
 
     Raises:
         InputError: it is past the last step, or cannot be read.
@@ -47,18 +47,18 @@ def watched(
     plateau_of: str = "top1",
     best: Checkpoints | None = None,
 ) -> Watch:
-    """What watches a training.
+    """Returns the `Watch` of a training run.
 
     Args:
         folder: for metrics.jsonl and tensorboard/; held by this process.
         saved: the run's checkpoints.
-        evaluate: as `Watch`.
-        step: what `restore` has returned, 0 where there was none.
+        evaluate: as in `Watch`.
+        step: as returned by `restore`, 0 if there was no checkpoint.
         videos: those trained on.
         settings: of schedule and record.
-        plateau_from: as `Watch`.
-        plateau_of: as `Watch`.
-        best: as `Watch`.
+        plateau_from: as in `Watch`.
+        plateau_of: as in `Watch`.
+        best: as in `Watch`.
     """
     record, steps = settings.record, settings.schedule.steps
     return Watch(
@@ -80,7 +80,7 @@ def watched(
 
 
 def train(watch: Watch, saved: Checkpoints, fit: Callable[[], None], compiles: bool) -> None:
-    """Trains, saves and shows how it goes, until the last step, SIGINT or SIGTERM.
+    """Trains, saves and shows progress until the last step, SIGINT or SIGTERM.
 
     Args:
         watch: of the run; closed at the end.
@@ -120,7 +120,7 @@ def fit(
     watch: Watch,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Trains a model on the clips of the steps from the watch's to `end`.
+    """Trains a model from the watch's step to `end`.
 
     Args:
         model: compiled.
@@ -128,12 +128,12 @@ def fit(
         sampling: which frames make a clip.
         augmentation: of the clips.
         settings: complete.
-        end: a step.
+        end: the last step.
         watch: of the run.
         callbacks: called before the watch.
 
     Raises:
-        InputError: a tf.data service has no more batches.
+        InputError: the tf.data service ran out of batches.
     """
     batches = pipeline.training_batches(
         videos,
@@ -159,10 +159,10 @@ def fit(
 
 @contextlib.contextmanager
 def stoppable(watch: Watch) -> Iterator[None]:
-    """Lets SIGINT and SIGTERM end the training in the block, and saves when a video fails it."""
+    """Stops training in the block on SIGINT or SIGTERM, and saves if a damaged video ends it."""
 
     def stop(number, frame):
-        # The step under way is finished, logged and saved; a second signal does not wait.
+        # The current step is finished, logged and saved; a second signal does not wait.
         watch.interrupted = True
         signal.signal(number, signal.SIG_DFL)
 

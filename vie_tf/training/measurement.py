@@ -20,18 +20,18 @@ def measurement(
     recipe: Augmentation,
     settings: Settings,
 ) -> Callable[[], dict[str, float]]:
-    """A function that says how good the network is now, on the held-out videos.
+    """Returns a function that measures the current network on the held-out videos.
 
     Args:
         model: being trained.
-        held_out: the videos that are watched; none, or some without labels, leave metrics out.
-        clips: which of each video.
-        recipe: how the run's clips look, for the queries of `recall_at_1`.
+        held_out: the videos to measure on; without videos or labels, metrics are left out.
+        clips: which clips of each video.
+        recipe: the run's augmentation, for the queries of `recall_at_1`.
         settings: of the run.
 
     Returns:
-        It returns `recall_at_1` (of two videos or more, not while fine-tuning), and what the
-        objective measures.
+        The function returns `recall_at_1` (of two videos or more, not while fine-tuning), and what
+        the objective measures.
     """
     embed = embedding.embedder(model.network)
     own = settings.objective.measures(model, held_out, clips, settings.evaluation.k)

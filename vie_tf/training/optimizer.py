@@ -15,7 +15,7 @@ MOST_DROPS = 2  # of the learning rate on plateaus
 
 
 def decays(variable: tf.Variable) -> bool:
-    """Whether the L2 penalty is on a weight: on all but those of batch normalisation."""
+    """Returns whether the L2 penalty applies to a weight: to all but batch normalisation's."""
     return variable.name.split("/")[-1].split(":")[0] not in ("gamma", "beta")
 
 
@@ -26,20 +26,20 @@ class Momentum(keras.optimizers.Optimizer):
     accumulator = momentum * accumulator + gradient + l2 * variable; variable -= rate * accumulator.
 
     `keras.optimizers.SGD` keeps rate * gradient in its accumulator instead, so that after a drop
-    of the rate it goes on with steps of the old size for a while; the paper's runs did not. The
-    update is two fused kernels a variable, without a temporary copy of it; on a GPU those of all
-    variables are compiled together. Each replica changes its own copies, alike.
+    of the rate it keeps taking steps of the old size for a while; the paper's runs did not. The
+    update is two fused kernels per variable, without a temporary copy of it; on a GPU those of all
+    variables are compiled together. Each replica updates its own copies identically.
 
-    `_learning_rate`, `_built` and `_index_dict` are what the base class reads and writes, and what
-    Keras 2.15's own optimizers are written with; it has no public names for them. Its options for
-    clipping, weight decay and averages have no effect.
+    The base class and Keras 2.15's own optimizers use `_learning_rate`, `_built` and `_index_dict`;
+    there are no public names for them. The base class's options for clipping, weight decay and
+    averages have no effect.
 
     Args:
         learning_rate: a number or a schedule.
         momentum: above 0.
         l2: weight of the penalty, on every weight for which `decays` is true.
-        l2_layer: name of a layer whose weights alone have the penalty; '' for all.
-        jit_compile: the update; None is on GPUs.
+        l2_layer: name of the only layer whose weights have the penalty; '' for all.
+        jit_compile: whether the update is compiled; None: on GPUs.
     """
 
     def __init__(
@@ -65,17 +65,17 @@ class Momentum(keras.optimizers.Optimizer):
         self.accumulators = [self.add_variable_from_reference(v, "accumulator") for v in var_list]
 
     def accumulator(self, variable: tf.Variable) -> tf.Variable:
-        """The accumulator of a variable that the optimizer was built for."""
+        """Returns the accumulator of a variable that the optimizer was built for."""
         return self.accumulators[self._index_dict[self._var_key(variable)]]
 
     def penalises(self, variable: tf.Variable) -> bool:
-        """Whether the L2 penalty is on a weight."""
+        """Returns whether the L2 penalty applies to a weight."""
         return decays(variable) and (not self.l2_layer or f"{self.l2_layer}/" in variable.name)
 
     def apply_gradients(
         self, grads_and_vars, name=None, skip_gradients_aggregation=False, **kwargs
     ):
-        # Of one replica there is nothing to sum; TensorFlow would keep the step's graph for good.
+        # One replica has nothing to sum, and TensorFlow would keep the step's graph forever.
         if not skip_gradients_aggregation and tf.distribute.get_strategy().num_replicas_in_sync > 1:
             grads_and_vars = self.aggregate_gradients(grads_and_vars)
         gradients, variables = zip(*((g, v) for g, v in grads_and_vars if g is not None))
@@ -93,7 +93,7 @@ class Momentum(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self):
-        """That of the step that comes, float32 []."""
+        """The learning rate of the next step, float32 []."""
         rate = self._learning_rate
         return rate(self.iterations) if callable(rate) else rate
 
@@ -104,7 +104,7 @@ class Momentum(keras.optimizers.Optimizer):
     def _update(self, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor) -> None:
         accumulator = self.accumulator(variable)
         if self.l2 and self.penalises(variable):
-            # Before the momentum multiplies it, hence divided by it.
+            # Added before the momentum multiplies it, hence divided by it.
             tf.raw_ops.ResourceApplyGradientDescent(
                 var=accumulator.handle,
                 alpha=tf.constant(-self.l2 / self.momentum, variable.dtype),
@@ -134,11 +134,11 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         rate: learning rate after the warm-up.
-        boundaries: steps; the drop acts from the step after each (as in the authors' code).
+        boundaries: steps; each drop takes effect one step later (as in the authors' code).
         warmup_steps: length of the ramp; 0 starts at `rate`.
-        plateau: which drops it further.
-        first_boundaries: steps of a first phase of `first_steps` steps, after which the rate is
-            whole again.
+        plateau: drops the rate further.
+        first_boundaries: boundaries in a first phase of `first_steps` steps, after which the rate
+            is back at `rate`.
     """
 
     def __init__(
@@ -181,13 +181,13 @@ class PiecewiseRate(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Plateau(tf.Module):
-    """Counts the drops of the learning rate that a measure calls for which has ceased to grow.
+    """Counts drops of the learning rate, each called for when a metric has stopped growing.
 
     Args:
-        patience: values in turn none of which is above the best before; then there is a drop,
-            up to `MOST_DROPS` in all.
+        patience: number of successive values without a new best that cause a drop, up to
+            `MOST_DROPS` in total.
         best: the largest value so far.
-        waited: values since.
+        waited: number of values since.
         drops: so far.
 
     Attributes:
@@ -202,13 +202,13 @@ class Plateau(tf.Module):
         self.drops = tf.Variable(drops, trainable=False, dtype=tf.int64)
 
     def get_config(self) -> dict:
-        """All of it, as plain numbers."""
+        """Returns the whole state, as plain numbers."""
         state = {name: getattr(self, name).numpy().item() for name in ("best", "waited", "drops")}
         return {"patience": self.patience, **state}
 
     def see(self, value: float) -> None:
-        """Takes notice of the measure's next value."""
-        value = np.float32(value)  # as `best`: else a value may exceed its own rounding
+        """Takes the metric's next value."""
+        value = np.float32(value)  # like `best`: else a value may exceed its own rounding
         if value > self.best.numpy():
             self.best.assign(value)
             self.waited.assign(0)
@@ -226,13 +226,13 @@ def compile_model(
     first_steps: int = 0,
     first_boundaries: Sequence[int] = (),
 ) -> None:
-    """Compiles a model with the optimizer of a schedule, and gives it its `plateau`.
+    """Compiles a model with the optimizer of a schedule, and sets its `plateau`.
 
     Args:
-        model: what learns.
+        model: the model to train.
         settings: of the schedule.
-        l2_layer: as `Momentum`.
-        first_steps: of a first phase, after which the rate begins anew.
+        l2_layer: as in `Momentum`.
+        first_steps: length of a first phase, after which the schedule starts again.
         first_boundaries: where the rate drops in that phase.
     """
     schedule, xla = settings.schedule, settings.network.xla

@@ -1,4 +1,4 @@
-"""A run, from its settings to its folder: what `--mode=pretrain` and `--mode=finetune` do."""
+"""A run, from its settings to its folder, for `--mode=pretrain` and `--mode=finetune`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Videos:
     """The videos of a run.
 
     Attributes:
-        every: all of --data.
-        train: to train on, or their bins.
-        held_out: to watch it with.
+        every: all videos of --data.
+        train: those to train on, or their bins.
+        held_out: those to evaluate on during training.
         sampling: which frames make a clip.
     """
 
@@ -51,15 +51,15 @@ class Videos:
 
 
 def train_run(settings: Settings, given: Collection[str], folder: Path) -> None:
-    """Trains a network, or goes on with it, and shows how it goes.
+    """Trains a network, or resumes its training, and shows progress.
 
     Args:
-        settings: as they were given; what is open is filled in, and said.
+        settings: as they were given; missing ones are filled in and printed.
         given: names of those that were.
         folder: of the run.
 
     Raises:
-        InputError: settings, videos or the folder do not do.
+        InputError: settings, videos or the folder cannot be used.
         SystemExit: with 130, after a signal.
     """
     settings, videos = chosen(start.inherited(settings, given, folder), given)
@@ -79,7 +79,7 @@ def train_run(settings: Settings, given: Collection[str], folder: Path) -> None:
             if (value := settings.values()[name])
         }
     )
-    # Held before anything in it is touched, and left as it was where the request cannot be met.
+    # Locked before anything in it is touched, and left as it was if the request cannot be met.
     with workdir.held(folder):
         train_and_test(settings, videos, folder, replicas)
     written = "curves.png, " if has_curves(settings, videos) else ""
@@ -88,10 +88,10 @@ def train_run(settings: Settings, given: Collection[str], folder: Path) -> None:
 
 
 def chosen(settings: Settings, given: Collection[str]) -> tuple[Settings, Videos]:
-    """The videos of a run and its settings, complete; says both.
+    """Returns a run's complete settings and its videos, and prints both.
 
     Raises:
-        InputError: settings or videos do not do.
+        InputError: settings or videos cannot be used.
     """
     sampling = clips_of(settings)
     every = opened(settings.data, skips=True)
@@ -109,10 +109,10 @@ def chosen(settings: Settings, given: Collection[str]) -> tuple[Settings, Videos
 
 
 def clips_of(settings: Settings) -> Sampling:
-    """Which frames make a clip.
+    """Returns which frames make a clip.
 
     Raises:
-        InputError: family, depth, size and objective do not go together.
+        InputError: family, depth, size and objective do not fit together.
     """
     network, clips = settings.network, settings.clips
     sampling = families.sampling_of(network.family, settings.start.legacy, clips.frame_interval)
@@ -122,17 +122,17 @@ def clips_of(settings: Settings) -> Sampling:
 
 
 def opened(data: Data, skips: bool = False) -> VideoSet:
-    """All videos; as `open_videos`."""
+    """Returns all videos, as `open_videos` does."""
     return open_videos(data.data, data.decoder, data.label_column, data.split_column, skips=skips)
 
 
 def training_videos(
     settings: Settings, videos: VideoSet, sampling: Sampling
 ) -> tuple[VideoSet, VideoSet, str]:
-    """The videos to train on, or their bins; those held out; and a line that says so.
+    """Returns the videos to train on, or their bins; those held out; and a line describing them.
 
     Raises:
-        InputError: none, or only one, is left to train on.
+        InputError: fewer than two videos are left to train on.
     """
     data, seed = settings.data, settings.start.seed
     train, held_out = splits.training_split(
@@ -157,7 +157,7 @@ def training_videos(
 
 
 def check(settings: Settings, videos: Videos) -> None:
-    """Raises InputError on settings that do not go together, or not with the videos."""
+    """Raises InputError if the settings do not fit together, or do not fit the videos."""
     settings.objective.check(settings, len(videos.train))
     if settings.data.data_service:
         check_service(settings.data.data_service, settings.data.data)
@@ -171,7 +171,7 @@ def check(settings: Settings, videos: Videos) -> None:
 def train_and_test(
     settings: Settings, videos: Videos, folder: Path, replicas: tf.distribute.Strategy
 ) -> None:
-    """Trains in a folder that is held, from where the run in it is, and tests what learns labels.
+    """Trains in a locked folder, from the step its run has reached, and tests what learns labels.
 
     Raises:
         InputError: the folder holds another run, or training cannot go on.
@@ -221,7 +221,7 @@ def train_and_test(
 
 
 def identity_of(settings: Settings, videos: Videos) -> dict[str, object]:
-    """What data.json says of the videos of a run that starts from scratch."""
+    """Returns what data.json records about the videos of a run that starts from scratch."""
     return {
         "data": settings.data.data,
         "videos": len(videos.every),
@@ -235,7 +235,7 @@ def identity_of(settings: Settings, videos: Videos) -> dict[str, object]:
 def started(
     settings: Settings, network: keras.Model, folder: Path, step: int | None
 ) -> dict[str, object]:
-    """Gives the network of a run that is new the weights it starts from; what it started from."""
+    """Loads the weights that a new run starts from; returns what the run started from."""
     if step is not None:
         known = workdir.read_data(folder)
         return {name: known[name] for name in ("start", "start_step")}
@@ -244,12 +244,12 @@ def started(
 
 
 def has_curves(settings: Settings, videos: Videos) -> bool:
-    """Whether there is anything to draw."""
+    """Returns whether there are learning curves to draw."""
     return bool(settings.schedule.steps or len(videos.held_out))
 
 
 def build(settings: Settings, train: VideoSet) -> keras.Model:
-    """The compiled model of a run, in its initial state."""
+    """Returns the compiled model of a run, in its initial state."""
     network, clips = settings.network, settings.clips
     make = families.build_finetuned if settings.finetunes else families.build
     built = make(
@@ -264,7 +264,7 @@ def build(settings: Settings, train: VideoSet) -> keras.Model:
             layer.seed = settings.start.seed
     colour = augmentation(clips, settings.evaluation).colour
     model = settings.objective.model(built, len(train), colour, settings)
-    # The authors' fault: while fine-tuning, the penalty is on the head alone.
+    # As in the authors' code, by mistake: while fine-tuning, only the head has the penalty.
     layer = "logits" if settings.finetunes and settings.start.legacy else ""
     compile_model(
         model,

@@ -13,16 +13,16 @@ from vie_tf.objectives.replicas import replica_number
 
 
 class Forward:
-    """What a model's training step computes of the pixels, compiled as its `jit_compile` says.
+    """The forward pass of a model's training step, compiled as its `jit_compile` says.
 
-    So is its gradient, which ends before the pixels: theirs would take a GPU as long as half of all
-    others. None, Keras' default, compiles on GPUs alone; that is done once for each replica, which
-    has its own copies of the variables, however often a step is traced.
+    So is the gradient, which stops before the pixels: theirs would take a GPU half as long as all
+    the others. None, Keras' default, compiles on GPUs only; that is done once for each replica,
+    which has its own copies of the variables, however often a step is traced.
 
     Args:
-        model: compiled when this is called.
-        call: of float32 [B, T, H, W, 3]. Let it call the network, not the model, which under a
-            mixed policy would round the pixels first.
+        model: must be compiled before this is called.
+        call: takes float32 [B, T, H, W, 3]. It should call the network, not the model, which would
+            round the pixels first under a mixed policy.
     """
 
     def __init__(self, model: keras.Model, call: Callable):
@@ -40,11 +40,11 @@ class Forward:
 
 
 def learn(model: keras.Model, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tensor:
-    """Changes the weights of the model's `network`; returns the rate that was taken, float32 [].
+    """Updates the weights of the model's `network`; returns the learning rate used, float32 [].
 
     Args:
         model: compiled.
-        tape: which saw the loss being computed.
+        tape: recorded the loss.
         loss: float32 [], the mean over a replica's items; the gradients of all replicas are summed.
     """
     weights = model.network.trainable_weights
@@ -56,7 +56,7 @@ def learn(model: keras.Model, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tens
 
 
 def clips_of(data) -> tf.Tensor:
-    """The clips of what `predict` is given, batches with `clip` or clips alone, as float32."""
+    """Returns the clips that `predict` is given, in dicts with `clip` or alone, as float32."""
     batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     return tf.cast(batch["clip"] if isinstance(batch, dict) else batch, tf.float32)
 
@@ -67,20 +67,20 @@ def _of_any_size(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def timed_train_function(model: keras.Model) -> Callable:
-    """For a model's `train_function`: as Keras', but of each batch alone, and timed.
+    """Returns a `train_function` for a model, like Keras' own but timed.
 
     Its logs are the batch's own values, not means of the epoch so far. The wait for each batch is
-    timed, which tells a starved accelerator.
+    timed, which reveals a starved accelerator.
 
     Args:
-        model: with a `take_step`; `seconds_waiting` and `left_out`, which are added to.
+        model: has `take_step`, and `seconds_waiting` and `left_out`, which are added to.
     """
     strategy = model.distribute_strategy
 
     @tf.function
     def step(batch):
         parts = strategy.experimental_local_results(batch["index"])
-        if len({part.shape[0] for part in parts}) > 1:  # shared unevenly: of no known size
+        if len({part.shape[0] for part in parts}) > 1:  # uneven shares: batch size unknown
             batch = strategy.run(_of_any_size, (batch,))
         logs = strategy.run(model.take_step, (batch,))
         return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
@@ -97,7 +97,7 @@ def timed_train_function(model: keras.Model) -> Callable:
 
 
 class _Mean(keras.metrics.Mean):
-    """Not saved: it is of one epoch, and Keras 2.15 cannot load it on several replicas."""
+    """Not saved: it covers one epoch, and Keras 2.15 cannot load it on several replicas."""
 
     def save_own_variables(self, store) -> None:
         pass
@@ -107,12 +107,12 @@ class _Mean(keras.metrics.Mean):
 
 
 class Means:
-    """Means of what the steps of an epoch find, for a model's `metrics`.
+    """Means over the steps of an epoch, for a model's `metrics`.
 
     As attributes of the model they would be among its weights.
 
     Args:
-        names: of all that there may be.
+        names: of all values that there may be.
     """
 
     def __init__(self, *names: str):
@@ -121,11 +121,11 @@ class Means:
     def after(
         self, values: dict[str, tf.Tensor], weight: tf.Tensor | int | None = None
     ) -> dict[str, tf.Tensor]:
-        """Adds a batch's values; returns the means since Keras has last reset them.
+        """Adds a batch's values; returns the means since Keras last reset them.
 
         Args:
-            values: float32 [B] or [], by name; those of other names are left out.
-            weight: of the batch, where its values are [].
+            values: float32 [B] or [], by name; those of other names are ignored.
+            weight: of the batch, if its values are [].
         """
         known = [metric for metric in self.metrics if metric.name in values]
         for metric in known:

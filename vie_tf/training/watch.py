@@ -1,4 +1,4 @@
-"""What a run shows while it trains: progress line, metrics.jsonl, TensorBoard, evaluation."""
+"""Monitors training: progress line, metrics.jsonl, TensorBoard, evaluation, checkpoints."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from vie_tf.runs.checkpoints import Checkpoints
 
 
 def keep_up_to(metrics: Path, step: int) -> list[dict]:
-    """Drops from metrics.jsonl what was written after the step that a run goes on from.
+    """Drops from metrics.jsonl what was written after the step that a run resumes from.
 
     At step 0 that is everything: the untrained network is evaluated again.
 
     Returns:
-        What is kept.
+        The entries that are kept.
     """
     if not metrics.exists():
         return []
@@ -35,7 +35,7 @@ def keep_up_to(metrics: Path, step: int) -> list[dict]:
             if 0 < step and (entry := json.loads(line))["step"] <= step:
                 kept.append(line + "\n")
                 entries.append(entry)
-        except (ValueError, KeyError):  # the last line of a killed run may be half of one
+        except (ValueError, KeyError):  # the last line of a killed run may be incomplete
             continue
     with whole(metrics) as part:
         part.write_text("".join(kept))
@@ -43,27 +43,27 @@ def keep_up_to(metrics: Path, step: int) -> list[dict]:
 
 
 def all_finite(network: keras.Model) -> bool:
-    """Whether all weights and moving statistics are numbers, of which none is infinite."""
+    """Returns whether all weights and moving statistics are finite."""
     numbers = (w for w in network.weights if w.dtype.is_floating)  # not a count of steps
     return all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in numbers)
 
 
 class Watch(keras.callbacks.Callback):
-    """Logs, evaluates and saves at their steps.
+    """Logs, evaluates and saves at regular steps.
 
     Args:
         workdir: metrics.jsonl and tensorboard/ are written there.
         checkpoints: of the run.
-        evaluate: returns the sparse metrics (k-NN, recall at 1, ...) of the model as it is.
-        first_step: the step that the run goes on from.
+        evaluate: returns the sparse metrics (k-NN, recall at 1, ...) of the current model.
+        first_step: the step that the run resumes from.
         last_step: where it ends.
         batch_size: the global one.
-        plateau_from: the step after which evaluations tell the model's `plateau`.
-        plateau_of: the metric that tells it.
+        plateau_from: the step after which evaluations are passed to the model's `plateau`.
+        plateau_of: the metric that is passed.
         log_every, evaluate_every, save_every: in steps.
         videos: those trained on.
-        max_unreadable: videos of which clips may be left out as they cannot be read.
-        best: where the run is kept as it was when its `top1` was highest, if there is one.
+        max_unreadable: number of unreadable videos whose clips may be left out.
+        best: keeps the run as it was when its `top1` was highest; None to keep none.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Watch(keras.callbacks.Callback):
         best: Checkpoints | None = None,
     ):
         super().__init__()
-        # Keras would otherwise wait for the device after every step to hand over numbers; it has no
+        # Keras would otherwise wait for the device after every step to pass on the logs; it has no
         # public name for this.
         self._supports_tf_logs = True
         self.folder, self.checkpoints, self.evaluate = workdir, checkpoints, evaluate
@@ -100,7 +100,7 @@ class Watch(keras.callbacks.Callback):
         self._board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
         self.line = Line()
         self.phase = []  # the callbacks of the phase, see `objectives.objective.Begin`
-        self.interrupted = False  # set it to stop after the step that is under way
+        self.interrupted = False  # set to True to stop after the current step
 
     def on_train_begin(self, logs=None) -> None:
         if self.step == 0:
@@ -115,10 +115,10 @@ class Watch(keras.callbacks.Callback):
         last = self.step == self.last_step
         save = self.step % self.save_every == 0 or last or self.interrupted
         log = self.step % self.log_every == 0 or last
-        # To look at what is on a GPU is to wait for it, so not after every step.
+        # Reading a value from a GPU waits for it, so not after every step.
         if self.model.left_out and (log or save or not device.on_gpu()):
             self._tell_unreadable()
-        # The loss is that of the weights before the step; what is saved are those after it.
+        # The loss is that of the weights before the step; those after it are saved.
         finite = not (log or save) or math.isfinite(logs["loss"])
         if not finite or save and not all_finite(self.model.network):
             raise InputError(
@@ -140,7 +140,7 @@ class Watch(keras.callbacks.Callback):
             self._pace_from()
         if self.step % self.evaluate_every == 0 or last:
             metrics = self.evaluate_now()
-            # Not the end's own evaluation: the run may be made longer.
+            # Not the extra evaluation at the end: the run may be extended.
             due = self.step > self.plateau_from and self.step % self.evaluate_every == 0
             if self.model.plateau and due and self.plateau_of in metrics:
                 self.model.plateau.see(metrics[self.plateau_of])
@@ -150,7 +150,7 @@ class Watch(keras.callbacks.Callback):
         self.model.stop_training = self.interrupted
 
     def _tell_unreadable(self) -> None:
-        """Names the videos of clips that could not be read since the last look; stops at too many.
+        """Reports the videos whose clips could not be read since the last call.
 
         Raises:
             InputError: more than `max_unreadable` videos since the start of this command.
@@ -172,18 +172,18 @@ class Watch(keras.callbacks.Callback):
             )
 
     def save(self) -> None:
-        """Writes a checkpoint, once what is under way beside the steps has ended."""
+        """Writes a checkpoint, after the phase's callbacks have finished their background work."""
         for callback in self.phase:
             getattr(callback, "before_save", lambda: None)()
         self.checkpoints.save()
 
     def evaluate_now(self) -> dict[str, float]:
-        """Evaluates, writes what came out, and keeps the network if it is the best so far."""
+        """Evaluates, records the metrics, and keeps the network if it is the best so far."""
         metrics = self.evaluated()
         if self.best and metrics.get("top1", -1.0) > self._highest:
             self._highest = metrics["top1"]
             self.best.save()
-        if metrics:  # nothing may be held out
+        if metrics:  # empty if no video is held out
             self.record(metrics)
         return metrics
 
@@ -197,7 +197,7 @@ class Watch(keras.callbacks.Callback):
     def record(
         self, metrics: dict[str, float], step: int | None = None, distributions: dict | None = None
     ) -> None:
-        """Writes numbers to metrics.jsonl and TensorBoard, and distributions to TensorBoard."""
+        """Writes metrics to metrics.jsonl and TensorBoard, and distributions to TensorBoard."""
         step = self.step if step is None else step
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         with self._board.as_default(step):
@@ -207,7 +207,7 @@ class Watch(keras.callbacks.Callback):
                 tf.summary.histogram(name, values)
 
     def show(self, metrics: dict[str, float], last: bool) -> None:
-        """Shows how far it is, what was logged and how long the rest takes; the end in any case."""
+        """Shows progress, logged metrics and the remaining time; the last step in any case."""
         left = (self.last_step - self.step) * self.batch_size / metrics["clips_per_second"]
         memory = f"memory {metrics['gpu_memory']:.1f} GB  " if "gpu_memory" in metrics else ""
         more = f"accuracy {metrics['accuracy']:.0%}  " if "accuracy" in metrics else ""
