@@ -1,7 +1,7 @@
-"""The networks of the tests: all layers of the real ones, few of each, with few weights.
+"""Small networks for tests: every kind of layer of the real ones, fewer of each, few weights.
 
-Most of what a test with a real ResNet-18 takes, in time and memory, is TensorFlow's tracing of each
-of its layers. What the tests of a network's own size, depth or numbers take is a real one.
+A test with a real ResNet-18 spends most of its time and memory on TensorFlow's tracing of the layers.
+Only tests of a network's own size, depth or numbers need a real one.
 """
 
 import sys
@@ -9,31 +9,33 @@ from contextlib import contextmanager
 
 from vie_tf.models import resnet
 
-COMMAND = [sys.executable, __file__]  # the command in a process of its own, with small networks
-BLOCKS = (2, 1, 1, 1)  # of a stage; there is one with a projection, and one without
+COMMAND = [sys.executable, __file__]  # runs vie_tf with small networks
+# Blocks of each stage by depth: some with a projection, one without.
+BLOCKS = {18: (2, 1, 1, 1), 34: (2, 2, 1, 1), 50: (2, 1, 1, 1)}
 WIDTHS = (16, 16, 16, 16)
-_REAL = resnet.BLOCKS_PER_STAGE[18], resnet.resnet.__defaults__
+_REAL = dict(resnet.BLOCKS_PER_STAGE), resnet.resnet.__defaults__
 assert _REAL[1][0] == resnet.STAGE_WIDTHS
 
 
 def name():
-    """Of the networks of depth 18 that this process builds."""
-    return "small" if resnet.BLOCKS_PER_STAGE[18] == BLOCKS else "real"
+    """Returns which networks this process builds."""
+    return "small" if resnet.BLOCKS_PER_STAGE == BLOCKS else "real"
 
 
 def _set(blocks, defaults):
-    resnet.BLOCKS_PER_STAGE[18], resnet.resnet.__defaults__ = blocks, defaults
+    resnet.BLOCKS_PER_STAGE.update(blocks)
+    resnet.resnet.__defaults__ = defaults
 
 
 def use():
-    """From now on a network of depth 18, in this process, is a small one."""
+    """Makes the networks that this process builds small."""
     _set(BLOCKS, (WIDTHS, *_REAL[1][1:]))
 
 
 @contextmanager
 def real():
-    """Networks as they are."""
-    before = resnet.BLOCKS_PER_STAGE[18], resnet.resnet.__defaults__
+    """Builds real networks again."""
+    before = dict(resnet.BLOCKS_PER_STAGE), resnet.resnet.__defaults__
     _set(*_REAL)
     yield
     _set(*before)

@@ -192,7 +192,7 @@ def test_interrupt_saves_and_says_so(folder, whole, tmp_path):
 def test_full_disk_leaves_the_last_checkpoint_good(folder, whole, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "none", str(disk)])
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)])
     if mounted.returncode:
         pytest.skip("may not mount a tiny disk here")
     try:

@@ -14,6 +14,8 @@ from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.vie_model import VIE
 from vie_tf.training.optimizer import Momentum, PiecewiseRate, decays
 
+pytestmark = pytest.mark.usefixtures("real_networks")
+
 # Relative tolerances by step: (loss, bank rows of the largest entry). At rate 0.03 five steps are
 # chaotic: the authors' code itself, on another version of TensorFlow's kernels, differs as much.
 CHAOTIC = [(1e-4, 1e-4), (2e-3, 2e-2), (0.1, None), (0.1, None), (0.1, None)]

@@ -73,7 +73,7 @@ def _by_groups(similarities, batch: tf.Tensor, count: int, k: int) -> tuple[tf.T
     """Finds the k largest similarities of each item by operations of known size only.
 
     They lie in the k groups of rows with the largest maxima, so the maxima are sorted, then the
-    members of those k groups: together at least sqrt(8 k N) values instead of N.
+    members of those k groups: together about 2 sqrt(k N) values instead of N.
     """
     size = min(count, max(_GPU_BLOCK, k))
     group = max(1, math.isqrt(size // k))
