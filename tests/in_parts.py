@@ -1,9 +1,9 @@
 """Runs tests in parts: python tests/in_parts.py [--files=6] [--times=FILE] [what pytest takes].
 
-Each part is the tests of some files in a process of its own, two at a time, so that what TensorFlow
-keeps of one part (what XLA compiled, above all) is gone in the next, and one that dies takes only
-its own tests with it. Parts that passed are kept in build/parts: after an interruption or a failure
-the same command, on the same files of the repository, runs the others.
+Each part runs the tests of some files in its own process, two at a time, so that what TensorFlow
+keeps in memory (above all, what XLA compiled) goes with the part, and a crash loses only that
+part's tests. Results of passed parts stay in build/parts: after an interruption or a failure the
+same command runs the others, as long as the repository's files are the same.
 """
 
 import argparse
@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LIST = """\
 # The slow tests
 
-`make test-slow` runs them: each file in a process of its own, two at a time. One that dies costs
-the others nothing; stopped or failed, the same command goes on. It writes this list: the seconds
-that each took when it last ran, the longest first, and with the first of some tests what they
-share; - where it has not run.
+`make test-slow` runs them: each file in its own process, two at a time, so that a crash loses only
+that file's tests. After an interruption or a failure the same command runs the files that have not
+passed. It writes this list: the seconds of each test's last run, the longest first (the first of
+several tests includes the set-up that they share); - where it has not run.
 
 """
 

@@ -1,7 +1,7 @@
 """Small networks for tests: every kind of layer of the real ones, fewer of each, few weights.
 
-A test with a real ResNet-18 spends most of its time and memory on TensorFlow's tracing of the layers.
-Only tests of a network's own size, depth or numbers need a real one.
+A test with a real ResNet-18 spends most of its time and memory on TensorFlow's tracing of its
+layers. Only tests of a network's own size, depth or numbers need a real one.
 """
 
 import sys

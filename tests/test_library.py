@@ -1,4 +1,4 @@
-"""The code of docs/library.md, at small sizes."""
+"""The code of docs/library.md, and that of README.md on the library, at small sizes."""
 
 import runpy
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 
 pytestmark = pytest.mark.usefixtures("real_networks")
 
-PAGE = Path(__file__).parent.parent / "docs" / "library.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "library.md"
 
 
 def code():
@@ -33,3 +34,17 @@ def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     assert all(
         Path(name).exists() for name in ("best.keras", "network.keras", "own.keras", "board")
     )
+
+
+def test_the_readme_runs_as_it_stands(prepared, tmp_path, monkeypatch, capsys):
+    part = (ROOT / "README.md").read_text().split("## As a library")[1].split("\n## ")[0]
+    lines = "\n".join(line[4:] for line in part.splitlines() if line.startswith("    "))
+    for real, small in (("112", "32"), ("64", "8"), ("20000", "3"), ("=1000", "=3")):
+        assert real in lines
+        lines = lines.replace(real, small)
+    monkeypatch.chdir(tmp_path)
+    Path("prepared").symlink_to(prepared)
+    Path("readme.py").write_text(lines)
+    found = runpy.run_path("readme.py")
+    assert "trained 3 steps" in capsys.readouterr().out
+    assert found["model"].bank.used().any() and Path("run", "flags.txt").exists()
