@@ -51,7 +51,7 @@ class Catalogue:
             if before != value:
                 raise InputError(
                     f"{where}: the {fact} of {name} is {value or 'none'}, but {before or 'none'} "
-                    f"at {line}; mend the lists"
+                    f"at {line}; fix the lists"
                 )
 
     def call(self, alias: str, name: str) -> None:
@@ -134,7 +134,7 @@ def ucf101(lists: list[str]) -> Catalogue:
                 if index and _whole(index, where) != number[label]:
                     raise InputError(
                         f"{where}: {path} has the label {index}, but the class {label} is number "
-                        f"{number[label]} of classInd.txt; mend the lists"
+                        f"{number[label]} of classInd.txt; fix the lists"
                     )
                 catalogue.add(path, where, label=label, **{f"split{n}": split})
                 _call_by_file(catalogue, path)
@@ -275,7 +275,7 @@ def _in_order(number: dict[str, int], what: str, first: int = 0) -> list[str]:
         if number[name] != expected:
             raise InputError(
                 f"{what}: the class {name} has the number {number[name]}, where "
-                f"{expected} comes next; mend the lists"
+                f"{expected} comes next; fix the lists"
             )
     return names
 

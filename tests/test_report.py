@@ -188,7 +188,7 @@ def test_the_papers_numbers_are_whole():
 
 
 def test_bad_input(tmp_path, capsys):
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         vie_tf("--mode=report", f"--workdirs={tmp_path / 'none'}", f"--out={tmp_path / 'out'}")
     with pytest.raises(InputError, match="evaluate runs first"):
         vie_tf("--mode=report", f"--workdirs={tmp_path}", f"--out={tmp_path / 'out'}")

@@ -31,7 +31,7 @@ def main() -> None:
             raise found from error
         if isinstance(error, tf.errors.PermissionDeniedError) or "No space left" in error.message:
             raise InputError(
-                f"{reason(error)}; mend that, then run the same command again"
+                f"{reason(error)}; fix that, then run the same command again"
             ) from error
         if isinstance(error, tf.errors.ResourceExhaustedError):
             raise InputError(

@@ -63,7 +63,7 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         if error.errno not in _STORAGE:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _fail(name, f"{where}{error.strerror}; mend that, then run the same command again")
+        _fail(name, f"{where}{error.strerror}; fix that, then run the same command again")
     except KeyboardInterrupt:
         _fail(name, "stopped; run the same command again", 130)
 

@@ -100,7 +100,7 @@ def first_looks(
     for row in rows[~read]:
         logging.getLogger(__name__).warning("left out %s", why_unreadable(train, row))
     if not read.any():
-        raise InputError(f"none of {count} videos can be read; mend them, or copy them again")
+        raise InputError(f"none of {count} videos can be read; fix them, or copy them again")
     drawn = train.subset(rows[read])
     noisy = colour_noise(batch["clip"], batch["seed"], augmentation.colour).numpy()
     noisy = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

@@ -97,7 +97,7 @@ def gather(places: Sequence[str]) -> list[Finding]:
     found = []
     for place in places:
         if not Path(place).is_dir():
-            raise InputError(f"--workdirs: {place} is no folder; give folders of runs")
+            raise InputError(f"--workdirs: {place} is not a folder; give folders of runs")
         for file in sorted(Path(place).rglob(results.FILE)):
             folder = file.parent
             run, data = workdir.read_flags(folder), workdir.read_data(folder)

@@ -84,7 +84,7 @@ def held(workdir: Path) -> Iterator[None]:
         folder = os.open(workdir, os.O_RDONLY)
     except OSError as error:
         raise InputError(
-            f"cannot write --workdir={workdir}: {error.strerror}; mend that, or give another"
+            f"cannot write --workdir={workdir}: {error.strerror}; fix that, or give another"
         ) from error
     try:
         try:
@@ -116,7 +116,7 @@ def write_run(workdir: Path, settings: Settings, data: dict) -> None:
                 part.write_text(said)
     except OSError as error:
         raise InputError(
-            f"cannot write --workdir={workdir}: {error.strerror}; mend that, or give another"
+            f"cannot write --workdir={workdir}: {error.strerror}; fix that, or give another"
         ) from error
 
 

@@ -123,7 +123,7 @@ class Watch(keras.callbacks.Callback):
         if not finite or save and not all_finite(self.model.network):
             raise InputError(
                 f"the loss is {float(logs['loss'])} at step {self.step}"
-                f"{', but weights are no numbers' if finite else ''}: the run has diverged; "
+                f"{', but weights are not numbers' if finite else ''}: the run has diverged; "
                 "start another with a lower --learning_rate or --precision=float32"
             )
         if log:
@@ -168,7 +168,7 @@ class Watch(keras.callbacks.Callback):
             raise InputError(
                 f"{len(self._left_out)} videos could not be read, more than --max_unreadable="
                 f"{self.max_unreadable}, such as {self.videos.ids[rows[-1]]}; saved at step "
-                f"{self.step}: mend the videos, then the same command goes on"
+                f"{self.step}: fix the videos, then the same command goes on"
             )
 
     def save(self) -> None:
