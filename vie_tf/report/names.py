@@ -83,7 +83,8 @@ def without_shared(rows: Sequence[str]) -> tuple[str, list[str]]:
 
 def _pretrained(found: Finding, family: str, untrained: bool, start: str) -> str:
     loss, frames_of = found.run["loss"], found.values.get("frames_of")
-    whose, own, _ = BASELINES.get(loss, ("VIE", "", ""))
+    papers = loss in ("ir", "la", "vie", "supervised")
+    whose, own, _ = BASELINES.get(loss, ("VIE" if papers else loss, "", ""))
     if untrained:  # it has learned nothing itself
         whose, own = ("Random", "single") if start == "scratch" else ("", "")
     elif loss == "supervised":

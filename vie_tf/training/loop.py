@@ -149,7 +149,7 @@ def fit(
     steps = end - watch.step
     model.train_function = timed_train_function(model)
     model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=[*callbacks, watch])
-    if watch.step < end and not watch.interrupted:
+    if watch.step < end and not watch.stopped:
         watch.save()
         raise InputError(
             f"--data_service: no more batches came after step {watch.step} (a worker that "
@@ -162,7 +162,7 @@ def stoppable(watch: Watch) -> Iterator[None]:
     """Stops training in the block on SIGINT or SIGTERM, and saves if a damaged video ends it."""
 
     def stop(number, frame):
-        # The current step is finished, logged and saved; a second signal does not wait.
+        # The current step is finished and saved first; a second signal ends the process at once.
         watch.interrupted = True
         signal.signal(number, signal.SIG_DFL)
 

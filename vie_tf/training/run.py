@@ -281,7 +281,7 @@ def fit(
 ) -> None:
     """Trains from the watch's step to the end, phase by phase, or until it is interrupted."""
     for end, begin in settings.objective.phases(settings.schedule.steps):
-        if watch.interrupted or watch.step >= end:
+        if watch.stopped or watch.step >= end:
             continue
         watch.phase = begin(model, watch, len(videos.train), settings)
         loop.fit(model, videos.train, videos.sampling, way, settings, end, watch, watch.phase)

@@ -101,6 +101,7 @@ class Watch(keras.callbacks.Callback):
         self.line = Line()
         self.phase = []  # the callbacks of the phase, see `objectives.objective.Begin`
         self.interrupted = False  # set to True to stop after the current step
+        self.stopped = False  # whether it has stopped, and saved
 
     def on_train_begin(self, logs=None) -> None:
         if self.step == 0:
@@ -113,7 +114,9 @@ class Watch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.step += 1
         last = self.step == self.last_step
-        save = self.step % self.save_every == 0 or last or self.interrupted
+        # Read once: a signal during what follows stops, and saves, after the next step.
+        self.stopped = self.interrupted
+        save = self.step % self.save_every == 0 or last or self.stopped
         log = self.step % self.log_every == 0 or last
         # Reading a value from a GPU waits for it, so not after every step.
         if self.model.left_out and (log or save or not device.on_gpu()):
@@ -147,7 +150,7 @@ class Watch(keras.callbacks.Callback):
             self._pace_from()
         if save:
             self.save()
-        self.model.stop_training = self.interrupted
+        self.model.stop_training = self.stopped
 
     def _tell_unreadable(self) -> None:
         """Reports the videos whose clips could not be read since the last call.
