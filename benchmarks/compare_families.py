@@ -30,9 +30,9 @@ from vie_tf.data.augmentation import VIE_AUGMENTATION
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import open_videos
 from vie_tf.evaluation import embed
-from vie_tf.evaluation.features import mean
 from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.linear import linear_probabilities
+from vie_tf.evaluation.taps import mean
 from vie_tf.models.resnet import last_tap
 from vie_tf.models.two_stream import two_stream
 from vie_tf.output import whole

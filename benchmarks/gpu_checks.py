@@ -21,7 +21,7 @@ from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.neighbours import nearest_rows
 from vie_tf.objectives.registry import OBJECTIVES
-from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.supervised_model import Supervised
 from vie_tf.objectives.vie_model import VIE
 from vie_tf.training.optimizer import Momentum
 

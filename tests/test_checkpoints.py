@@ -8,7 +8,7 @@ import tensorflow as tf
 from small_model import VIDEOS, batches, make_model, small_network
 
 from vie_tf.evaluation.searched import read_bank
-from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.supervised_model import Supervised
 from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.training.optimizer import Momentum, Plateau
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf1
 from tf1 import NETWORKS, network
 
-from vie_tf.evaluation import features
+from vie_tf.evaluation import taps
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.original import original_names
@@ -48,7 +48,7 @@ def pooled_by_3(maps):
 def ours(mode: str, key: str, network, outputs: dict) -> tf.Tensor:
     """The features of a read-out from a network's outputs."""
     if mode in ("pool1", "flat"):
-        pool = features.mean if mode == "pool1" else features.flat
+        pool = taps.mean if mode == "pool1" else taps.flat
         # The authors put the Fast path first here, unlike in the embedding.
         paths = [k for k in ("fast_encode_10", "encode_10") if k in outputs]
         return tf.concat([pool(outputs[k]) for k in paths], axis=1)
@@ -56,8 +56,8 @@ def ours(mode: str, key: str, network, outputs: dict) -> tf.Tensor:
         return pooled_by_3(outputs["encode_10"])
     position, *average = key.split("-", 1)
     pooled = mode == "singlepool" or average == ["avg"]
-    tap = f"encode_{int(position) + 1}{features.AVERAGED if pooled else ''}"
-    return features.find_taps(network, [tap], 18)(outputs)[tap]
+    tap = f"encode_{int(position) + 1}{taps.AVERAGED if pooled else ''}"
+    return taps.find_taps(network, [tap], 18)(outputs)[tap]
 
 
 @pytest.mark.parametrize("facts", FACTS, ids=lambda facts: f"{facts['id']}-{facts['family']}")
@@ -119,11 +119,11 @@ def test_input_single_averages_its_frames(head):
 
 def test_large_maps_are_pooled():
     tap = tf.random.stateless_normal([1, 2, 8, 8, 3], [1, 2])
-    assert features.flat(tap, 192).shape == (1, 192)
-    assert features.flat(tap, 191).shape == (1, 48)
-    assert features.flat(tap, 47).shape == (1, 12)
+    assert taps.flat(tap, 192).shape == (1, 192)
+    assert taps.flat(tap, 191).shape == (1, 48)
+    assert taps.flat(tap, 47).shape == (1, 12)
     mean = tf.reduce_mean(tap[:, :, :2, :2], (1, 2, 3))
-    np.testing.assert_allclose(features.flat(tap, 191)[:, :3], mean, rtol=1e-5)
+    np.testing.assert_allclose(taps.flat(tap, 191)[:, :3], mean, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_papers_names_are_the_ends_of_stages(depth, wanted):
     """The authors' indices are 1, 3, 5, 7, 9, and 1, 4, 8, 14, 17 of the deeper networks."""
     network = families.build("single", image_size=32, depth=depth)
     names = [f"conv{i}" for i in range(1, 6)]
-    taps = features.find_taps(network, [*names, "embedding"], depth)
-    assert [taps.outputs[name] for name in names] == [f"encode_{i}" for i in wanted]
+    found = taps.find_taps(network, [*names, "embedding"], depth)
+    assert [found.outputs[name] for name in names] == [f"encode_{i}" for i in wanted]
     clip = golden_rule.clip("blocks", (2, 1, 32, 32, 3), 5)
-    assert taps(network(clip))["embedding"].shape == (2, 128)
+    assert found(network(clip))["embedding"].shape == (2, 128)

@@ -19,10 +19,10 @@ from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation.labelled import labelled_split, overlap
 from vie_tf.models import families
-from vie_tf.runs import start
+from vie_tf.runs import start_from
 from vie_tf.runs.trained import load_network
 from vie_tf.training.defaults import complete
-from vie_tf.training.optimizer import PiecewiseRate
+from vie_tf.training.learning_rate import PiecewiseRate
 from vie_tf.training.run import build
 
 SMALL = ("--image_size=32", "--batch_size=4", "--seed=3", "--precision=float32", "--clips=2")
@@ -131,16 +131,16 @@ def test_two_streams_from_two_runs(data, run, slow, tmp_path, capsys):
     assert "--frame_interval=2" in (tmp_path / "both" / "flags.txt").read_text()
     network, _ = load_network(tmp_path / "both")
     assert network.output_shape["encode_10"][-1] == 1024
-    parts = start.streams(network)
+    parts = start_from.streams(network)
     assert [part.name for part in parts] == ["single", "slow"]
     fresh = families.build_finetuned("single+slow", 32, num_classes=3)
     runs = [tmp_path / "single", tmp_path / "slow"]
     for source, target in zip((run, slow), runs):
         shutil.copytree(source, target)
-    start.start(fresh, runs)
-    for part, source in zip(start.streams(fresh), runs):
-        theirs = dict(start.named_weights(load_network(source)[0]))
-        for name, weight in start.named_weights(part):
+    start_from.load_weights(fresh, runs)
+    for part, source in zip(start_from.streams(fresh), runs):
+        theirs = dict(start_from.named_weights(load_network(source)[0]))
+        for name, weight in start_from.named_weights(part):
             np.testing.assert_array_equal(weight, theirs[name])
     with pytest.raises(InputError, match="not single"):
         finetune(data, tmp_path / "no", f"--start_from={slow}", f"--second_workdir={run}")
@@ -155,8 +155,8 @@ def test_pretraining_starts_from_another_familys_weights(data, run, tmp_path, ca
     vie_tf(f"--data={data}", f"--workdir={tmp_path / 'trn'}", *words)
     assert "new: embedding_raw" in capsys.readouterr().out
     (network, _), (single, _) = load_network(tmp_path / "trn"), load_network(run)
-    theirs = dict(start.named_weights(single))
-    for name, weight in start.named_weights(network):
+    theirs = dict(start_from.named_weights(single))
+    for name, weight in start_from.named_weights(network):
         if name[0] != "embedding_raw":
             np.testing.assert_array_equal(weight, theirs[name])
     assert network.name == "trn" and single.get_layer("final_bn").moving_mean.numpy().any()

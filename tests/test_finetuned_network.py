@@ -8,7 +8,7 @@ from tensorflow import keras
 from vie_tf.data.augmentation import NO_NOISE
 from vie_tf.errors import InputError
 from vie_tf.models import families
-from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.supervised_model import Supervised
 from vie_tf.training.optimizer import Momentum
 
 pytestmark = pytest.mark.usefixtures("real_networks")

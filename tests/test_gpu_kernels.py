@@ -9,16 +9,17 @@ from tensorflow import keras
 from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION
 from vie_tf.evaluation import embed
-from vie_tf.evaluation.features import find_taps
+from vie_tf.evaluation.taps import find_taps
 from vie_tf.models import families
 from vie_tf.objectives import clustering, neighbours, pretext
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.registry import OBJECTIVES
-from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.supervised_model import Supervised
 from vie_tf.objectives.vie_model import VIE
+from vie_tf.training.learning_rate import PiecewiseRate, Plateau
 from vie_tf.training.linear_classifiers import ReadOut
-from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
+from vie_tf.training.optimizer import Momentum
 
 REGISTRIES = gpu_kernels.registries()
 SIZE, BATCH, ROWS = 32, 4, 20_000

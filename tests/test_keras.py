@@ -12,7 +12,7 @@ from tensorflow import keras
 from test_training import classifies
 
 from vie_tf import device
-from vie_tf.evaluation.features import find_taps
+from vie_tf.evaluation.taps import find_taps
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
@@ -21,10 +21,11 @@ from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.pretext import Pretext
 from vie_tf.objectives.registry import OBJECTIVES
-from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.supervised_model import Supervised
 from vie_tf.objectives.vie_model import VIE
+from vie_tf.training.learning_rate import PiecewiseRate
 from vie_tf.training.linear_classifiers import ReadOut
-from vie_tf.training.optimizer import Momentum, PiecewiseRate
+from vie_tf.training.optimizer import Momentum
 
 
 @pytest.fixture(autouse=True)

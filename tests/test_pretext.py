@@ -16,8 +16,8 @@ from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.models import families
 from vie_tf.objectives import pretext
-from vie_tf.objectives.supervised import Supervised
-from vie_tf.runs import start, trained
+from vie_tf.objectives.supervised_model import Supervised
+from vie_tf.runs import start_from, trained
 from vie_tf.training.optimizer import Momentum
 
 ORDER, ROTATION = pretext.PRETEXTS["order"], pretext.PRETEXTS["rotation"]
@@ -143,8 +143,8 @@ def test_one_frame_of_opn(data, tmp_path):  # noqa: F811
     vie_tf(f"--data={data}", f"--workdir={tmp_path / 'single'}", *words)
     single, opn = (trained.load_network(tmp_path / name)[0] for name in ("single", "opn"))
     assert single.input_shape == (None, 1, 64, 64, 3)
-    theirs = dict(start.named_weights(opn))
-    for name, weight in start.named_weights(single):
+    theirs = dict(start_from.named_weights(opn))
+    for name, weight in start_from.named_weights(single):
         if name[0] != "embedding_raw":
             np.testing.assert_array_equal(weight, theirs[name])
 

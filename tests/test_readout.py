@@ -20,7 +20,7 @@ from vie_tf.data.splits import training_split
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
 from vie_tf.evaluation import readout
-from vie_tf.evaluation.features import find_taps
+from vie_tf.evaluation.taps import find_taps
 from vie_tf.models import families
 from vie_tf.training.linear_classifiers import ReadOut, train_read_outs
 from vie_tf.training.optimizer import Momentum

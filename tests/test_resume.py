@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_networks
+import tensorflow as tf
 from make_videos import write_video
 from words import rewound, vie_tf
 
@@ -189,6 +190,23 @@ def test_interrupt_saves_and_says_so(folder, whole, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/shm").is_dir(), reason="needs a tiny disk")
+def test_a_signal_during_an_evaluation_stops_after_the_next_step_and_saves(
+    folder, tmp_path, monkeypatch
+):
+    evaluated = Watch.evaluated
+
+    def interrupted(watch):
+        if watch.step == 5:
+            signal.raise_signal(signal.SIGINT)
+        return evaluated(watch)
+
+    monkeypatch.setattr(Watch, "evaluated", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        train(folder, tmp_path, "--save_every=100")
+    assert stopped.value.code == 130
+    assert tf.train.latest_checkpoint(tmp_path / "checkpoints").endswith("ckpt-6")
+
+
 def test_full_disk_leaves_the_last_checkpoint_good(folder, whole, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -12,7 +12,8 @@ from vie_tf.models import families
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.vie_model import VIE
-from vie_tf.training.optimizer import Momentum, PiecewiseRate, decays
+from vie_tf.training.learning_rate import PiecewiseRate
+from vie_tf.training.optimizer import Momentum, decays
 
 pytestmark = pytest.mark.usefixtures("real_networks")
 

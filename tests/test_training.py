@@ -10,17 +10,18 @@ from tensorflow import keras
 
 from vie_tf import device
 from vie_tf.data.augmentation import ColourNoise, colour_noise
-from vie_tf.evaluation.features import find_taps
+from vie_tf.evaluation.taps import find_taps
 from vie_tf.models import families
 from vie_tf.objectives.clustering import k_means
 from vie_tf.objectives.instance_recognition import softmax_loss
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.pretext import PRETEXTS
-from vie_tf.objectives.supervised import Supervised
+from vie_tf.objectives.supervised_model import Supervised
 from vie_tf.objectives.vie_model import VIE
 from vie_tf.runs.checkpoints import Checkpoints
+from vie_tf.training.learning_rate import PiecewiseRate, Plateau
 from vie_tf.training.linear_classifiers import ReadOut
-from vie_tf.training.optimizer import Momentum, PiecewiseRate, Plateau
+from vie_tf.training.optimizer import Momentum
 
 
 @pytest.mark.parametrize("sharded", [False, True])

@@ -1,6 +1,6 @@
 """Which frames make a clip: functions of a video's length and a seed (paper section 3, appendix A).
 
-The strategies are frozen values with the same members: `frames`, how many make a clip; `shortest`,
+`models.families.FAMILIES` gives each family its strategy. The strategies are frozen values with the same members: `frames`, how many make a clip; `shortest`,
 how many a video needs not to loop; `random(n, seed)`, a training clip; `spaced(n, clips)`, the
 clips of a test; `consecutive(n)`, all consecutive clips. Frame numbers count from 0 at 25 frames
 per second. Evenly spaced means in the middles of equal parts, so a single test clip is the middle

@@ -14,7 +14,7 @@ from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 from vie_tf.evaluation.embed import clip_batches
-from vie_tf.evaluation.features import Taps
+from vie_tf.evaluation.taps import Taps
 from vie_tf.output import whole
 
 

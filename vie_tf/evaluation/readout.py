@@ -23,8 +23,8 @@ from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation.cache import cached_features
 from vie_tf.evaluation.classification import accuracy
 from vie_tf.evaluation.embed import clip_means
-from vie_tf.evaluation.features import Taps, find_taps
 from vie_tf.evaluation.labelled import check_splits, labelled_split
+from vie_tf.evaluation.taps import Taps, find_taps
 from vie_tf.output import whole
 from vie_tf.progress import track
 from vie_tf.runs import results, workdir

@@ -1,4 +1,7 @@
-"""VIE-Slow: few frames, far apart; only the last two stages convolve over time."""
+"""VIE-Slow: few frames, far apart (`families.FAMILIES`: four frames, every sixteenth).
+
+Only the last two stages convolve over time.
+"""
 
 from __future__ import annotations
 

@@ -15,13 +15,27 @@ PARTITION_PER_ROW = 2876934.2 / 1281167
 EPSILON = 1e-7
 
 
+def probability(similarities: tf.Tensor, partition: float, temperature: float) -> tf.Tensor:
+    """Eq. 2: P(j|e) = exp(e.M[j] / temperature) / Z, with a constant for its partition function Z.
+
+    Args:
+        similarities: float32 of any shape, inner products e.M[j] of embeddings and bank rows.
+        partition: Z.
+        temperature: tau.
+
+    Returns:
+        float32 of the same shape.
+    """
+    return tf.exp(similarities / temperature) / partition
+
+
 def nce_loss(
     own: tf.Tensor, noise: tf.Tensor, bank_size: int, temperature: float = 0.07
 ) -> dict[str, tf.Tensor]:
     """Noise contrastive estimate of eq. 3.
 
-    With P(j|e) = exp(e.M[j] / temperature) / Z (eq. 2), Z = 2.2456 N, and K noise rows drawn
-    uniformly from the N rows, an item's loss is -ln P(i)/(P(i) + K/N) - sum ln (K/N)/(P(j) + K/N).
+    With P of eq. 2, Z = 2.2456 N, and K noise rows drawn uniformly from the N rows, an item's loss
+    is -ln[P(i) / (P(i) + K/N)] - sum ln[(K/N) / (P(j) + K/N)].
 
     Args:
         own: float32 [B], inner product of each embedding with its own row of the bank.
@@ -34,8 +48,8 @@ def nce_loss(
     """
     partition = PARTITION_PER_ROW * bank_size
     expected = noise.shape[1] / bank_size  # K times the noise distribution 1/N
-    p_own = tf.exp(own / temperature) / partition
-    p_noise = tf.exp(noise / temperature) / partition
+    p_own = probability(own, partition, temperature)
+    p_noise = probability(noise, partition, temperature)
     data = -tf.math.log(p_own / (p_own + expected + EPSILON))
     rest = -tf.reduce_sum(tf.math.log(expected / (p_noise + expected + EPSILON)), axis=1)
     return {"loss": data + rest, "data": data, "noise": rest}

@@ -10,7 +10,7 @@ EPSILON = 1e-7
 def aggregation_loss(
     similarities: tf.Tensor, close: tf.Tensor, temperature: float = 0.07
 ) -> tf.Tensor:
-    """Eq. 4: -ln P(C_i and B_i) / P(B_i).
+    """Eq. 4: -ln[P(C_i and B_i) / P(B_i)]; `VIE.aggregation` finds B_i and C_i.
 
     P of a set of videos is the sum of their exp(similarity / temperature). An item none of whose
     background neighbours is close contributes -ln 1e-7, and no gradient.

@@ -71,7 +71,9 @@ class Objective:
 
         `take_step` takes a batch and returns what is logged, including `loss` and `learning_rate`.
         The model has the network as `network`; what else a checkpoint holds, by name, as `state`;
-        and `plateau`, `seconds_waiting` and `left_out` as in `objectives.vie_model.VIE`.
+        `plateau`, the schedule's or None; `seconds_waiting`, for batches; and `left_out`, a list of
+        int64 [B], the rows of clips that could not be read, -1 for others. `training.step` has
+        what such a step shares; tests/toy_objective.py is a whole objective.
         """
         raise NotImplementedError
 

@@ -1,12 +1,13 @@
 """The objectives, by the names of --loss.
 
-To add one, write a file (see `objective.Objective`) and add a line here.
+To add one, write a file (see `objective.Objective`; tests/toy_objective.py is the shortest) and add
+a line here: it then has its flags, and all modes know it.
 """
 
 from __future__ import annotations
 
-from vie_tf.objectives.label_learning import Labels, Order, Rotation
 from vie_tf.objectives.objective import Objective
+from vie_tf.objectives.supervised import Labels, Order, Rotation
 from vie_tf.objectives.vie import InstanceRecognition, LocalAggregation, VideoInstanceEmbedding
 
 OBJECTIVES: dict[str, type[Objective]] = {

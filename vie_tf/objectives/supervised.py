@@ -1,108 +1,131 @@
-"""A network that learns to predict labels: those of the videos, or those of a pretext task."""
+"""The objectives that learn labels, those of the videos or of a pretext task.
+
+The tasks are in `pretext`, the model in `supervised_model`; modules that need TensorFlow are imported
+inside the methods, since flags are read without it.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Callable, ClassVar
 
-import tensorflow as tf
-from tensorflow import keras
+from vie_tf.errors import InputError
+from vie_tf.objectives.objective import Objective
+from vie_tf.settings import Settings
 
-from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
-from vie_tf.objectives.pretext import PRETEXTS, Pretext
-from vie_tf.objectives.replicas import items
-from vie_tf.training.step import Forward, Means, clips_of, learn
+if TYPE_CHECKING:
+    from tensorflow import keras
+
+    from vie_tf.data.augmentation import ColourNoise
+    from vie_tf.data.pipeline import TestClips
+    from vie_tf.data.sampling import Sampling
+    from vie_tf.data.videos import VideoSet
+    from vie_tf.objectives.pretext import Pretext
 
 
-@keras.utils.register_keras_serializable("vie_tf")
-class Supervised(keras.Model):
-    """Trains a network with softmax cross-entropy, on the clips and with the steps of `VIE`.
+@dataclass(frozen=True)
+class Labels(Objective):
+    """Learns the videos' labels: the supervised counterpart of VIE, and fine-tuning."""
 
-    `fit` takes batches as `VIE` does. `evaluate` takes batches with `clip` and `label`, and returns
-    loss, accuracy and the `metrics` given to `compile`, on unaltered clips. `predict` takes the
-    same or clips alone, and returns logits.
+    labels: ClassVar[bool] = True
 
-    Args:
-        network: from `vie_tf.models.families.build` with `num_classes`.
-        colour: what `colour_noise` does to the clips.
-        pretext: the task; None if the labels are those of the videos.
-    """
+    def task(self) -> Pretext | None:
+        """Returns the pretext task, or None if the labels are those of the videos."""
+        return None
 
-    def __init__(
-        self,
-        network: keras.Model,
-        colour: ColourNoise = PAPER_COLOUR_NOISE,
-        pretext: Pretext | None = None,
-    ):
-        super().__init__(name="supervised")
-        self.network, self.colour, self.pretext = network, colour, pretext
-        self.forward = Forward(self, self.answers)
-        self.plateau, self.state = None, {}  # for checkpoints, as in `VIE`
-        self.seconds_waiting = 0.0  # for data, in total
-        self.left_out: list[tf.Tensor] = []  # rows of unreadable videos, -1 for readable ones
-        self.means = Means("loss", "accuracy")
-        self.built = True  # as the network is
+    def head(self, classes: int) -> dict[str, object]:
+        """Returns the head's options for `families.build`; `classes` counts those of the data."""
+        task = self.task()
+        if task is None:
+            return {"num_classes": classes}
+        return {"num_classes": task.classes, "classify": task.classify}
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        return [*super().metrics, *self.means.metrics]
+    def model(
+        self, network: keras.Model, videos: int, colour: ColourNoise, settings: Settings
+    ) -> keras.Model:
+        """Returns the model, not yet compiled."""
+        from vie_tf.objectives.supervised_model import Supervised
 
-    def call(self, clip: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        return self.network(clip, training=training)
+        return Supervised(network, colour, self.task())
 
-    def answers(self, clip: tf.Tensor, training: bool = True) -> tf.Tensor:
-        """Returns the logits: [B, classes], for a pretext task [B, M, classes]."""
-        if self.pretext:
-            return self.pretext.answers(self.network, clip, training)
-        return self.network(clip, training=training)["logits"]
+    def measures(
+        self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
+    ) -> Callable[[], dict[str, float]]:
+        """Measures `top1`: the accuracy on the labelled videos or on what the task shows."""
+        from vie_tf.evaluation import embed
+        from vie_tf.objectives import pretext
 
-    def wanted(self, batch: dict[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
-        """Returns the right answers, int64 of the logits' shape without the class axis."""
-        if not self.pretext:
-            return batch["label"]
-        labels = tf.constant(self.pretext.labels, tf.int64)
-        return tf.broadcast_to(labels, tf.shape(logits)[:-1])
+        task, labelled = self.task(), held_out.subset(held_out.labels >= 0)
+        if task:
+            solve = pretext.solver(model.network, task)
+        else:
+            classify = embed.classifier(model.network)
 
-    def take_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Learns from a replica's batch; returns loss, accuracy and learning rate, float32 []."""
-        clip = colour_noise(batch["clip"], batch["seed"], self.colour)
-        with tf.GradientTape() as tape:
-            logits = self.forward(clip)
-            labels = self.wanted(batch, logits)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        rate = learn(self, tape, loss)
-        right = keras.metrics.sparse_categorical_accuracy(labels, logits)
-        logs = {"loss": loss, "accuracy": tf.reduce_mean(right)}
-        return {**logs, "learning_rate": rate}
+        def measure() -> dict[str, float]:
+            if task and len(held_out):
+                solved = embed.clip_means(solve, held_out, replace(clips, count=1))
+                return {"top1": float(solved.mean())}
+            if not task and len(labelled):
+                guessed = embed.clip_means(classify, labelled, clips).argmax(axis=1)
+                return {"top1": float((guessed == labelled.labels).mean())}
+            return {}
 
-    def train_step(self, data) -> dict[str, tf.Tensor]:
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.means.after(self.take_step(batch), items(batch["clip"]))
+        return measure
 
-    def test_step(self, data) -> dict[str, tf.Tensor]:
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        logits = self.predict_step(batch)
-        labels = self.wanted(batch, logits)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        right = keras.metrics.sparse_categorical_accuracy(labels, logits)
-        self.means.after({"loss": losses, "accuracy": right})
-        return self.compute_metrics(batch, labels, logits, None)
+    def plateau_of(self, train: VideoSet, held_out: VideoSet, k: int) -> str:
+        """Returns the metric watched for a plateau."""
+        return "top1" if self.task() or (held_out.labels >= 0).any() else "recall_at_1"
 
-    def predict_step(self, data) -> tf.Tensor:
-        return self.answers(clips_of(data), training=False)
 
-    def get_config(self) -> dict:
-        # A task holds functions, which cannot be saved; the name is enough for those in PRETEXTS.
-        tasks = [name for name, task in PRETEXTS.items() if task is self.pretext]
-        if self.pretext and not tasks:
-            raise ValueError("a pretext task of your own cannot be saved: save `network` instead")
-        return {
-            "network": keras.saving.serialize_keras_object(self.network),
-            "colour": dataclasses.asdict(self.colour),
-            "pretext": tasks[0] if tasks else None,
-        }
+@dataclass(frozen=True)
+class Order(Labels):
+    """Learns the order in which a clip's frames are shown (OPN)."""
 
-    @classmethod
-    def from_config(cls, config: dict, custom_objects=None) -> Supervised:
-        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
-        return cls(network, ColourNoise(**config["colour"]), PRETEXTS.get(config["pretext"]))
+    labels: ClassVar[bool] = False
+
+    def task(self) -> Pretext:
+        from vie_tf.objectives import pretext
+
+        return pretext.PRETEXTS["order"]
+
+    def check_family(self, family: str) -> None:
+        from vie_tf.models import families
+        from vie_tf.models.trn import trn
+
+        kinds = families.FAMILIES.items()
+        fit = [name for name, kind in kinds if kind.network is trn and kind.sampling.frames == 4]
+        if family not in fit:
+            raise InputError(
+                "--loss=order takes a family that sees four frames one by one, not --family="
+                f"{family}: choose one of {', '.join(fit)}"
+            )
+
+    def taken(
+        self, train: VideoSet, held_out: VideoSet, sampling: Sampling, where: str
+    ) -> tuple[VideoSet, VideoSet, str]:
+        """Leaves out videos that are shorter than a clip: a clip that loops has no order.
+
+        Raises:
+            InputError: no training video is left.
+        """
+        spanned, watched = (part.frames >= sampling.shortest for part in (train, held_out))
+        if not spanned.any():
+            raise InputError(
+                f"{where}: no training video has the {sampling.shortest} frames that a clip of the "
+                "family spans; give longer ones, or another --family"
+            )
+        short = int((~spanned).sum() + (~watched).sum())
+        said = f"; {short} of fewer than {sampling.shortest} frames left out" if short else ""
+        return train.subset(spanned), held_out.subset(watched), said
+
+
+@dataclass(frozen=True)
+class Rotation(Labels):
+    """Learns how a clip is rotated (3DRotNet)."""
+
+    labels: ClassVar[bool] = False
+
+    def task(self) -> Pretext:
+        from vie_tf.objectives import pretext
+
+        return pretext.PRETEXTS["rotation"]

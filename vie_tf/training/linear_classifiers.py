@@ -14,7 +14,7 @@ from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, Augmentation, ColourNoi
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.embed import clip_means
-from vie_tf.evaluation.features import Taps
+from vie_tf.evaluation.taps import Taps
 from vie_tf.models import heads
 from vie_tf.objectives.replicas import items
 from vie_tf.output import whole

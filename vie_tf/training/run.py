@@ -23,7 +23,7 @@ from vie_tf.evaluation.labelled import labelled_split
 from vie_tf.models import families
 from vie_tf.models.relation import FrameSubsets
 from vie_tf.report import plots
-from vie_tf.runs import start, workdir
+from vie_tf.runs import start_from, workdir
 from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.settings import Data, Settings
 from vie_tf.training import loop
@@ -62,7 +62,7 @@ def train_run(settings: Settings, given: Collection[str], folder: Path) -> None:
         InputError: settings, videos or the folder cannot be used.
         SystemExit: with 130, after a signal.
     """
-    settings, videos = chosen(start.inherited(settings, given, folder), given)
+    settings, videos = chosen(start_from.inherited(settings, given, folder), given)
     check(settings, videos)
     set_seed(settings.start.seed, settings.start.deterministic)
     set_precision(settings.network.precision)
@@ -240,7 +240,8 @@ def started(
         known = workdir.read_data(folder)
         return {name: known[name] for name in ("start", "start_step")}
     given = (settings.start.start_from, settings.start.second_workdir)
-    return start.start(network, [Path(run) for run in given if run]) if given[0] else {}
+    folders = [Path(run) for run in given if run]
+    return start_from.load_weights(network, folders) if given[0] else {}
 
 
 def has_curves(settings: Settings, videos: Videos) -> bool:

@@ -56,7 +56,7 @@ def inherited(settings: Settings, given: Collection[str], folder: Path) -> Setti
     return settings
 
 
-def start(network: keras.Model, folders: list[Path]) -> dict[str, object]:
+def load_weights(network: keras.Model, folders: list[Path]) -> dict[str, object]:
     """Loads the weights of other runs' networks into a network, by name, and reports it.
 
     All layers but the heads must be found: no other part may start at random. A layer `logits` is
