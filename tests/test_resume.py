@@ -210,7 +210,7 @@ def test_a_signal_during_an_evaluation_stops_after_the_next_step_and_saves(
 def test_full_disk_leaves_the_last_checkpoint_good(folder, whole, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)])
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)])
     if mounted.returncode:
         pytest.skip("may not mount a tiny disk here")
     try:

@@ -1,10 +1,10 @@
 """Which frames make a clip: functions of a video's length and a seed (paper section 3, appendix A).
 
-`models.families.FAMILIES` gives each family its strategy. The strategies are frozen values with the same members: `frames`, how many make a clip; `shortest`,
-how many a video needs not to loop; `random(n, seed)`, a training clip; `spaced(n, clips)`, the
-clips of a test; `consecutive(n)`, all consecutive clips. Frame numbers count from 0 at 25 frames
-per second. Evenly spaced means in the middles of equal parts, so a single test clip is the middle
-one.
+`models.families.FAMILIES` gives each family its strategy. The strategies are frozen values with the
+same members: `frames`, how many make a clip; `shortest`, how many a video needs not to loop;
+`random(n, seed)`, a training clip; `spaced(n, clips)`, the clips of a test; `consecutive(n)`, all
+consecutive clips. Frame numbers count from 0 at 25 frames per second. Evenly spaced means in the
+middles of equal parts, so a single test clip is the middle one.
 
 Only a video shorter than one clip loops. With `legacy` the frames are those of the authors' loader,
 with its faults: most families' training clips never reach a video's last frame, and their test

@@ -1,7 +1,7 @@
 """The objectives that learn labels, those of the videos or of a pretext task.
 
-The tasks are in `pretext`, the model in `supervised_model`; modules that need TensorFlow are imported
-inside the methods, since flags are read without it.
+The tasks are in `pretext`, the model in `supervised_model`; modules that need TensorFlow are
+imported inside the methods, since flags are read without it.
 """
 
 from __future__ import annotations
