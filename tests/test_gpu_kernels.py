@@ -1,5 +1,7 @@
 """What runs in a step or an evaluation has kernels on a GPU, and does not wait for the host."""
 
+import functools
+
 import gpu_kernels
 import numpy as np
 import pytest
@@ -35,6 +37,18 @@ def assert_runs_on_gpus(function, *arguments, but=()):
         assert not [what for what in found if what not in but], (release, found)
 
 
+@functools.cache
+def build_once(family, size, precision, **head):
+    return families.build(family, size, **head)
+
+
+def build(family, size, **head):
+    """A network that tests trace, and leave as it is."""
+    if tf.distribute.has_strategy():
+        return families.build(family, size, **head)
+    return build_once(family, size, keras.mixed_precision.global_policy().name, **head)
+
+
 def built(model):
     """With its optimizer's variables: a function that makes some is traced twice."""
     model.optimizer.build(model.network.trainable_weights)
@@ -61,7 +75,7 @@ def any_batch(frames):
 
 
 def vie(family="single", loss="ir", xla=True, augmentation=VIE_AUGMENTATION, **bank):
-    network = families.build(family, SIZE)
+    network = build(family, SIZE)
     noise = 0 if loss == "softmax" else 16
     model = VIE(
         network,
@@ -148,7 +162,7 @@ def test_step_of_each_augmentation(name):
 @pytest.mark.parametrize("loss, family", [("order", "opn"), ("rotation", "rotnet3d"), ("", "slow")])
 def test_step_of_what_learns_labels(loss, family, xla):
     head = OBJECTIVES[loss or "supervised"]().head(5)
-    network = families.build(family, SIZE, **head)
+    network = build(family, SIZE, **head)
     model = Supervised(network, pretext=pretext.PRETEXTS.get(loss))
     model.compile(Momentum(0.1, l2=1e-4), jit_compile=xla)
     built(model)
@@ -165,7 +179,7 @@ def test_step_of_fine_tuning(family):
 
 
 def test_step_of_read_outs():
-    network = families.build("slow", SIZE)
+    network = build("slow", SIZE)
     model = ReadOut(network, find_taps(network, ["conv3", "conv5-avg", "embedding"], 18), 5)
     model.compile(Momentum(0.1, l2=1e-4))
     built(model)
@@ -176,7 +190,7 @@ def test_step_of_read_outs():
 @in_both_precisions
 def test_evaluation(family, precision):
     device.set_precision(precision)
-    network = families.build(family, SIZE)
+    network = build(family, SIZE)
     clip = any_batch(network.input.shape[1])
     assert_runs_on_gpus(embed.embedder(network).python_function, clip, but=SHAPES)
     taps = find_taps(network, ["conv3", "conv5-avg"], 18)
@@ -184,10 +198,10 @@ def test_evaluation(family, precision):
 
 
 def test_evaluation_of_labels_and_tasks():
-    network = families.build("slow", SIZE, num_classes=5)
+    network = build("slow", SIZE, num_classes=5)
     clip = any_batch(4)
     assert_runs_on_gpus(embed.classifier(network).python_function, clip)
-    network = families.build("opn", SIZE, **OBJECTIVES["order"]().head(0))
+    network = build("opn", SIZE, **OBJECTIVES["order"]().head(0))
     solve = pretext.solver(network, pretext.PRETEXTS["order"])
     assert_runs_on_gpus(solve.python_function, clip, but=SHAPES)
 

@@ -24,8 +24,17 @@ TOY = Path(__file__).with_name("toy_objective.py")
 SMALL = "--image_size=32 --batch_size=8 --steps=4 --save_every=2 --log_every=1".split()
 
 
+SCRIPT = f"""
+import runpy, sys
+sys.path.insert(0, {str(TOY.parent)!r})
+import small_networks
+small_networks.use()
+runpy.run_path({str(TOY)!r}, run_name="__main__")
+"""
+
+
 def run(*words):
-    command = [sys.executable, str(TOY), *words]
+    command = [sys.executable, "-c", SCRIPT, *words]
     return subprocess.run(command, capture_output=True, text=True, cwd=TOY.parent.parent)
 
 
