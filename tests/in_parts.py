@@ -1,6 +1,6 @@
 """Runs tests in parts: python tests/in_parts.py [--files=6] [--times=FILE] [what pytest takes].
 
-Each part runs the tests of some files in its own process, two at a time, so that what TensorFlow
+Each part runs the tests of some files in its own process, three at a time, so that what TensorFlow
 keeps in memory (above all, what XLA compiled) goes with the part, and a crash loses only that
 part's tests. Results of passed parts stay in build/parts: after an interruption or a failure the
 same command runs the others, as long as the repository's files are the same.
@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LIST = """\
 # The slow tests
 
-`make test-slow` runs them: each file in its own process, two at a time, so that a crash loses only
-that file's tests. After an interruption or a failure the same command runs the files that have not
+`make test-slow` runs them: each file in its own process, three at a time, so that a crash loses
+only that file's tests. After an interruption or a failure the same command runs the files that have not
 passed. It writes this list: the seconds of each test's last run, the longest first (the first of
 several tests includes the set-up that they share); - where it has not run.
 
@@ -34,7 +34,7 @@ several tests includes the set-up that they share); - where it has not run.
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--files", type=int, default=6, help="of tests, in a part")
-    parser.add_argument("--jobs", type=int, default=2, help="parts at a time")
+    parser.add_argument("--jobs", type=int, default=3, help="parts at a time")
     parser.add_argument("--times", help="Markdown to write: how long each test took")
     parser.add_argument("--anew", action="store_true", help="also the parts that passed before")
     parser.add_argument("-m", dest="marker", help="tests marked so, such as slow")
