@@ -24,9 +24,9 @@ LIST = """\
 # The slow tests
 
 `make test-slow` runs them: each file in its own process, three at a time, so that a crash loses
-only that file's tests. After an interruption or a failure the same command runs the files that have not
-passed. It writes this list: the seconds of each test's last run, the longest first (the first of
-several tests includes the set-up that they share); - where it has not run.
+only that file's tests. After an interruption or a failure the same command runs the files that have
+not passed. It writes this list: the seconds of each test's last run, the longest first (the first
+of several tests includes the set-up that they share); - where it has not run.
 
 """
 

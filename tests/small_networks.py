@@ -7,7 +7,7 @@ layers. Only tests of a network's own size, depth or numbers need a real one.
 import sys
 from contextlib import contextmanager
 
-from vie_tf.models import resnet
+from vie_tf.models import families, resnet
 
 COMMAND = [sys.executable, __file__]  # runs vie_tf with small networks
 # Blocks of each stage by depth: some with a projection, one without.
@@ -20,6 +20,17 @@ assert _REAL[1][0] == resnet.STAGE_WIDTHS
 def name():
     """Returns which networks this process builds."""
     return "small" if resnet.BLOCKS_PER_STAGE == BLOCKS else "real"
+
+
+def distinct():
+    """Returns families of different networks; others have those of one of them for other frames."""
+    found = {}
+    for name, family in families.FAMILIES.items():
+        network = family.network
+        options = str(getattr(network, "keywords", ""))
+        key = getattr(network, "func", network), options, family.sampling.frames
+        found.setdefault(key, name)
+    return list(found.values())
 
 
 def _set(blocks, defaults):
