@@ -39,7 +39,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("before", type=Path, help="the repository at the earlier commit")
-    parser.add_argument("--parts", help=f"comma-separated with ';': {'; '.join(PARTS)}")
+    parser.add_argument("--parts", help=f"separated by ';': {'; '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=15, help="2 or more")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", help="file for the table")
@@ -48,8 +48,8 @@ def main() -> None:
     say(f"{options.threads} threads, {options.rounds} rounds; {FEW} of k-means")
     heading = f"{'ratio of s':>22}{'of CPU s':>9}{'other':>7}{'MB':>7}{'before':>8}"
     say(f"{'':20}{'s':>8}{'before':>8}{heading}")
-    for name in options.parts.split(";") if options.parts else PARTS:
-        words = [str(word).format(threads=options.threads) for word in PARTS[name.strip()]]
+    for name in map(str.strip, options.parts.split(";")) if options.parts else PARTS:
+        words = [str(word).format(threads=options.threads) for word in PARTS[name]]
         workers = {
             "now": Worker(sys.executable, *words),
             "before": Worker(sys.executable, *words, root=options.before.resolve()),

@@ -113,7 +113,7 @@ def estimate(given: flags.FlagValues, data: str) -> tuple[float, float]:
         held = given.batch_size * handed_on / 8 + 3 * pooled * CLASSES[data] + parameters
         return hours, 4 * held / 1e9
     rows = 0
-    if given.loss != "supervised":
+    if given.mode != "finetune" and given.loss != "supervised":
         rows = VIDEOS * given.subset * BINS[given.bin_frames]
     held = batch * handed_on + 3 * parameters + 128 * rows
     return 6 * operations * clips / SUSTAINED / 3600, 4 * held / 1e9

@@ -137,8 +137,12 @@ class Report:
             return run("-m", "benchmarks.gpu_checks", "families", str(part), str(SHARES))
 
         with ThreadPoolExecutor(SHARES) as pool:
-            for said in pool.map(share, range(SHARES)):
-                self.say(said.rstrip())
+            shares = [pool.submit(share, part) for part in range(SHARES)]
+        for done in shares:
+            if error := done.exception():
+                self.fail(f"families: {error}")
+            else:
+                self.say(done.result().rstrip())
 
     def replicas(self, folder: Path) -> None:
         self.say(run("-m", "benchmarks.gpu_checks", "replicas").rstrip())
@@ -184,8 +188,8 @@ class Report:
         start = time.perf_counter()
         try:
             getattr(self, part)(folder)
-        except (RuntimeError, OSError) as error:
-            self.fail(f"{part}: {error}")
+        except Exception as error:  # the others are done in any case
+            self.fail(f"{part}: {type(error).__name__}: {error}")
         self.say(f"  {part}: {time.perf_counter() - start:.0f} s")
 
     def parts(self, folder: Path) -> None:

@@ -119,8 +119,8 @@ def run(parts: list[Part], out: Path) -> float:
         call("vie_tf", *part.words)
         seconds = round(time.monotonic() - began, 1)
         done.append({"name": part.name, "seconds": seconds, "words": part.words})
-        with whole(noted) as part:
-            part.write_text("".join(json.dumps(line) + "\n" for line in done))
+        with whole(noted) as file:
+            file.write_text("".join(json.dumps(line) + "\n" for line in done))
         if "--mode=finetune" in part.words:  # its network, 300 MB, is not asked again
             for weights in ("checkpoints", "best"):
                 shutil.rmtree(part.run / weights, ignore_errors=True)

@@ -19,7 +19,7 @@ from vie_tf.commands import command
 from vie_tf.data import prepared
 from vie_tf.data.resampling import FPS
 from vie_tf.data.videos import VideoSet, damage, open_videos
-from vie_tf.evaluation.retrieval import printable
+from vie_tf.printable import printable
 
 _COLUMNS, _MARGIN = 80, 10
 _MOST = 5  # lines of a list

@@ -37,6 +37,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=3, help="parts at a time")
     parser.add_argument("--times", help="Markdown to write: how long each test took")
     parser.add_argument("--anew", action="store_true", help="also the parts that passed before")
+    parser.add_argument("--most", type=float, default=3.0, help="GB that a part may hold")
     parser.add_argument("-m", dest="marker", help="tests marked so, such as slow")
     ours, words = parser.parse_known_args()
     start = time.time()
@@ -66,9 +67,13 @@ def main():
         for what, number in part.counts().items():
             counts[what] = counts.get(what, 0) + number
     said = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    if not parts:
+        sys.exit("no such tests")
     most = max(part.held() for part in parts)
     print(f"{said} in {len(parts)} parts, {time.time() - start:.0f} s, at most {most:.1f} GB each")
-    sys.exit(not all(part.passed() for part in parts))
+    if most > ours.most:
+        print(f"a part held more than {ours.most} GB: give tests smaller networks, or fewer files")
+    sys.exit(most > ours.most or not all(part.passed() for part in parts))
 
 
 def files_of(chosen):
@@ -81,10 +86,10 @@ def state_of_the_repository(but):
     """A name of its files and of what runs them; a new one each time where git does not tell."""
     told = hashlib.sha256(f"{sys.version} {version('keras')}".encode())
     changed = []
-    for words in (("rev-parse", "HEAD"), ("ls-files", "-mo", "--exclude-standard")):
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True)
+    for words in ("rev-parse HEAD", "diff HEAD --name-only", "ls-files -o --exclude-standard"):
+        done = subprocess.run(["git", *words.split()], cwd=ROOT, capture_output=True)
         told.update(done.stdout if not done.returncode else str(time.time()).encode())
-        changed = done.stdout.decode().splitlines()
+        changed += done.stdout.decode().splitlines()[words == "rev-parse HEAD" :]
     for path in (ROOT / name for name in changed if name != but):
         told.update(path.read_bytes() if path.is_file() else b"")
     return told.hexdigest()[:12]

@@ -48,8 +48,10 @@ def real():
     """Builds real networks again."""
     before = dict(resnet.BLOCKS_PER_STAGE), resnet.resnet.__defaults__
     _set(*_REAL)
-    yield
-    _set(*before)
+    try:
+        yield
+    finally:
+        _set(*before)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import small_networks
 import tensorflow as tf
 from make_videos import picture, write_video
 from PIL import Image
@@ -130,7 +131,7 @@ def test_two_streams_from_two_runs(data, run, slow, tmp_path, capsys):
     assert (found["family"], found["start"]) == ("single+slow", "ir")
     assert "--frame_interval=2" in (tmp_path / "both" / "flags.txt").read_text()
     network, _ = load_network(tmp_path / "both")
-    assert network.output_shape["encode_10"][-1] == 1024
+    assert network.output_shape["encode_7"][-1] == 2 * small_networks.WIDTHS[-1]
     parts = start_from.streams(network)
     assert [part.name for part in parts] == ["single", "slow"]
     fresh = families.build_finetuned("single+slow", 32, num_classes=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import runpy
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from words import parse
+from words import parse, vie_tf
 
 import vie_tf.commands.flags as flags
 from vie_tf.errors import InputError
 from vie_tf.objectives.objective import Objective
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.runs import workdir
-from vie_tf.settings import Settings, setting
+from vie_tf.settings import Settings, made, setting
+from vie_tf.training.defaults import complete
 
 TOY = Path(__file__).with_name("toy_objective.py")
 SMALL = "--image_size=32 --batch_size=8 --steps=4 --save_every=2 --log_every=1".split()
@@ -38,7 +40,7 @@ def run(*words):
     return subprocess.run(command, capture_output=True, text=True, cwd=TOY.parent.parent)
 
 
-def test_a_toy_objective_in_one_file(prepared, tmp_path):
+def test_a_toy_objective_in_one_file(prepared, tmp_path, monkeypatch, request):
     words = ("--loss=toy", f"--data={prepared}", f"--workdir={tmp_path}", *SMALL)
     done = run(*words, "--precision=float32")
     assert done.returncode == 0, done.stderr
@@ -52,6 +54,12 @@ def test_a_toy_objective_in_one_file(prepared, tmp_path):
     assert names["pulled/mean/.ATTRIBUTES/VARIABLE_VALUE"] == [128]
     more = run(*words, "--precision=float32", "--steps=5")
     assert more.returncode == 0 and "going on from step 4" in more.stderr, more.stderr
+    monkeypatch.setitem(OBJECTIVES, "toy", None)  # taken out again at the end
+    flags.define(dataclasses.fields(runpy.run_path(str(TOY))["Toy"])[0])
+    request.addfinalizer(lambda: delattr(flags.FLAGS, "strength"))
+    vie_tf("--mode=knn", f"--data={prepared}", f"--workdir={tmp_path}", "--clips=1")
+    vie_tf("--mode=report", f"--workdirs={tmp_path}", f"--out={tmp_path / 'report'}")
+    assert "toy-Single" in (tmp_path / "report" / "report.md").read_text()
     other = run(*words, "--precision=float32", "--strength=3")
     assert other.returncode == 1 and "--strength=1.0, not 3.0" in other.stderr
 
@@ -75,6 +83,38 @@ def test_settings_are_read_as_they_were_written(tmp_path):
     (tmp_path / "flags.txt").write_text(lines.replace("--batch_size=64", "--batch_size=many"))
     with pytest.raises(InputError, match="damaged, or of another version .*many"):
         workdir.read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values, says",
+    [
+        ({"imagesize": 7}, "no settings imagesize"),
+        ({"batch_size": 0}, "--batch_size takes numbers from 1 on, not 0"),
+        ({"batch_size": 1.5}, "--batch_size=1.5: give int values"),
+        ({"held_out": 2.0}, "up to 0.9"),
+        ({"decoder": "mpeg"}, "choose one of auto"),
+        ({"lr_boundaries": (5, 3)}, "ascending order"),
+        ({"clusters": (0,), "loss": "la"}, "--clusters takes numbers from 1 on"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_line(values, says):
+    with pytest.raises(InputError, match=says):
+        made({"loss": "ir", **values}, OBJECTIVES)
+
+
+@dataclass(frozen=True)
+class Slower(Objective):
+    """One with a learning rate of its own."""
+
+    def constants(self, videos, batch_size):
+        return {"learning_rate": 0.5}
+
+
+def test_an_objective_has_defaults_of_settings_that_all_have():
+    settings, _ = complete(Settings(objective=Slower(), loss="slower"), (), 100)
+    assert settings.schedule.learning_rate == 0.5
+    settings, _ = complete(Settings(objective=Slower()).but(learning_rate=2.0), (), 100)
+    assert settings.schedule.learning_rate == 2.0
 
 
 @dataclass(frozen=True)

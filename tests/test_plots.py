@@ -5,8 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from vie_tf.drawing.plots import learning_curves
 from vie_tf.errors import InputError
-from vie_tf.report.plots import learning_curves
 
 
 @pytest.fixture

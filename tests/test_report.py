@@ -52,10 +52,10 @@ def test_runs_that_are_in_no_table_of_the_paper(runs, tmp_path, capsys):
     ends = [float(knn[plain][end]) for end in ("low", "high")]
     assert ends == pytest.approx([min(found), max(found)], abs=1e-6)
     assert knn[plain]["ends"] == "range" and knn[plain]["runs"] == "2"
-    # A run of another version, which lacks a flag, is refused.
+    # A run that lacks a flag that all versions have is refused.
     shutil.copytree(runs, tmp_path / "older")
     old = tmp_path / "older" / "ir 1" / "flags.txt"
-    old.write_text(old.read_text().replace("--augmentation=colour_noise\n", ""))
+    old.write_text(old.read_text().replace("--family=single\n", ""))
     with pytest.raises(InputError, match="ir 1/flags.txt is damaged, or of another version"):
         vie_tf("--mode=report", f"--workdirs={tmp_path / 'older'}", f"--out={tmp_path / 'again'}")
     alone = results.read(runs / "warm")[0]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from vie_tf.drawing.retrieval_picture import retrieval_picture
 from vie_tf.errors import InputError
-from vie_tf.evaluation.retrieval import Video, retrieval_picture, retrieval_table
+from vie_tf.evaluation.retrieval import Video, retrieval_table
 
 BLUE = (20, 40, 200)
 
@@ -88,7 +89,7 @@ def test_any_name_is_drawn_and_printed(tmp_path, name):
 
 
 def test_long_names_keep_their_ends():
-    from vie_tf.evaluation.retrieval import short
+    from vie_tf.printable import short
 
     name = short("class/" + "x" * 100 + "_0042.mp4", 28)
     assert len(name) == 28 and name.startswith("class/") and name.endswith("_0042.mp4")

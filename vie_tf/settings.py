@@ -11,6 +11,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from vie_tf.errors import InputError
+
 AUGMENTATIONS = (
     *("colour_noise", "multi_scale", "random_sized", "simclr", "imagenet"),
     *("opn", "opn_apart", "rotnet"),
@@ -294,11 +296,20 @@ def made(values: dict[str, Any], objectives: dict[str, type]) -> Settings:
     Args:
         values: `mode`, `loss` and those of all groups; those of other objectives are ignored.
         objectives: the registry.
+
+    Raises:
+        InputError: a name is no setting's, or a value is out of range.
     """
+    kinds = (*GROUPS.values(), *objectives.values())
+    known = {f.name for kind in kinds for f in dataclasses.fields(kind)}
+    if unknown := values.keys() - known - {"mode", "loss"}:
+        raise InputError(f"no settings {', '.join(sorted(unknown))}")
 
     def group(kind: type):
-        names = {f.name for f in dataclasses.fields(kind)}
-        return kind(**{name: values[name] for name in names & values.keys()})
+        own = {f.name: f for f in dataclasses.fields(kind) if f.name in values}
+        for name, setting in own.items():
+            check(setting, values[name])
+        return kind(**{name: values[name] for name in own})
 
     return Settings(
         objective=group(objectives[values["loss"]]),
@@ -306,6 +317,27 @@ def made(values: dict[str, Any], objectives: dict[str, type]) -> Settings:
         mode=values.get("mode", "pretrain"),
         **{name: group(kind) for name, kind in GROUPS.items()},
     )
+
+
+def check(setting: dataclasses.Field, value) -> None:
+    """Raises InputError if a value that was given for a setting is out of its range."""
+    told, name = setting.metadata, setting.name
+    several = is_tuple(setting)
+    numbers = value if several else (value,)
+    kinds = (int, float) if told["kind"] is float else told["kind"]
+    if value is not None and (
+        not isinstance(numbers, (tuple, list)) or not all(isinstance(x, kinds) for x in numbers)
+    ):
+        raise InputError(f"--{name}={text(value)}: give {told['kind'].__name__} values")
+    for number in numbers if value is not None else ():
+        if told["choices"] and number not in told["choices"]:
+            raise InputError(f"--{name}={number}: choose one of {', '.join(told['choices'])}")
+        if told["least"] is not None and number < told["least"]:
+            raise InputError(f"--{name} takes numbers from {told['least']} on, not {number}")
+        if told["most"] is not None and number > told["most"]:
+            raise InputError(f"--{name} takes numbers up to {told['most']}, not {number}")
+    if several and told["ascending"] and value and list(value) != sorted(value):
+        raise InputError(f"--{name} takes steps in ascending order, such as 800,1000")
 
 
 def is_tuple(setting: dataclasses.Field) -> bool:

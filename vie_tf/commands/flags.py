@@ -89,8 +89,9 @@ flags.DEFINE_enum(
     "loss",
     "ir",
     list(OBJECTIVES),
-    "Objective: Instance Recognition, Local Aggregation, VIE (IR for --ir_steps, then LA), the "
-    "supervised twin (learns the labels), order of frames (OPN) or rotation of clips (3DRotNet).",
+    "Objective. "
+    + "; ".join(f"{name}: {kind.title or kind.__name__}" for name, kind in OBJECTIVES.items())
+    + ".",
 )
 flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run in it is resumed.")
 flags.DEFINE_string("out", None, "Output: FILE.npz, PICTURE.png or DIR.")

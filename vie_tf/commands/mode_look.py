@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vie_tf.commands.flags import FLAGS, given, settings
-from vie_tf.data.look import contact_sheet, first_looks
+from vie_tf.data.look import first_looks
+from vie_tf.drawing.contact_sheet import contact_sheet
 from vie_tf.output import whole, writable
 from vie_tf.training.defaults import augmentation, complete
 from vie_tf.training.run import clips_of, opened, training_videos

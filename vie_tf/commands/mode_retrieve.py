@@ -10,6 +10,7 @@ from vie_tf.commands.flags import FLAGS
 from vie_tf.commands.given_run import load, opened
 from vie_tf.data.frames import pixels
 from vie_tf.data.videos import VideoSet, open_video
+from vie_tf.drawing.retrieval_picture import MAX_ROWS, retrieval_picture
 from vie_tf.errors import InputError
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation import retrieval
@@ -37,14 +38,14 @@ def run() -> None:
     rows = embedded(videos.subset(gallery), "batches")
     found, similarities = nearest(asked_with, rows, min(3, others), itself)
     # Spread over the whole set: neighbouring files are often alike.
-    drawn = set(np.linspace(0, len(queries) - 1, retrieval.MAX_ROWS).astype(int).tolist())
+    drawn = set(np.linspace(0, len(queries) - 1, MAX_ROWS).astype(int).tolist())
     table = []
     for i, near in enumerate(zip(gallery[found], similarities)):
         neighbours = [shown_video(videos, row, s, i in drawn) for row, s in zip(*near)]
         table.append((shown_video(queries, i, None, i in drawn), neighbours))
     print("\n".join(retrieval.retrieval_table(table)))
     with whole(out) as part:
-        retrieval.retrieval_picture(str(part), [table[i] for i in sorted(drawn)])
+        retrieval_picture(str(part), [table[i] for i in sorted(drawn)])
     print(f"picture: {out}")
 
 

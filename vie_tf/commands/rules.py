@@ -10,6 +10,7 @@ from vie_tf.commands.flags import FLAGS, OF_MODE, loss, names, of_objectives, se
 from vie_tf.errors import InputError
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.settings import GROUPS, LEARNING, is_tuple
+from vie_tf.settings import check as check_setting
 
 NEEDS = {
     "pretrain": ("data", "workdir"),
@@ -87,7 +88,8 @@ def check_loss() -> None:
         if there and loss() not in losses:
             raise InputError(f"--{name} is for --loss={' or '.join(losses)}, not --loss={loss()}")
     if FLAGS.mode == "import_checkpoint" and not OBJECTIVES[FLAGS.loss].bank:
-        raise InputError("--mode=import_checkpoint takes runs with a bank: --loss=ir, la or vie")
+        banks = " or ".join(name for name, kind in OBJECTIVES.items() if kind.bank)
+        raise InputError(f"--mode=import_checkpoint takes runs with a bank: --loss={banks}")
 
 
 def check_networks() -> None:
@@ -127,10 +129,7 @@ def check_list(setting: dataclasses.Field, values: list[str]) -> None:
         numbers = [told["kind"](x) for x in values]
     except ValueError as error:
         raise InputError(f"--{name} takes numbers: {error}") from error
-    if told["least"] is not None and min(numbers, default=told["least"]) < told["least"]:
-        raise InputError(f"--{name} takes numbers from {told['least']} on, not {min(numbers)}")
-    if told["ascending"] and numbers != sorted(numbers):
-        raise InputError(f"--{name} takes steps in ascending order, such as 800,1000")
+    check_setting(setting, numbers)
 
 
 def note_late_drops() -> None:

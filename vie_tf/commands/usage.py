@@ -7,18 +7,32 @@ import textwrap
 
 from vie_tf.commands.flags import FLAGS, MODES, OF_MODE, TITLES, of_objectives
 from vie_tf.commands.rules import NEEDS, REFUSED
+from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.settings import GROUPS, LEARNING
 from vie_tf.settings import text as value_text
 
 WIDTH, GENERAL = 96, "what to do"
-EVALUATIONS = ("knn", "embed", "retrieve", "readout", "export")
-# Settings that evaluations take, and further ones that read-outs take.
-EVALUATES = (
-    "data label_column split_column decoder clips ten_crop k second_workdir frame_interval"
-).split()
-READS_OUT = (
-    "steps data_service max_unreadable log_every evaluate_every save_every keep deterministic xla"
-).split()
+# Settings that modes take which do not train, where these are not all.
+TAKES = {
+    "export": "second_workdir frame_interval",
+    "embed": "data label_column split_column decoder clips ten_crop second_workdir frame_interval",
+    "look": (
+        "data label_column split_column decoder held_out subset bin_frames family depth image_size "
+        "frame_interval augmentation colour_noise flip batch_size start_from second_workdir seed "
+        "legacy"
+    ),
+    "report": "",
+    "import_checkpoint": (
+        "family depth image_size frame_interval augmentation colour_noise flip precision seed "
+        "legacy steps batch_size learning_rate lr_boundaries warmup_steps weight_decay bn_momentum"
+    ),
+}
+TAKES["retrieve"] = TAKES["embed"]
+TAKES["knn"] = TAKES["embed"] + " k"
+TAKES["readout"] = TAKES["knn"] + (
+    " steps data_service max_unreadable log_every evaluate_every save_every keep deterministic xla "
+    + " ".join(LEARNING)
+)
 
 
 def is_asked_for(words: list[str]) -> bool:
@@ -56,19 +70,19 @@ def groups(mode: str | None) -> dict[str, list[str]]:
     trains = mode in (None, "pretrain", "finetune", "look", "import_checkpoint")
     own = {name: modes for name, modes in OF_MODE.items() if mode is None or mode in modes}
     found = {GENERAL: ["mode", "workdir", "out"] if mode is None else [*NEEDS[mode]]}
+    elsewhere = {*found[GENERAL], *REFUSED.get(mode, ())}
     for group, kind in GROUPS.items():
-        names = [f.name for f in dataclasses.fields(kind)]
-        if mode == "report" or (mode == "export" and group != "network"):
-            names = []
-        elif mode in ("knn", "embed", "retrieve", "export"):
-            names = [n for n in names if n in EVALUATES]
-        elif mode == "readout":
-            names = [n for n in names if n in EVALUATES or n in LEARNING or n in READS_OUT]
-        elsewhere = {*found[GENERAL], *REFUSED.get(mode, ())}
-        found[TITLES[group]] = [n for n in names if n not in elsewhere]
+        names = [f.name for f in dataclasses.fields(kind) if f.name not in elsewhere]
+        if mode in TAKES:
+            names = [name for name in names if name in TAKES[mode].split()]
+        found[TITLES[group]] = names
     if trains and mode != "finetune":
-        found["objective"] = ["loss", *of_objectives()]
-    frames = ["frames_of"] if mode in (None, *EVALUATIONS) else []
+        ours = of_objectives()
+        if mode == "import_checkpoint":
+            ours = {name: of for name, of in ours.items() if any(OBJECTIVES[x].bank for x in of)}
+        found["objective"] = ["loss", *ours]
+    evaluates = mode in ("knn", "embed", "retrieve", "readout", "export")
+    frames = ["frames_of"] if mode is None or evaluates else []
     found["one mode's own" if mode is None else "its own"] = [
         n for n in (*own, *frames) if n not in found[GENERAL]
     ]

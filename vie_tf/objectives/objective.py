@@ -27,10 +27,12 @@ class Objective:
     Only `model` must be overridden; the defaults of the others suit most objectives.
 
     Attributes:
+        title: what --help says of it.
         bank: whether its model has a `bank`, whose rows can be searched.
         labels: whether it learns the videos' labels, so that held-out videos test it.
     """
 
+    title: ClassVar[str] = ""
     bank: ClassVar[bool] = False
     labels: ClassVar[bool] = False
 

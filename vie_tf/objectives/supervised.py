@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class Labels(Objective):
     """Learns the videos' labels: the supervised counterpart of VIE, and fine-tuning."""
 
+    title: ClassVar[str] = "the labels"
     labels: ClassVar[bool] = True
 
     def task(self) -> Pretext | None:
@@ -81,6 +82,7 @@ class Labels(Objective):
 class Order(Labels):
     """Learns the order in which a clip's frames are shown (OPN)."""
 
+    title: ClassVar[str] = "the order of frames (OPN)"
     labels: ClassVar[bool] = False
 
     def task(self) -> Pretext:
@@ -123,6 +125,7 @@ class Order(Labels):
 class Rotation(Labels):
     """Learns how a clip is rotated (3DRotNet)."""
 
+    title: ClassVar[str] = "the rotation of clips (3DRotNet)"
     labels: ClassVar[bool] = False
 
     def task(self) -> Pretext:

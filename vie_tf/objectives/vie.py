@@ -141,6 +141,8 @@ class _WithBank(Objective):
 class InstanceRecognition(_WithBank):
     """Tells each video from all others (paper section 3, eq. 2)."""
 
+    title: ClassVar[str] = "Instance Recognition"
+
     noise_samples: int | None = setting(
         None,
         "K of the NCE estimate; 0: exact softmax. Default: depends on the number of videos.",
@@ -162,6 +164,8 @@ class InstanceRecognition(_WithBank):
 @dataclass(frozen=True)
 class LocalAggregation(_WithBank):
     """Pulls each video towards those of its neighbours that share its cluster (eq. 4)."""
+
+    title: ClassVar[str] = "Local Aggregation"
 
     neighbours: int | None = setting(
         None,
@@ -243,6 +247,8 @@ class LocalAggregation(_WithBank):
 @dataclass(frozen=True)
 class VideoInstanceEmbedding(InstanceRecognition, LocalAggregation):
     """Instance Recognition, then Local Aggregation (the paper's VIE)."""
+
+    title: ClassVar[str] = "Video Instance Embedding, IR for --ir_steps and then LA"
 
     ir_steps: int | None = setting(
         None, "Steps of IR before LA. Default: depends on videos and batch.", least=1, kind=int

@@ -67,7 +67,7 @@ class VIE(keras.Model):
         self.clusters, self.neighbours = clusters, neighbours
         self.aggregates = False
         self.forward = Forward(self, self.embed)
-        self.plateau = None  # drops the learning rate, see `training.optimizer.Plateau`
+        self.plateau = None  # drops the learning rate, see `training.learning_rate.Plateau`
         self.seconds_waiting = 0.0  # for data, in total
         self.left_out: list[tf.Tensor] = []  # rows of unreadable videos, -1 for readable ones
         self.means = Means("loss", "data", "noise", "close", "alone")  # of all objectives

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from vie_tf.report import plots
+from vie_tf.drawing import plots
 from vie_tf.report.findings import TOP_5, Finding, fold
 from vie_tf.report.names import model, without_shared
 from vie_tf.report.tables import Table

@@ -24,14 +24,10 @@ FREE = (
 ).split()
 
 
-def defaults() -> dict[str, object]:
-    """Returns the defaults of all objectives' settings, by name."""
-    return {f.name: f.default for kind in OBJECTIVES.values() for f in dataclasses.fields(kind)}
-
-
 def kept(settings: Settings) -> dict[str, object]:
     """Returns all settings stored for a run, by name, with the defaults of other objectives."""
-    return defaults() | settings.values()
+    others = (f for kind in OBJECTIVES.values() for f in dataclasses.fields(kind))
+    return {f.name: f.default for f in others} | settings.values()
 
 
 def check_run(workdir: Path, settings: Settings, data: dict) -> None:
@@ -59,7 +55,8 @@ def check_run(workdir: Path, settings: Settings, data: dict) -> None:
             f"{workdir} holds a run of --mode={before['mode']}: repeat that, or use another "
             "--workdir"
         )
-    first = defaults()
+    kinds = (*GROUPS.values(), type(settings.objective))
+    first = {f.name: f.default for kind in kinds for f in dataclasses.fields(kind)}
     for name in sorted(flags):
         # A setting that is missing had no value, or did not exist.
         old, new = before.get(name, text(first.get(name))), text(flags[name])
@@ -133,8 +130,8 @@ def read_flags(workdir: Path) -> dict[str, str]:
             f"{workdir} holds no run; make one with --mode=pretrain --workdir={workdir}"
         ) from error
     flags = dict(line[2:].split("=", 1) for line in lines if "=" in line)
-    fields = (f for kind in GROUPS.values() for f in dataclasses.fields(kind))
-    if not {"mode", "loss", *(f.name for f in fields if f.default is not None)} <= flags.keys():
+    # What a later version has added has its default.
+    if not {"mode", "loss", "family", "seed"} <= flags.keys():
         raise InputError(
             f"{workdir}/flags.txt is damaged, or of another version; use another --workdir"
         )
@@ -151,7 +148,8 @@ def read_settings(workdir: Path) -> Settings:
     try:
         kinds = (*GROUPS.values(), OBJECTIVES[said["loss"]])
         every = [f for kind in kinds for f in dataclasses.fields(kind) if f.name in said]
-        return made(said | {f.name: read(f, said[f.name]) for f in every}, OBJECTIVES)
+        values = {f.name: read(f, said[f.name]) for f in every}
+        return made({"mode": said["mode"], "loss": said["loss"], **values}, OBJECTIVES)
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{workdir}/flags.txt is damaged, or of another version ({error}); use another "

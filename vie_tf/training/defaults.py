@@ -27,10 +27,10 @@ def complete(
         videos: number of videos to train on.
     """
     objective, schedule = settings.objective, settings.schedule
-    own = {f.name for f in dataclasses.fields(objective)}
+    values = settings.values()
     constants = objective.constants(videos, schedule.batch_size)
+    constants = {name: value for name, value in constants.items() if name in values}
     default = {
-        **{name: value for name, value in constants.items() if name in own},
         "bn_momentum": 0.997 if videos >= LARGE else 0.98,
         "learning_rate": 0.03 if videos >= LARGE else 0.01,
         "colour_noise": AUGMENTATIONS[settings.clips.augmentation].colour.strengths,
@@ -39,11 +39,11 @@ def complete(
         "xla": device.on_gpu() and not settings.start.deterministic,
         "precision": "bfloat16" if device.has_bfloat16() else "float32",
     }
+    default = {**constants, **default, **constants}  # the objective's come first, and are kept
     of_mode = {}
     if settings.finetunes:
         of_mode = fine_tuning(videos, bool(settings.start.start_from))
         default |= of_mode
-    values = settings.values()
     chosen = {
         name: value
         for name, value in default.items()

@@ -17,12 +17,12 @@ from vie_tf.data.sampling import Sampling, binned
 from vie_tf.data.service import check_service
 from vie_tf.data.videos import VideoSet, open_videos
 from vie_tf.device import set_precision, set_seed, strategy
+from vie_tf.drawing import plots
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation import finetuned
 from vie_tf.evaluation.labelled import labelled_split
 from vie_tf.models import families
 from vie_tf.models.relation import FrameSubsets
-from vie_tf.report import plots
 from vie_tf.runs import start_from, workdir
 from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.settings import Data, Settings
