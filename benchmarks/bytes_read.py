@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -114,40 +115,47 @@ def main() -> None:
             ),
             "examples": example_batches(folder / "examples.tfrecord", size, 32, options.image_size),
         }
-
-        def take(stream) -> tuple[float, float]:
-            """Clips a second, and bytes read a clip, of the next batches."""
-            time.sleep(0.5)  # until what is read ahead stands still
-            start, before = time.perf_counter(), bytes_read()
-            for _ in range(options.batches):
-                next(stream)
-            seconds = time.perf_counter() - start
-            time.sleep(0.5)
-            clips = 32 * options.batches
-            return clips / seconds, (bytes_read() - before) / clips
-
         read, speeds = {}, {name: [] for name in streams}
         # Bytes are counted for the process, so one pipeline at a time; speeds in turns.
         for name, stream in streams.items():
             running = iter(stream)
-            take(running)
-            read[name] = take(running)[1]
+            take(running, options.batches)
+            read[name] = take(running, options.batches)[1]
             del running
         running = {name: iter(stream) for name, stream in streams.items()}
         for turn in range(options.rounds + 1):
             for name, stream in running.items():
-                speed = take(stream)[0]
+                speed = take(stream, options.batches)[0]
                 if turn:  # the first fills the buffers
                     speeds[name].append(speed)
-        print(f"mean JPEG: {frame_bytes:.0f} bytes; clips of 1 frame at {options.image_size} px")
-        for name in speeds:
-            share = read[name] / frame_bytes
-            print(
-                f"{name:9} {statistics.median(speeds[name]):8.0f} clips/s   bytes read a clip: "
-                f"{read[name]:10.0f} = {share:.2f} x the used frame"
-            )
-        ratio = statistics.median(a / b for a, b in zip(speeds["vie_tf"], speeds["examples"]))
-        print(f"clips/s vie_tf / examples: {ratio:.2f}")
+        tell(read, speeds, frame_bytes, options.image_size)
+
+
+def take(stream: Iterator, batches: int) -> tuple[float, float]:
+    """Clips a second, and bytes read a clip, of the next batches."""
+    time.sleep(0.5)  # until what is read ahead stands still
+    start, before = time.perf_counter(), bytes_read()
+    for _ in range(batches):
+        next(stream)
+    seconds = time.perf_counter() - start
+    time.sleep(0.5)
+    clips = 32 * batches
+    return clips / seconds, (bytes_read() - before) / clips
+
+
+def tell(
+    read: dict[str, float], speeds: dict[str, list[float]], frame_bytes: float, image_size: int
+) -> None:
+    """Prints a line for each system, and the ratio of their speeds."""
+    print(f"mean JPEG: {frame_bytes:.0f} bytes; clips of 1 frame at {image_size} px")
+    for name in speeds:
+        share = read[name] / frame_bytes
+        print(
+            f"{name:9} {statistics.median(speeds[name]):8.0f} clips/s   bytes read a clip: "
+            f"{read[name]:10.0f} = {share:.2f} x the used frame"
+        )
+    ratio = statistics.median(a / b for a, b in zip(speeds["vie_tf"], speeds["examples"]))
+    print(f"clips/s vie_tf / examples: {ratio:.2f}")
 
 
 if __name__ == "__main__":

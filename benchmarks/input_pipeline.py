@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -125,37 +126,42 @@ def main() -> None:
         size = write_jpegs(folder / "prepared", folder / "jpegs")
         say(f"{options.threads} threads, {options.rounds} rounds; JPEG frames of {size} bytes")
         for sampler in options.samplers.split(","):
-            say(f"{sampler}, {SIZES[sampler]} pixels")
-            heading = "".join(f"{f'x {peer}':>15}" for peer in PEERS)
-            say(f"  {'':16}{'clips / CPU s':>14}{'clips / s':>11}{heading}")
-            workers = {
-                name: Worker(sys.executable, "readers", name, sampler, folder, options.threads)
-                for name in systems
-            }
-            steps = take_turns(workers, options.rounds)
-            # Seconds and CPU seconds of a clip.
-            cost = {
-                name: [(s[0] / worker.result, s[1] / worker.result) for s in steps[name]]
-                for name, worker in workers.items()
-            }
-            medians = {
-                name: [statistics.median(column) for column in zip(*cost[name])] for name in systems
-            }
-            for name in systems:
-                wall, cpu = medians[name]
-                row = f"  {name:16}{1 / cpu:14.1f}{1 / wall:11.1f}"
-                for peers in PEERS.values():
-                    there, ratios = [peer for peer in peers if peer in medians], []
-                    for i in (1, 0) if there else ():
-                        peer = min(there, key=lambda name: medians[name][i])
-                        pairs = zip(cost[name], cost[peer])
-                        ratios.append(f"{statistics.median(b[i] / a[i] for a, b in pairs):.2f}")
-                    row += f"{', '.join(ratios):>15}"
-                say(row)
-            other = statistics.median(s[2] for name in systems for s in steps[name])
-            say(f"  other {other:.2f}")
-            for worker in workers.values():
-                worker.close()
+            compare(say, sampler, systems, folder, options)
+
+
+def compare(
+    say: Callable, sampler: str, systems: list[str], folder: Path, options: argparse.Namespace
+) -> None:
+    """Prints the table of a sampler."""
+    say(f"{sampler}, {SIZES[sampler]} pixels")
+    heading = "".join(f"{f'x {peer}':>15}" for peer in PEERS)
+    say(f"  {'':16}{'clips / CPU s':>14}{'clips / s':>11}{heading}")
+    workers = {
+        name: Worker(sys.executable, "readers", name, sampler, folder, options.threads)
+        for name in systems
+    }
+    steps = take_turns(workers, options.rounds)
+    # Seconds and CPU seconds of a clip.
+    cost = {
+        name: [(s[0] / worker.result, s[1] / worker.result) for s in steps[name]]
+        for name, worker in workers.items()
+    }
+    medians = {name: [statistics.median(column) for column in zip(*cost[name])] for name in systems}
+    for name in systems:
+        wall, cpu = medians[name]
+        row = f"  {name:16}{1 / cpu:14.1f}{1 / wall:11.1f}"
+        for peers in PEERS.values():
+            there, ratios = [peer for peer in peers if peer in medians], []
+            for i in (1, 0) if there else ():
+                peer = min(there, key=lambda name: medians[name][i])
+                pairs = zip(cost[name], cost[peer])
+                ratios.append(f"{statistics.median(b[i] / a[i] for a, b in pairs):.2f}")
+            row += f"{', '.join(ratios):>15}"
+        say(row)
+    other = statistics.median(s[2] for name in systems for s in steps[name])
+    say(f"  other {other:.2f}")
+    for worker in workers.values():
+        worker.close()
 
 
 if __name__ == "__main__":

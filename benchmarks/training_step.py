@@ -31,6 +31,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import shapes
@@ -132,6 +133,50 @@ def ratio(ours: list[tuple], peer: list[tuple]) -> tuple[float, str]:
     return median, f"{median:.2f} ({low:.2f} to {high:.2f}), {cpu:.2f}"
 
 
+def systems_of(options: argparse.Namespace, say: Callable) -> dict[str, tuple[str, ...]]:
+    """Name to interpreter, module and what else its make_step takes; ours is first."""
+    ours = (sys.executable, "vie_step")
+    if options.bfloat16:
+        systems = {"float32": (*ours, "float32"), "bfloat16": (*ours, "bfloat16")}
+    else:
+        systems = {"vie_tf": (*ours, "float32"), "keras": (sys.executable, "keras_twins")}
+        if Path(options.torch_python).exists():
+            systems["torch"] = (options.torch_python, "torch_twins")
+        else:
+            say(f"no {options.torch_python}: without PyTorch (--help says how to install it)")
+        systems["plain"] = (*ours, "float32", "plain")
+    return systems
+
+
+def sizes_of(family: str, options: argparse.Namespace) -> tuple[int, int, int]:
+    """Frames, image size and batch size of a family's clips."""
+    if family not in FAMILIES:
+        sys.exit(f"--families={family}: unknown; choose from {', '.join(FAMILIES)}")
+    frames, image_size, batch_size = FAMILIES[family]
+    return frames, options.image_size or image_size, options.batch_size or batch_size
+
+
+def started(systems: dict[str, tuple[str, ...]], sizes: tuple) -> dict[str, Worker]:
+    """Starts each system, with networks of one size."""
+    workers = {}
+    for name, (python, module, *more) in systems.items():
+        workers[name] = Worker(python, module, *sizes, *more)
+    counts = {name: worker.size for name, worker in workers.items()}
+    if len(set(counts.values())) > 1:
+        sys.exit(f"{sizes[0]}: not the same network: parameters {counts}")
+    return workers
+
+
+def close(workers: dict[str, Worker], say: Callable) -> None:
+    """Ends the systems; says where losses were not finite."""
+    for name, worker in workers.items():
+        if worker.lost:
+            say(f"  {name}: the loss of step {worker.lost} is not finite")
+        elif worker.steps >= BFLOAT16_STEPS:
+            say(f"  {name}: the loss of all {worker.steps} steps is finite")
+        worker.close()
+
+
 def main() -> None:
     """Prints a row for each family."""
     parser = argparse.ArgumentParser(
@@ -149,17 +194,7 @@ def main() -> None:
     if options.rounds < 2:
         parser.error("--rounds: at least 2")
     say = printer(options.out)
-    # Name to interpreter, module and what else its make_step takes; ours is first.
-    ours = (sys.executable, "vie_step")
-    if options.bfloat16:
-        systems = {"float32": (*ours, "float32"), "bfloat16": (*ours, "bfloat16")}
-    else:
-        systems = {"vie_tf": (*ours, "float32"), "keras": (sys.executable, "keras_twins")}
-        if Path(options.torch_python).exists():
-            systems["torch"] = (options.torch_python, "torch_twins")
-        else:
-            say(f"no {options.torch_python}: without PyTorch (--help says how to install it)")
-        systems["plain"] = (*ours, "float32", "plain")
+    systems = systems_of(options, say)
     first, *others = systems
     say(
         f"{options.threads} threads, {options.rounds} rounds; medians of clips a second, "
@@ -171,18 +206,8 @@ def main() -> None:
     default = BFLOAT16_FAMILIES if options.bfloat16 else FAMILIES
     missed = {name: [] for name in systems}
     for family in options.families.split(",") if options.families else default:
-        if family not in FAMILIES:
-            sys.exit(f"--families={family}: unknown; choose from {', '.join(FAMILIES)}")
-        frames, image_size, batch_size = FAMILIES[family]
-        image_size = options.image_size or image_size
-        batch_size = options.batch_size or batch_size
-        workers = {}
-        for name, (python, module, *more) in systems.items():
-            sizes = (family, frames, image_size, batch_size, options.threads)
-            workers[name] = Worker(python, module, *sizes, *more)
-        counts = {name: worker.size for name, worker in workers.items()}
-        if len(set(counts.values())) > 1:
-            sys.exit(f"{family}: not the same network: parameters {counts}")
+        frames, image_size, batch_size = sizes_of(family, options)
+        workers = started(systems, (family, frames, image_size, batch_size, options.threads))
         steps = take_turns(workers, options.rounds)
         medians = {name: statistics.median(s[0] for s in steps[name]) for name in systems}
         ratios = {name: ratio(steps[first], steps[name]) for name in others}
@@ -202,12 +227,7 @@ def main() -> None:
             for name in ("vie_tf", "plain"):
                 if ratio(steps[name], steps[twin])[0] > TOLERANCE:
                     missed[name].append(family)
-        for name, worker in workers.items():
-            if worker.lost:
-                say(f"  {name}: the loss of step {worker.lost} is not finite")
-            elif worker.steps >= BFLOAT16_STEPS:
-                say(f"  {name}: the loss of all {worker.steps} steps is finite")
-            worker.close()
+        close(workers, say)
     missed = {name: ", ".join(which) or "none" for name, which in missed.items()}
     if options.bfloat16:
         say(f"bfloat16 less than {GAIN} times as fast as float32: {missed['bfloat16']}")
