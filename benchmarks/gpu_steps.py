@@ -44,7 +44,7 @@ def tell(what: str, step: Callable[[], tf.Tensor], seconds: float, clips: int = 
 
 
 def main(*words: str) -> None:
-    """Times what the words say."""
+    """Times the parts that the words name."""
     tiny = words[0] == "tiny"
     seconds, rows = (0.05, 20_000) if tiny else (SECONDS, vie_step.BANK)
     if any("deterministic" in word for word in words):

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 
 def milliseconds(step: Callable, seconds: float) -> tuple[float, float]:
-    """Of a step of many in a row, the result of each fifth being read; and of the first one.
+    """Times steps in a row, reading the result of every fifth; returns a step's, and the first's.
 
     Args:
         step: returns what `float` takes, and waits for.
-        seconds: so long, but five steps at least and 200 at most.
+        seconds: how long to go on, for at least five steps and at most 200.
     """
     start = time.perf_counter()
     float(step())

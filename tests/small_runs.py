@@ -34,7 +34,7 @@ CLOCK = ("clips_per_second", "data_wait", "cluster_seconds")  # the time that so
 SMALL = "--image_size=32 --seed=3 --precision=float32 --learning_rate=1e-5 --log_every=1 --k=5"
 TWENTY = f"{SMALL} --batch_size=4 --steps=20 --evaluate_every=20 --save_every=20 --keep=1 --clips=1"
 AGGREGATION = "--clusters=3,4 --neighbours=8 --cluster_every=4 --cluster_lag=2"
-# Every family, and every loss; that which is nothing to them is now this, now that.
+# Every family, and every loss; the other settings vary among the cases.
 CASES = {
     **{name: f"--family={name} --loss=ir" for name in families.FAMILIES},
     "noise": "--loss=ir --noise_samples=8 --augmentation=random_sized --bin_frames=8",

@@ -1,10 +1,10 @@
-"""Runs that were stopped before the code was rearranged go on as they would have, and others too.
+"""Runs made and stopped by earlier code resume as they would have then.
 
-Their numbers are kept (see `small_runs`). On the kind of machine that made them they are the same
-to the last bit. Elsewhere sums are rounded otherwise: with none of oneDNN's kernels (by
-TF_ENABLE_ONEDNN_OPTS=0) losses came out 2e-6 from these, of batches of four clips 1e-5 in the first
-steps and 1e-3 in the end, as what is normalised by so few values may turn over. A temperature that
-is 1 % higher, or another seed, is told there too.
+Their numbers are kept (see `small_runs`). On the kind of machine that made them they are equal to
+the last bit. Elsewhere rounding differs: without oneDNN's kernels (TF_ENABLE_ONEDNN_OPTS=0) losses
+differed by 2e-6, and with batches of four clips by 1e-5 in the first steps and 1e-3 in the last, as
+normalisation over so few values amplifies rounding. The tests there still notice a temperature that
+is 1 % higher, or another seed.
 """
 
 import json

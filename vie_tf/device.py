@@ -108,9 +108,10 @@ def gpus_in_words() -> str:
         major, minor = _capability(gpu)
         if major >= first:
             raise InputError(
-                f"TensorFlow {tf.__version__} (CUDA {build['cuda_version']}) knows nothing of "
-                f"{name}, of compute capability {major}.{minor}: it takes TensorFlow 2.21 or "
-                "newer with its [and-cuda]; CUDA_VISIBLE_DEVICES=-1 trains on the processor"
+                f"TensorFlow {tf.__version__} (CUDA {build['cuda_version']}) has no kernels "
+                f"for {name}, of compute capability {major}.{minor}: it needs TensorFlow 2.21 or "
+                "newer, on which this version of vie_tf does not run yet; "
+                "CUDA_VISIBLE_DEVICES=-1 trains on the processor"
             )
         names.append(f"{name} (compute capability {major}.{minor})")
     counted = [f"{names.count(x)} x {x}" if names.count(x) > 1 else x for x in dict.fromkeys(names)]
