@@ -41,7 +41,6 @@ FOLDERS = {
 }
 
 
-@functools.cache
 def network(name: str) -> tf.keras.Model:
     """A family's at its paper's size, or the two-stream model SINGLE+FAMILY."""
     if "+" in name:
