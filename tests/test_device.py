@@ -50,7 +50,7 @@ def test_a_gpu_without_ready_kernels_takes_patience(monkeypatch):
 
 def test_a_gpu_that_tensorflow_does_not_know_is_one_line(monkeypatch):
     cards(monkeypatch, ("NVIDIA B200", (10, 0)))
-    with pytest.raises(InputError, match="nothing of NVIDIA B200.*takes TensorFlow 2.21"):
+    with pytest.raises(InputError, match="no kernels for NVIDIA B200.*needs TensorFlow 2.21"):
         device.gpus_in_words()
     cards(monkeypatch, ("NVIDIA B200", (10, 0)), build={**BUILD, "cuda_version": "12.9"})
     assert "B200" in device.gpus_in_words()
