@@ -242,6 +242,12 @@ GROUPS = {
 }
 
 
+def every(*objectives: type) -> dict[str, dataclasses.Field]:
+    """Returns the settings of all groups, and of these objectives, by name."""
+    kinds = (*GROUPS.values(), *objectives)
+    return {f.name: f for kind in kinds for f in dataclasses.fields(kind)}
+
+
 @dataclass(frozen=True)
 class Settings:
     """All settings of a run.
@@ -300,9 +306,7 @@ def made(values: dict[str, Any], objectives: dict[str, type]) -> Settings:
     Raises:
         InputError: a name is no setting's, or a value is out of range.
     """
-    kinds = (*GROUPS.values(), *objectives.values())
-    known = {f.name for kind in kinds for f in dataclasses.fields(kind)}
-    if unknown := values.keys() - known - {"mode", "loss"}:
+    if unknown := values.keys() - every(*objectives.values()).keys() - {"mode", "loss"}:
         raise InputError(f"no settings {', '.join(sorted(unknown))}")
 
     def group(kind: type):

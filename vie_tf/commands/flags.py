@@ -7,7 +7,7 @@ import dataclasses
 from absl import flags
 
 from vie_tf.objectives.registry import OBJECTIVES
-from vie_tf.settings import GROUPS, Settings, is_tuple, made
+from vie_tf.settings import Settings, every, is_tuple, made
 
 FLAGS = flags.FLAGS
 MODES = {
@@ -95,9 +95,8 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run in it is resumed.")
 flags.DEFINE_string("out", None, "Output: FILE.npz, PICTURE.png or DIR.")
-for group in GROUPS.values():
-    for one in dataclasses.fields(group):
-        define(one)
+for one in every().values():
+    define(one)
 define_objectives()
 
 # Flags of one mode, or of a few.
@@ -141,8 +140,8 @@ flags.DEFINE_string("embeddings", None, "knn: FILE.npz of --mode=embed, instead 
 
 def names() -> list[str]:
     """Returns all flag names of the command."""
-    settings = [f.name for group in GROUPS.values() for f in dataclasses.fields(group)]
-    return ["mode", "loss", "workdir", "out", *settings, *of_objectives(), *OF_MODE, "frames_of"]
+    settings = every(*OBJECTIVES.values())
+    return ["mode", "loss", "workdir", "out", *settings, *OF_MODE, "frames_of"]
 
 
 def loss() -> str:
@@ -152,13 +151,12 @@ def loss() -> str:
 
 def settings() -> Settings:
     """Returns the settings given by the flags."""
-    kinds = (*GROUPS.values(), OBJECTIVES[loss()])
     values = {"mode": FLAGS.mode, "loss": loss()}
-    for setting in (f for kind in kinds for f in dataclasses.fields(kind)):
+    for name, setting in every(OBJECTIVES[loss()]).items():
         # A setting not given has its own group's default, not that of another of the same name.
-        if FLAGS[setting.name].present:
-            value, kind = FLAGS[setting.name].value, setting.metadata["kind"]
-            values[setting.name] = tuple(map(kind, value)) if is_tuple(setting) else value
+        if FLAGS[name].present:
+            value, kind = FLAGS[name].value, setting.metadata["kind"]
+            values[name] = tuple(map(kind, value)) if is_tuple(setting) else value
     return made(values, OBJECTIVES)
 
 

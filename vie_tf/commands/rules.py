@@ -9,7 +9,7 @@ import sys
 from vie_tf.commands.flags import FLAGS, OF_MODE, loss, names, of_objectives, settings
 from vie_tf.errors import InputError
 from vie_tf.objectives.registry import OBJECTIVES
-from vie_tf.settings import GROUPS, LEARNING, is_tuple
+from vie_tf.settings import LEARNING, every, is_tuple
 from vie_tf.settings import check as check_setting
 
 NEEDS = {
@@ -108,10 +108,9 @@ def check_numbers() -> None:
     for name in names():
         if isinstance(FLAGS[name].value, float) and not math.isfinite(FLAGS[name].value):
             raise InputError(f"--{name}={FLAGS[name].value}: give a finite number")
-    kinds = (*GROUPS.values(), *OBJECTIVES.values())
-    for setting in (f for kind in kinds for f in dataclasses.fields(kind)):
-        if is_tuple(setting) and FLAGS[setting.name].value is not None:
-            check_list(setting, FLAGS[setting.name].value)
+    for name, setting in every(*OBJECTIVES.values()).items():
+        if is_tuple(setting) and FLAGS[name].value is not None:
+            check_list(setting, FLAGS[name].value)
     noise = [float(x) for x in FLAGS.colour_noise or []]
     if FLAGS.colour_noise is not None and (
         len(noise) != 5 or not all(0 <= x <= 1 for x in noise) or noise[3] > 0.5

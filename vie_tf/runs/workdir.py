@@ -14,7 +14,7 @@ from vie_tf.data.files import is_remote
 from vie_tf.errors import InputError
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.output import whole
-from vie_tf.settings import GROUPS, Data, Settings, made, read, text
+from vie_tf.settings import Data, Settings, every, made, read, text
 
 # Flags that may differ when a run is resumed: they change neither its steps' numbers, except for
 # their last bits, nor its data, which has a fingerprint.
@@ -55,11 +55,11 @@ def check_run(workdir: Path, settings: Settings, data: dict) -> None:
             f"{workdir} holds a run of --mode={before['mode']}: repeat that, or use another "
             "--workdir"
         )
-    kinds = (*GROUPS.values(), type(settings.objective))
-    first = {f.name: f.default for kind in kinds for f in dataclasses.fields(kind)}
+    first = every(type(settings.objective))
     for name in sorted(flags):
         # A setting that is missing had no value, or did not exist.
-        old, new = before.get(name, text(first.get(name))), text(flags[name])
+        old = before.get(name, text(first[name].default) if name in first else "")
+        new = text(flags[name])
         if name not in FREE and old != new:
             raise InputError(
                 f"{workdir} holds a run with --{name}={old}, not {new or 'the default'}: "
@@ -146,9 +146,8 @@ def read_settings(workdir: Path) -> Settings:
     """
     said = read_flags(workdir)
     try:
-        kinds = (*GROUPS.values(), OBJECTIVES[said["loss"]])
-        every = [f for kind in kinds for f in dataclasses.fields(kind) if f.name in said]
-        values = {f.name: read(f, said[f.name]) for f in every}
+        own = every(OBJECTIVES[said["loss"]])
+        values = {name: read(f, said[name]) for name, f in own.items() if name in said}
         return made({"mode": said["mode"], "loss": said["loss"], **values}, OBJECTIVES)
     except (KeyError, ValueError) as error:
         raise InputError(
