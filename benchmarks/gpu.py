@@ -2,13 +2,13 @@
 
     python -m benchmarks.gpu --out=benchmarks/results/gpu.txt --torch_python=PATH    # make gpu
 
-Installs nothing. Parts, each in processes of its own: numbers (bank, losses, weights, colour noise,
-neighbours and k-means against the processor's), families (two steps of each family and loss),
-resume (killed and gone on with --deterministic, bit for bit), replicas (two, on parts of one GPU
-if there is one), these four side by side; then parts (colour noise, neighbours, k-means, the bank's
-update), steps (against the Keras and PyTorch twins, bfloat16), feed (the command itself against its
-step alone). --tiny makes all so small that a processor does it. The exit status is 1 where a check
-failed.
+Installs nothing. Parts, each in processes of its own: numbers (bank, losses, gradients, colour
+noise, neighbours and k-means against the processor's), families (two steps of each family and
+loss), resume (killed and gone on with --deterministic, bit for bit), replicas (two, on parts of
+one GPU if there is one), these four side by side; then parts (colour noise, neighbours, k-means,
+the bank's update), steps (against the Keras and PyTorch twins, bfloat16), feed (the command
+itself against its step alone). --tiny makes all so small that a processor does it. The exit
+status is 1 where a check failed.
 """
 
 from __future__ import annotations
@@ -163,6 +163,14 @@ class Report:
         small = "--image_size=32 --batch_size=16 --steps=40 --save_every=10 --log_every=1".split()
         command = ["-m", "vie_tf.main", f"--data={self.videos(folder, 64)}", *small]
         command += ["--deterministic", "--learning_rate=0.01", "--evaluate_every=100"]
+        # Few enough videos that all are in the bank when Local Aggregation begins.
+        command += [
+            "--loss=vie",
+            "--ir_steps=20",
+            "--clusters=3",
+            "--neighbours=48",
+            "--subset=0.1",
+        ]
         run(*command, f"--workdir={folder / 'whole'}")
         again, metrics = folder / "killed", folder / "killed" / "metrics.jsonl"
         process = subprocess.Popen(

@@ -73,6 +73,7 @@ def numbers(out: str) -> None:
         model = vie("single", loss, rate=SMALL_RATE)
         step = tf.function(model.take_step)
         found[f"loss {loss}"] = np.array([step(batch(1))["loss"] for _ in range(3)])
+        # Of three steps, with the momentum and the penalty.
         gradients = np.concatenate([np.ravel(sums) for sums in model.optimizer.accumulators])
         found[f"gradients {loss}"] = gradients
         found[f"bank {loss}"] = model.bank.whole()

@@ -25,11 +25,11 @@ def name():
 def distinct():
     """Returns families of different networks; others have those of one of them for other frames."""
     found = {}
-    for name, family in families.FAMILIES.items():
-        network = family.network
+    for family, kind in families.FAMILIES.items():
+        network = kind.network
         options = str(getattr(network, "keywords", ""))
-        key = getattr(network, "func", network), options, family.sampling.frames
-        found.setdefault(key, name)
+        key = getattr(network, "func", network), options, kind.sampling.frames
+        found.setdefault(key, family)
     return list(found.values())
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import pathlib
-import warnings
-
 from matplotlib.figure import Figure
 
 from vie_tf.data.look import ACROSS, Look
+from vie_tf.drawing.png import DPI, save
 from vie_tf.printable import short
-
-_DPI = 100
 
 
 def contact_sheet(path: str, looks: list[Look]) -> None:
@@ -32,7 +28,7 @@ def contact_sheet(path: str, looks: list[Look]) -> None:
     # A title needs room for about three words, however short the clip.
     width = max(margin + across * block[0] + gap, 2.6)
     height = down * block[1] + gap
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
 
     def write(text: str, x: float, y: float, size: int, color: str = "#202020", **options) -> None:
         # A $ in a file name is literal.
@@ -42,7 +38,7 @@ def contact_sheet(path: str, looks: list[Look]) -> None:
     for place, look in enumerate(looks):
         left = margin + place % across * block[0]
         top = gap + place // across * block[1]
-        letters = int((width - left if across == 1 else block[0]) * _DPI / 7.8)
+        letters = int((width - left if across == 1 else block[0]) * DPI / 7.8)
         write(short(look.id, letters), left, top + 0.15, 8, fontweight="bold")
         about = f"{look.label}, " if look.label else ""
         write(short(f"{about}{look.length} frames", letters), left, top + 0.31, 8)
@@ -59,10 +55,7 @@ def contact_sheet(path: str, looks: list[Look]) -> None:
                 box = (x / width, 1 - (y + cell) / height, cell / width, cell / height)
                 axes = figure.add_axes(box)
                 # Tiny frames are not smoothed.
-                tiny = len(pixels) <= cell * _DPI / 2
+                tiny = len(pixels) <= cell * DPI / 2
                 axes.imshow(pixels, interpolation="nearest" if tiny else "antialiased")
                 axes.set_axis_off()
-    with warnings.catch_warnings():
-        # A character that the font lacks is drawn as a box; the user need not be warned.
-        warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(pathlib.Path(path), format="png", dpi=_DPI)
+    save(figure, path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
-import warnings
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vie_tf.drawing.png import DPI, save
 from vie_tf.errors import InputError
 from vie_tf.evaluation.retrieval import Video, is_wrong
 from vie_tf.printable import short
@@ -16,7 +15,6 @@ from vie_tf.printable import short
 MAX_ROWS = 5  # of a picture
 _RED = "#cc0000"
 _CELL = 2.0  # inches
-_DPI = 100
 
 
 def retrieval_picture(path: str, rows: Sequence[tuple[Video, Sequence[Video]]]) -> None:
@@ -40,7 +38,7 @@ def retrieval_picture(path: str, rows: Sequence[tuple[Video, Sequence[Video]]]) 
     title, caption, gap = 0.3, 0.56, 0.12
     width = columns * (_CELL + gap) + 2 * gap  # one gap more sets the query apart
     total = title + sum(heights) + len(rows) * caption
-    figure = Figure(figsize=(width, total), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(width, total), dpi=DPI, facecolor="white")
     bottom = total - title
     for row, (query, neighbours) in enumerate(rows):
         bottom -= heights[row]
@@ -53,10 +51,7 @@ def retrieval_picture(path: str, rows: Sequence[tuple[Video, Sequence[Video]]]) 
                 place = ((left + _CELL / 2) / width, 1 - 0.6 * title / total)
                 figure.text(*place, text, ha="center", va="center", fontsize=9, color="#606060")
         bottom -= caption
-    with warnings.catch_warnings():
-        # A character that the font lacks is drawn as a box; the user need not be warned.
-        warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(pathlib.Path(path), format="png", dpi=_DPI)
+    save(figure, path)
 
 
 def _aspect(video: Video) -> float:
@@ -68,7 +63,7 @@ def _aspect(video: Video) -> float:
 def _draw(axes: Axes, video: Video, wrong: bool) -> None:
     color = _RED if wrong else "#202020"
     # Tiny frames are not smoothed, which would hide what the network saw.
-    tiny = video.frame.shape[1] <= _CELL * _DPI / 2
+    tiny = video.frame.shape[1] <= _CELL * DPI / 2
     axes.imshow(video.frame, interpolation="nearest" if tiny else "antialiased")
     axes.set_xticks([])
     axes.set_yticks([])

@@ -39,7 +39,7 @@ def complete(
         "xla": device.on_gpu() and not settings.start.deterministic,
         "precision": "bfloat16" if device.has_bfloat16() else "float32",
     }
-    default = {**constants, **default, **constants}  # the objective's come first, and are kept
+    default = {**constants, **default, **constants}  # the objective's are printed first, and win
     of_mode = {}
     if settings.finetunes:
         of_mode = fine_tuning(videos, bool(settings.start.start_from))

@@ -72,7 +72,7 @@ class Plateau(tf.Module):
         drops: so far.
 
     Attributes:
-        drops: int64, so far; with `best` and `waited` it is part of a checkpoint.
+        best, waited, drops: variables, float32 and twice int64; a checkpoint has them.
     """
 
     def __init__(self, patience: int, best: float = float("-inf"), waited: int = 0, drops: int = 0):
