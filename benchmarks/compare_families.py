@@ -121,7 +121,7 @@ def measured(network: keras.Model, clips: TestClips, data: str, flip: bool) -> d
         videos["test"],
         clips,
         replace(VIE_AUGMENTATION, flip=flip),
-    )
+    )()
     return found
 
 

@@ -179,7 +179,8 @@ def test_clips_of_a_multi_frame_family_and_ten_crops_of_images(images, slow, tmp
     shutil.copytree(slow, work)
     words = ("--mode=readout", f"--data={images}", f"--workdir={work}", "--ten_crop")
     words += ("--taps=conv2",)
-    vie_tf(*words, *(cached or ["--steps=20", "--batch_size=8", "--learning_rate=0.003"]))
+    training = "--steps=20 --batch_size=8 --learning_rate=0.003 --evaluate_every=10".split()
+    vie_tf(*words, *(cached or training))
     (line,) = results(work)
     assert line["taps"]["conv2"]["top1"] == 1 and line["ten_crop"]
 

@@ -64,7 +64,7 @@ def accuracies(prepared: Path, workdir: Path) -> dict[str, dict]:
             sets["train"].labels,
             len(videos.label_names),
         )
-    found["recall"] = embed.instance_recall(compute, sets["test"], clips)
+    found["recall"] = embed.instance_recall(compute, sets["test"], clips)()
     return found
 
 

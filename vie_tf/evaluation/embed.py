@@ -113,10 +113,11 @@ def instance_recall(
     videos: VideoSet,
     clips: TestClips,
     augmentation: Augmentation = VIE_AUGMENTATION,
-) -> float:
-    """Measures how often an augmented clip of a video's first half finds the video's second half.
+) -> Callable[[], float]:
+    """Returns a measurement of instance recall, to be called as the network learns.
 
-    All videos are searched. It needs no labels; on held-out videos it shows whether learning
+    It is how often an augmented clip of a video's first half finds the video's second half, among
+    those of all videos. It needs no labels; on held-out videos it shows whether learning
     generalises. Chance is one in the number of videos.
 
     Args:
@@ -126,14 +127,17 @@ def instance_recall(
         augmentation: of the queries, which are the same each time.
 
     Returns:
-        Share of all queries, in 0..1.
+        A function that returns the share of all queries, in 0..1.
     """
     clips = replace(clips, count=QUERIES)
-    asked = [
-        embed(_noisy(batch, augmentation.colour)).numpy()
-        for batch in pipeline.first_half_batches(videos, clips, augmentation)
-    ]
-    asked = np.concatenate(asked).reshape(len(videos), QUERIES, -1)
-    kept = [embed(batch["clip"]).numpy() for batch in pipeline.second_half_batches(videos, clips)]
-    gallery = video_embeddings(np.concatenate(kept).reshape(len(videos), -1, asked.shape[-1]))
-    return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(QUERIES)]))
+    first = pipeline.first_half_batches(videos, clips, augmentation)
+    second = pipeline.second_half_batches(videos, clips)
+
+    def measure() -> float:
+        asked = [embed(_noisy(batch, augmentation.colour)).numpy() for batch in first]
+        asked = np.concatenate(asked).reshape(len(videos), QUERIES, -1)
+        kept = [embed(batch["clip"]).numpy() for batch in second]
+        gallery = video_embeddings(np.concatenate(kept).reshape(len(videos), -1, asked.shape[-1]))
+        return float(np.mean([recall_at_1(asked[:, q], gallery) for q in range(QUERIES)]))
+
+    return measure

@@ -33,13 +33,13 @@ def measurement(
         The function returns `recall_at_1` (of two videos or more, not while fine-tuning), and what
         the objective measures.
     """
-    embed = embedding.embedder(model.network)
+    recall = None
+    if len(held_out) > 1 and not settings.finetunes:
+        embed = embedding.embedder(model.network)
+        recall = embedding.instance_recall(embed, held_out, clips, recipe)
     own = settings.objective.measures(model, held_out, clips, settings.evaluation.k)
 
     def measure() -> dict[str, float]:
-        metrics = {}
-        if len(held_out) > 1 and not settings.finetunes:
-            metrics["recall_at_1"] = embedding.instance_recall(embed, held_out, clips, recipe)
-        return metrics | own()
+        return ({"recall_at_1": recall()} if recall else {}) | own()
 
     return measure
