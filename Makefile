@@ -1,12 +1,14 @@
-# make demo, make reproduce, make test, make test-slow: each sets up .venv first, once. Choices: PYTHON=python3.10, TF=cpu or gpu.
+# make demo, make reproduce, make test, make test-slow: each sets up .venv first, once. Choices:
+# PYTHON=python3.13, TF=cpu, gpu, cpu-newest or gpu-newest, VENV=.venv-other.
 
-PYTHON ?= python3.11 python3.10 python3.9 python3 python
+PYTHON ?= python3.11 python3.10 python3.9 python3.13 python3.12 python3 python
 TF ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
-PY = .venv/bin/python
-READY = .venv/.installed-$(TF)
+VENV ?= .venv
+PY = $(VENV)/bin/python
+READY = $(VENV)/.installed-$(TF)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo reproduce test test-slow lint bench gpu bazel clean
+.PHONY: demo reproduce test test-slow newest lint bench gpu bazel clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -24,6 +26,12 @@ test: lint
 test-slow: $(READY)
 	@$(PY) tests/in_parts.py -m slow --files=1 --times=docs/slow_tests.md $(TESTS)
 
+# Installs the newest release of everything, tests it, and then keeps its list in constraints/.
+newest:
+	@CONSTRAINTS=no .ci/setup .venv-newest $(TF) $(PYTHON)
+	@.venv-newest/bin/python tests/in_parts.py --anew
+	@.venv-newest/bin/python -m pip freeze --exclude-editable > constraints/$$(.venv-newest/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')$(TF:cpu%=%).txt
+
 lint: $(READY)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -40,8 +48,8 @@ bazel:
 	bazel build --nobuild //...
 
 clean:
-	rm -rf .venv build demo reproduce *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv* build demo reproduce *.egg-info .pytest_cache .ruff_cache
 
 $(READY): setup.py
-	@.ci/setup $(TF) $(PYTHON)
+	@.ci/setup $(VENV) $(TF) $(PYTHON)
 	@touch $@

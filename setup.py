@@ -1,37 +1,54 @@
-"""Packaging of vie_tf. TensorFlow comes with an extra, `cpu` or `gpu`: exactly one of them."""
+"""Packaging of vie_tf. TensorFlow comes with an extra, `cpu` or `gpu`: exactly one of them.
+
+Python up to 3.11 gets TensorFlow 2.15, the last with tensorflow-io and tensorflow-addons; later
+ones get TensorFlow 2.21, and so do 3.10 and 3.11 by the extras `cpu-newest` and `gpu-newest`.
+"""
 
 from setuptools import find_packages, setup
 
 INTEL = "in 'x86_64 AMD64'"  # tensorflow-cpu has no wheels for ARM
+OLD, NEW = "python_version < '3.12'", "python_version >= '3.12'"
+TF_IO = "tensorflow-io==0.36.0"
+# tf-keras needs `tensorflow`, which computes on processors too, and not the smaller tensorflow-cpu.
+NEWEST = ["tf-keras==2.21.*", "tensorboard==2.21.*"]
+NEWEST_CPU = ["tensorflow==2.21.*", *NEWEST]
+NEWEST_GPU = ["tensorflow[and-cuda]==2.21.*", *NEWEST]
 
 setup(
     name="vie_tf",
     version="0.1.0",
     description="Video embeddings without labels, in TensorFlow",
     license="Apache-2.0",
-    packages=find_packages(include=["vie_tf*", "data_prep*"]),
-    package_data={"vie_tf": ["report/paper.csv"]},
-    python_requires=">=3.9,<3.12",
+    packages=[*find_packages(include=["vie_tf*", "data_prep*"]), "vie_tf.flags"],
+    package_dir={"vie_tf.flags": "flags"},  # where an installed command finds them by name
+    package_data={"vie_tf": ["report/paper.csv"], "vie_tf.flags": ["**/*.flags"]},
+    python_requires=">=3.9,<3.14",
     install_requires=[
-        "absl-py>=1.4",
-        "av>=15",
-        "google-crc32c>=1.5",
-        "keras==2.15.0",
-        "matplotlib>=3.7",
-        "numpy>=1.23.5,<2",
-        "pillow>=9.5",
-        "requests>=2.28",
-        "scikit-learn>=1.3",
-        "scipy>=1.9",
-        "tensorflow-io==0.36.0",
+        "absl-py>=1.4,<3",
+        "av>=15,<20",
+        "google-crc32c>=1.5,<2",
+        "matplotlib>=3.7,<4",
+        "numpy>=1.23.5,<3",
+        "pillow>=9.5,<14",
+        "requests>=2.28,<3",
+        "scikit-learn>=1.3,<2",
+        "scipy>=1.9,<2",
     ],
     extras_require={
         "cpu": [
-            f"tensorflow-cpu==2.15.1; platform_machine {INTEL}",
-            f"tensorflow==2.15.1; platform_machine not {INTEL}",
+            f"tensorflow-cpu==2.15.1; {OLD} and platform_machine {INTEL}",
+            f"tensorflow==2.15.1; {OLD} and platform_machine not {INTEL}",
+            f"{TF_IO}; {OLD}",
+            *[f"{name}; {NEW}" for name in NEWEST_CPU],
         ],
-        "gpu": ["tensorflow[and-cuda]==2.15.1"],
-        "addons": ["tensorflow-addons==0.23.0; platform_machine != 'aarch64'"],
+        "gpu": [
+            f"tensorflow[and-cuda]==2.15.1; {OLD}",
+            f"{TF_IO}; {OLD}",
+            *[f"{name}; {NEW}" for name in NEWEST_GPU],
+        ],
+        "cpu-newest": NEWEST_CPU,
+        "gpu-newest": NEWEST_GPU,
+        "addons": [f"tensorflow-addons==0.23.0; {OLD} and platform_machine != 'aarch64'"],
         "beam": ["apache-beam>=2.60"],
         "s3": ["s3fs>=2024.2"],
         "test": ["pytest>=7.4", "pytest-xdist>=3.7", "ruff>=0.8"],

@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
-from tensorflow import keras
 
 from vie_tf.data.augmentation import VIE_AUGMENTATION
 from vie_tf.data.pipeline import TestClips
@@ -33,6 +32,7 @@ from vie_tf.evaluation import embed
 from vie_tf.evaluation.knn import knn_accuracy
 from vie_tf.evaluation.linear import linear_probabilities
 from vie_tf.evaluation.taps import mean
+from vie_tf.keras2 import keras
 from vie_tf.models.resnet import last_tap
 from vie_tf.models.two_stream import two_stream
 from vie_tf.output import whole

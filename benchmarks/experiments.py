@@ -18,6 +18,7 @@ import tensorflow as tf
 from absl import flags
 
 from vie_tf.commands import flags as command_flags  # noqa: F401 (defines them)
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.resnet import stage_taps
@@ -41,7 +42,7 @@ FOLDERS = {
 }
 
 
-def network(name: str) -> tf.keras.Model:
+def network(name: str) -> keras.Model:
     """A family's at its paper's size, or the two-stream model SINGLE+FAMILY."""
     if "+" in name:
         first, second = name.split("+")

@@ -15,6 +15,7 @@ import tensorflow as tf
 from benchmarks.search import unit_rows
 from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, PAPER_COLOUR_NOISE, colour_noise
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.objectives import pretext
 from vie_tf.objectives.clustering import Clusters, k_means
@@ -69,7 +70,7 @@ def numbers(out: str) -> None:
     found["neighbours"] = np.sort(nearest_rows(asked, rows, 512)[1].numpy(), axis=1)
     found["objective"] = np.array(k_means([tf.constant(rows)], 50, 0, 5).objective)
     for loss in ("ir", "softmax", "la"):
-        tf.keras.utils.set_random_seed(0)
+        keras.utils.set_random_seed(0)
         model = vie("single", loss, rate=SMALL_RATE)
         step = tf.function(model.take_step)
         found[f"loss {loss}"] = np.array([step(batch(1))["loss"] for _ in range(3)])
@@ -115,7 +116,7 @@ def check_families(part: str = "0", of: str = "1") -> None:
 
         models[f"{family}, {loss}"] = labelled
     for name, make in [*models.items()][int(part) :: int(of)]:
-        tf.keras.backend.clear_session()
+        keras.backend.clear_session()
         model = make()
         step, clips = tf.function(model.take_step), batch(model.network.input.shape[1])
         losses = [float(step(clips)["loss"]) for _ in range(2)]
@@ -137,7 +138,7 @@ def check_replicas() -> None:
     data = tf.data.Dataset.from_tensors(batch(1)).unbatch().batch(BATCH, drop_remainder=True)
     losses, banks = {}, {}
     for kept in ("mirrored", "sharded"):
-        tf.keras.utils.set_random_seed(0)
+        keras.utils.set_random_seed(0)
         with replicas.scope():
             model = vie("single", "la", rate=SMALL_RATE, sharded=kept == "sharded")
         losses[kept] = round(model.fit(data.repeat(3), verbose=0).history["loss"][0], 4)

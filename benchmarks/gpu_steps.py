@@ -16,13 +16,13 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
 from benchmarks import keras_twins, shapes, vie_step
 from benchmarks.search import unit_rows
 from benchmarks.timing import milliseconds
 from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, PAPER_COLOUR_NOISE, colour_noise
+from vie_tf.keras2 import keras
 from vie_tf.objectives.clustering import k_means
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.neighbours import nearest_rows

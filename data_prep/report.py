@@ -137,7 +137,8 @@ def speed(videos: VideoSet) -> list[str]:
     Raises:
         InputError: no video of a batch can be read.
     """
-    import tensorflow as tf  # takes seconds
+    command.import_tensorflow()
+    import tensorflow as tf
 
     from vie_tf.data import pipeline
     from vie_tf.data.sampling import Window

@@ -18,6 +18,7 @@ from words import TRAIN, vie_tf
 
 from data_prep import moving_digits
 from vie_tf import device
+from vie_tf.keras2 import keras
 
 # For the tests of several replicas; made before TensorFlow starts them.
 tf.config.set_logical_device_configuration(
@@ -37,7 +38,7 @@ _GROWN = [0]  # bytes since memory was freed
 def float32():
     """Leaves no test the precision of the one before."""
     yield
-    tf.keras.mixed_precision.set_global_policy("float32")
+    keras.mixed_precision.set_global_policy("float32")
 
 
 def _free():
@@ -50,7 +51,7 @@ def _free():
     for name in list(ops.gradient_registry.list()):
         if name.startswith("CustomGradient-"):
             del ops.gradient_registry._registry[name]
-    tf.keras.backend.clear_session()
+    keras.backend.clear_session()
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)  # gives it back to the system

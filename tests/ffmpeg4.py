@@ -10,12 +10,20 @@ from __future__ import annotations
 
 import glob
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from importlib.metadata import version
 
+import pytest
+
+needs_tensorflow_io = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64") or version("keras") >= "3",
+    reason="tensorflow-io is for TensorFlow 2.15, and its FFmpeg 4 is found for x86-64 Linux only",
+)
 LIBRARIES = {"avformat": 58, "avcodec": 58, "avutil": 56, "swscale": 5, "swresample": 3}
 
 

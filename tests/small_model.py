@@ -2,8 +2,8 @@
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
+from vie_tf.keras2 import keras
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.objectives.vie_model import VIE

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 
 import av
 import numpy as np
 import pytest
-from ffmpeg4 import make
+from ffmpeg4 import make, needs_tensorflow_io
 from make_videos import RED, number_of, rotate, write_video
 from PIL import Image
 
@@ -217,10 +216,7 @@ print(json.dumps(rows))
 """
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64",
-    reason="FFmpeg 4 for tensorflow-io is to be had for x86-64 Linux only",
-)
+@needs_tensorflow_io
 def test_tensorflow_io_gives_the_same_frames(tmp_path):
     paths = [
         write_video(tmp_path / "h264.mp4", frames=35),

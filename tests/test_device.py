@@ -82,8 +82,10 @@ def test_out_of_memory_is_one_line(monkeypatch):
 
 
 OUT_OF_MEMORY = """
-import tensorflow as tf
 from vie_tf import main
+from vie_tf.commands import command
+command.import_tensorflow()
+import tensorflow as tf
 from vie_tf.commands import mode_pretrain
 
 def large():
@@ -96,7 +98,7 @@ main.run()
 
 def test_out_of_memory_ends_the_command():
     words = [sys.executable, "-c", OUT_OF_MEMORY, "--data=x", "--workdir=y"]
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # as the command before TensorFlow starts
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # as the command sets it
     run = subprocess.run(words, capture_output=True, text=True, env=quiet)
     assert run.returncode == 1 and run.stderr.count("\n") == 1
     assert run.stderr.startswith("vie_tf: out of memory: OOM allocating 9 GB; give another")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf1
-from tensorflow import keras
 from tf1 import NETWORKS, network
 
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models import families, layers, resnet
 from vie_tf.models.original import original_names
 

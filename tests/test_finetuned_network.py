@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data.augmentation import NO_NOISE
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.objectives.supervised_model import Supervised
 from vie_tf.training.optimizer import Momentum

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import small_networks
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, VIE_AUGMENTATION
 from vie_tf.evaluation import embed
 from vie_tf.evaluation.taps import find_taps
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.objectives import clustering, neighbours, pretext
 from vie_tf.objectives.clustering import Clusters

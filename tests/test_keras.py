@@ -8,11 +8,11 @@ import pytest
 import small_networks
 import tensorflow as tf
 from small_model import SIZE, VIDEOS, batches, make_model, small_network
-from tensorflow import keras
 from test_training import classifies
 
 from vie_tf import device
 from vie_tf.evaluation.taps import find_taps
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream
@@ -34,6 +34,8 @@ def without_warnings():
         warnings.simplefilter("error")
         # Keras 2.15 asks `random` for a number up to 1e9, a float.
         warnings.filterwarnings("ignore", "non-integer arguments to randrange")
+        # AutoGraph gives nodes of the syntax tree a field of its own.
+        warnings.filterwarnings("ignore", ".*___pyct_anno")
         yield
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from sklearn.cluster import KMeans
 
 from vie_tf import device
+from vie_tf.keras2 import keras
 from vie_tf.objectives import clustering, neighbours
 from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.local_aggregation import aggregation_loss
@@ -283,7 +284,7 @@ def test_the_rule_for_small_sets_teaches_something(videos):
     labels = k_means([tf.constant(bank.rows.numpy())], rule["clusters"][0], seed=0).labels
     clusters.labels.assign(labels[:, None])
     model = VIE(
-        tf.keras.Model(),
+        keras.Model(),
         bank,
         0,
         rule["temperature"],
@@ -332,7 +333,7 @@ def test_an_embedding_that_is_not_a_number_finds_nothing(body):
 def test_embeddings_that_are_not_numbers_end_the_search_and_show_in_the_loss(count, body):
     bank, clusters = MemoryBank(count, 16), Clusters(count)
     bank.visited.assign(tf.ones_like(bank.visited))
-    model = VIE(tf.keras.Model(), bank, clusters=clusters, neighbours=5)
+    model = VIE(keras.Model(), bank, clusters=clusters, neighbours=5)
     model.aggregate()
     embeddings = points(2)
     embeddings[1] = np.nan

@@ -119,7 +119,7 @@ def test_the_digit_moves_as_stated_and_stays_inside(made):
         else:
             expected = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}[motion]
             assert np.dot((down, right), expected) > 12
-            assert abs(np.cross((down, right), expected)) < 2
+            assert abs(np.linalg.det([(down, right), expected])) < 2
     assert seen == set(moving_digits.MOTIONS)
 
 

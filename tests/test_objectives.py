@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tf1
 
+from vie_tf.keras2 import keras
 from vie_tf.objectives import instance_recognition, memory_bank
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.vie_model import VIE
@@ -50,7 +51,7 @@ def test_aggregation_loss_and_gradients(case):
     bank.visited.assign(tf.ones_like(bank.visited))
     clusters.labels.assign(ARRAYS[f"N{size}/cluster_labels"][chosen].T.astype(np.int32))
     model = VIE(
-        tf.keras.Model(),
+        keras.Model(),
         bank,
         temperature=FACTS["temperature"],
         clusters=clusters,

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import csv
 import os
-import platform
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from ffmpeg4 import make
+from ffmpeg4 import make, needs_tensorflow_io
 from make_videos import rotate, write_video
 from odd_files import ROOT, damaged_copies, use_apart
 
 DECODERS = [
     "pyav",
-    pytest.param(
-        "tfio",
-        marks=pytest.mark.skipif(
-            sys.platform != "linux" or platform.machine() != "x86_64",
-            reason="FFmpeg 4 for tensorflow-io is to be had for x86-64 Linux only",
-        ),
-    ),
+    pytest.param("tfio", marks=needs_tensorflow_io),
 ]
 PARTS = 8
 

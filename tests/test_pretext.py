@@ -14,6 +14,7 @@ from vie_tf.data import pipeline
 from vie_tf.data.augmentation import NO_NOISE
 from vie_tf.data.videos import open_videos
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.objectives import pretext
 from vie_tf.objectives.supervised_model import Supervised
@@ -55,8 +56,8 @@ def test_every_order_is_seen_as_if_its_frames_were_shuffled():
 
 
 def test_the_head_of_orders_is_a_loop_over_pairs():
-    features = tf.keras.Input((4 * 5,))
-    model = tf.keras.Model(features, ORDER.classify(features, 12))
+    features = keras.Input((4 * 5,))
+    model = keras.Model(features, ORDER.classify(features, 12))
     hidden, last = (layer for layer in model.layers if layer.weights)
     (w1, b1), (w2, b2) = ([x.numpy() for x in layer.weights] for layer in (hidden, last))
     assert w1.shape == (10, 512) and w2.shape == (3072, 12)
@@ -156,7 +157,7 @@ def test_learns_a_batch(data, loss, family):  # noqa: F811
     sampling = families.sampling_of(family)
     batch = next(iter(pipeline.training_batches(videos, sampling, 8, 32, 0, 0, 1)))
 
-    tf.keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(0)
     model = Supervised(built(family, task), NO_NOISE, task)
     model.compile(Momentum(0.03, l2=1e-4))
     step = tf.function(model.take_step)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf1
-from tensorflow import keras
 
 from vie_tf.data.augmentation import ColourNoise
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from small_model import SIZE, VIDEOS, batches, make_model
-from tensorflow import keras
 
 from vie_tf import device
 from vie_tf.data.augmentation import ColourNoise, colour_noise
 from vie_tf.evaluation.taps import find_taps
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.objectives.clustering import k_means
 from vie_tf.objectives.instance_recognition import softmax_loss

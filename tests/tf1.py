@@ -7,8 +7,8 @@ import functools
 import golden_rule
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.models.original import original_names
 

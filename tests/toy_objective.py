@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import tensorflow as tf
-from tensorflow import keras
 
+from vie_tf.keras2 import keras
 from vie_tf.objectives.objective import Objective
 from vie_tf.objectives.registry import OBJECTIVES
 from vie_tf.settings import setting

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Callable
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 
 # The first major compute capability whose GPUs a release of CUDA does not know.
 _UNKNOWN_TO = {"12.2": 10}

@@ -7,13 +7,14 @@ import os
 import sys
 from types import ModuleType
 
-from vie_tf.commands import command, flags, rules, usage
+from vie_tf.commands import command, flags, rules, usage, version
 from vie_tf.errors import InputError, reason
 
 
 def main() -> None:
     """Runs the mode that --mode names."""
-    # TensorFlow takes seconds to import, so flags are checked first.
+    # It takes seconds, so flags are checked first.
+    command.import_tensorflow()
     import tensorflow as tf
 
     from vie_tf import device
@@ -52,6 +53,9 @@ def run() -> None:
     """Entry point."""
     if usage.is_asked_for(sys.argv):
         print(usage.text(sys.argv), end="")
+        return
+    if "--version" in sys.argv[1:]:
+        print(version.text(), end="")
         return
     try:
         command.run("vie_tf", main, rules.check)

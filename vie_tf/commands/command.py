@@ -8,11 +8,12 @@ import importlib.util
 import logging as standard_logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from absl import app, flags, logging
 
+from vie_tf.commands.flagfiles import expanded
 from vie_tf.errors import InputError
 
 # Errors about a path or a disk; any other OSError is a defect, and keeps its traceback.
@@ -26,7 +27,7 @@ def parse(name: str, check: Callable[[], None], argv: list[str]) -> list[str]:
     """Parses the flags of a command line; prints one line and exits with status 1 if wrong."""
     try:
         try:
-            rest = flags.FLAGS(argv)
+            rest = flags.FLAGS(expanded(argv))
         except SystemExit:  # after --help, which absl treats as a failure
             sys.exit(0)
         except flags.UnrecognizedFlagError as error:
@@ -52,8 +53,7 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         main: the command; it reads absl's FLAGS.
         check: raises InputError if flags do not fit together.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    prepare_gpus()
+    prepare_environment()
     logging.get_absl_handler().setFormatter(standard_logging.Formatter("%(message)s"))
     try:
         app.run(lambda _: main(), flags_parser=partial(parse, name, check))
@@ -66,6 +66,15 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         _fail(name, f"{where}{error.strerror}; fix that, then run the same command again")
     except KeyboardInterrupt:
         _fail(name, "stopped; run the same command again", 130)
+
+
+def prepare_environment() -> None:
+    """Sets the environment variables that TensorFlow reads when it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if importlib.util.find_spec("tf_keras"):
+        # TensorFlow then does not import Keras 3, which takes a second.
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    prepare_gpus()
 
 
 def prepare_gpus() -> None:
@@ -83,23 +92,35 @@ def prepare_gpus() -> None:
     os.environ["XLA_FLAGS"] = " ".join([given, *more]).strip()
 
 
-def start_compiler() -> None:
-    """Uses TensorFlow's compiler once with standard error closed, to suppress its message.
-
-    Whatever the log level, that is a line about the machine; it would appear in the middle of
-    training, at the first batch whose colour noise is compiled.
-    """
-    import tensorflow as tf
-
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Closes standard error for a moment, for what C++ writes there whatever the log level."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        tf.function(lambda: tf.ones(1) + 1.0, jit_compile=True)()
+        yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow, of which later releases describe the machine before any log level."""
+    with silence():
+        import tensorflow  # noqa: F401
+
+
+def start_compiler() -> None:
+    """Uses TensorFlow's compiler once, to suppress its line about the machine.
+
+    It would appear in the middle of training, at the first batch whose colour noise is compiled.
+    """
+    import tensorflow as tf
+
+    with silence():
+        tf.function(lambda: tf.ones(1) + 1.0, jit_compile=True)()
 
 
 def _fail(name: str, message: str, status: int = 1) -> None:

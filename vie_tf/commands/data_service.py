@@ -14,6 +14,7 @@ from vie_tf.errors import InputError
 
 def main() -> None:
     """Runs a dispatcher, or a worker, until it is stopped."""
+    command.import_tensorflow()
     import tensorflow as tf
 
     service, FLAGS = tf.data.experimental.service, flags.FLAGS

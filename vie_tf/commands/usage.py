@@ -49,6 +49,12 @@ def text(words: list[str]) -> str:
     else:
         head = "vie_tf --mode=MODE --FLAG=VALUE ..; vie_tf --mode=MODE --help shows those of one.\n"
         head += "".join(f"  {name:18}{said}\n" for name, said in MODES.items())
+        head += (
+            "--flagfile=FILE reads flags from a file; --flagfile=vie_single, or another name from\n"
+        )
+        head += (
+            "docs/experiments.md, from one that comes with vie_tf. --version shows all releases.\n"
+        )
     parts = [head]
     for title, names in groups(mode).items():
         if names:

@@ -13,8 +13,11 @@ from av.video.reformatter import VideoReformatter
 MAX_PIXELS = 40_000_000  # a little more than 8K
 # What FFmpeg also calls video, such as text and play lists, but is not used here.
 NOT_VIDEO = ("tty", "hls", "concat", "dash", "lrc")
+_PYAV = int(av.__version__.split(".")[0])
 # PyAV 17 and later would start a thread per core for each frame.
-_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+_ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}
+# PyAV up to 18 reads all tags at once: those in unknown encodings must not matter.
+_ANY_TAGS = {"metadata_errors": "ignore"} if _PYAV < 19 else {}
 
 # Damaged files are reported by this package, with their names; FFmpeg's own lines have none.
 av.logging.set_level(av.logging.PANIC)
@@ -35,9 +38,9 @@ def open_container(path: str) -> av.container.InputContainer:
     if not os.path.getsize(path):
         raise DecodingError("empty file")
     try:
-        # Tags in unknown encodings must not matter; a play list must not reach the network.
+        # A play list must not reach the network.
         container = av.open(
-            os.path.abspath(path), metadata_errors="ignore", options={"protocol_whitelist": "file"}
+            os.path.abspath(path), options={"protocol_whitelist": "file"}, **_ANY_TAGS
         )
     except PermissionError as error:
         raise DecodingError("permission denied") from error

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 from vie_tf.evaluation.embed import clip_batches
 from vie_tf.evaluation.taps import Taps
+from vie_tf.keras2 import keras
 from vie_tf.output import whole
 
 

@@ -8,13 +8,13 @@ from typing import Callable
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data import pipeline
 from vie_tf.data.augmentation import VIE_AUGMENTATION, Augmentation, ColourNoise, colour_noise
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
+from vie_tf.keras2 import keras
 from vie_tf.progress import track
 
 QUERIES = 4  # of recall at 1: clips per video, of queries and of gallery

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tensorflow import keras
-
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation import embed as embedding
 from vie_tf.evaluation.classification import accuracy
+from vie_tf.keras2 import keras
 from vie_tf.runs import results, workdir
 from vie_tf.runs.trained import restore_network
 from vie_tf.settings import Settings

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tensorflow import keras
 
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.pipeline import TestClips
@@ -25,6 +24,7 @@ from vie_tf.evaluation.classification import accuracy
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.labelled import check_splits, labelled_split
 from vie_tf.evaluation.taps import Taps, find_taps
+from vie_tf.keras2 import keras
 from vie_tf.output import whole
 from vie_tf.progress import track
 from vie_tf.runs import results, workdir

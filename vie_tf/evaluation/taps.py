@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models.resnet import stage_taps
 
 AVERAGED = "-avg"  # after a tap's name: its mean over space

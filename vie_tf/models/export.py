@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tensorflow as tf
-from tensorflow import keras
+
+from vie_tf.keras2 import keras
 
 
 def export(network: keras.Model, out: str) -> None:

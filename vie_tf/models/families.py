@@ -7,10 +7,10 @@ import functools
 from typing import Callable
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data.sampling import TEST_CLIPS, HalfSeconds, Offsets, Sampling, Window
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models import heads
 from vie_tf.models.fast import fast
 from vie_tf.models.relation import relation

@@ -6,8 +6,8 @@ import itertools
 import math
 
 import tensorflow as tf
-from tensorflow import keras
 
+from vie_tf.keras2 import keras
 from vie_tf.models.layers import Mean, Pick
 
 DIMENSION = 128  # of the embedding

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tensorflow import keras
-
+from vie_tf.keras2 import keras
 from vie_tf.models import heads
 from vie_tf.models.layers import FoldTime, Mean, UnfoldTime
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.keras2 import keras
 
 
 @keras.utils.register_keras_serializable("vie_tf")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 import tensorflow as tf
-from tensorflow import keras
+
+from vie_tf.keras2 import keras
 
 STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
 

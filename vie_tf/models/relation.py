@@ -6,10 +6,10 @@ import itertools
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data import draws
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models import heads, resnet
 from vie_tf.models.layers import Mean, Sum
 

@@ -15,9 +15,9 @@ import dataclasses
 from typing import Callable
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.keras2 import keras
 from vie_tf.models.layers import FoldTime, Subsample, UnfoldTime, ZeroPadding
 
 # Mean and standard deviation of ImageNet's RGB values, in 0..1.

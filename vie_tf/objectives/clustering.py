@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.keras2 import keras
 from vie_tf.objectives.replicas import local
 
 _BLOCK = 1 << 22  # similarities of points to centres held at once (16 MB)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
+from vie_tf.keras2 import keras
 from vie_tf.objectives.neighbours import nearest_rows
 from vie_tf.objectives.replicas import gathered, items, local, own_part
 

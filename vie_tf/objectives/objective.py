@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 if TYPE_CHECKING:
-    from tensorflow import keras
-
     from vie_tf.data.augmentation import ColourNoise
     from vie_tf.data.pipeline import TestClips
     from vie_tf.data.sampling import Sampling
     from vie_tf.data.videos import VideoSet
+    from vie_tf.keras2 import keras
     from vie_tf.settings import Settings
 
 # Begins a phase: takes (model, watch, number of videos, settings), returns the phase's callbacks,

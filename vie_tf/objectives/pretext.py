@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Callable
 
 import tensorflow as tf
-from tensorflow import keras
 
+from vie_tf.keras2 import keras
 from vie_tf.models import heads
 
 ORDERS = tuple(itertools.permutations(range(4)))

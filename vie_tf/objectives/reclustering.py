@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
+from vie_tf.keras2 import keras
 from vie_tf.objectives.clustering import Clusters, k_means
 from vie_tf.objectives.memory_bank import MemoryBank
 from vie_tf.training.watch import Watch

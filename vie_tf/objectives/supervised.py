@@ -14,12 +14,11 @@ from vie_tf.objectives.objective import Objective
 from vie_tf.settings import Settings
 
 if TYPE_CHECKING:
-    from tensorflow import keras
-
     from vie_tf.data.augmentation import ColourNoise
     from vie_tf.data.pipeline import TestClips
     from vie_tf.data.sampling import Sampling
     from vie_tf.data.videos import VideoSet
+    from vie_tf.keras2 import keras
     from vie_tf.objectives.pretext import Pretext
 
 

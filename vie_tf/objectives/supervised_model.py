@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
+from vie_tf.keras2 import keras
 from vie_tf.objectives.pretext import PRETEXTS, Pretext
 from vie_tf.objectives.replicas import items
 from vie_tf.training.step import Forward, Means, clips_of, learn

@@ -15,11 +15,10 @@ from vie_tf.objectives.objective import Begin, Objective
 from vie_tf.settings import Settings, setting, text
 
 if TYPE_CHECKING:
-    from tensorflow import keras
-
     from vie_tf.data.augmentation import ColourNoise
     from vie_tf.data.pipeline import TestClips
     from vie_tf.data.videos import VideoSet
+    from vie_tf.keras2 import keras
     from vie_tf.training.watch import Watch
 
 # From this number of videos on, the paper's constants are used (its data set has 240,000).

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data import draws
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, ColourNoise, colour_noise
+from vie_tf.keras2 import keras
 from vie_tf.objectives import instance_recognition, local_aggregation
 from vie_tf.objectives.clustering import Clusters
 from vie_tf.objectives.memory_bank import MemoryBank

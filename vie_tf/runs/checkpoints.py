@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.errors import InputError, reason
+from vie_tf.keras2 import keras
 from vie_tf.runs.trained import newest_readable
 
 # State by its place in a checkpoint, and the part of it that earlier versions kept in other types,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models import families, original
 from vie_tf.models.resnet import BLOCKS_PER_STAGE, BOTTLENECK_FROM
 from vie_tf.objectives.memory_bank import MemoryBank

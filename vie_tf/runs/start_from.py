@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from tensorflow import keras
-
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.runs import trained, workdir
 from vie_tf.settings import Settings

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data.augmentation import AUGMENTATIONS
 from vie_tf.data.crops import TEN
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.sampling import Sampling
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.models.input_single import input_single
 from vie_tf.models.two_stream import two_stream

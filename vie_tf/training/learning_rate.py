@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
+
+from vie_tf.keras2 import keras
 
 MOST_DROPS = 2  # of the learning rate on plateaus
 

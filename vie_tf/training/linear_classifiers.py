@@ -8,13 +8,13 @@ from typing import Callable
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data.augmentation import PAPER_COLOUR_NOISE, Augmentation, ColourNoise, colour_noise
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.taps import Taps
+from vie_tf.keras2 import keras
 from vie_tf.models import heads
 from vie_tf.objectives.replicas import items
 from vie_tf.output import whole

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Callable
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf import device
 from vie_tf.data import pipeline
@@ -18,6 +17,7 @@ from vie_tf.data.augmentation import Augmentation
 from vie_tf.data.sampling import Sampling
 from vie_tf.data.videos import VideoSet, damage
 from vie_tf.errors import InputError, writing_to
+from vie_tf.keras2 import keras
 from vie_tf.runs.checkpoints import Checkpoints
 from vie_tf.settings import Settings
 from vie_tf.training.step import timed_train_function

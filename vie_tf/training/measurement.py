@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Callable
 
-from tensorflow import keras
-
 from vie_tf.data.augmentation import Augmentation
 from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation import embed as embedding
+from vie_tf.keras2 import keras
 from vie_tf.settings import Settings
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.keras2 import keras
 from vie_tf.settings import Settings
 from vie_tf.training.learning_rate import PiecewiseRate, Plateau
 

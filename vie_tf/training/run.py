@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf.data import splits, stills
 from vie_tf.data.augmentation import Augmentation
@@ -21,6 +20,7 @@ from vie_tf.drawing import plots
 from vie_tf.errors import InputError, writing_to
 from vie_tf.evaluation import finetuned
 from vie_tf.evaluation.labelled import labelled_split
+from vie_tf.keras2 import keras
 from vie_tf.models import families
 from vie_tf.models.relation import FrameSubsets
 from vie_tf.runs import start_from, workdir

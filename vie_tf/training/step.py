@@ -6,9 +6,9 @@ import time
 from typing import Callable
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf import device
+from vie_tf.keras2 import keras
 from vie_tf.objectives.replicas import replica_number
 
 

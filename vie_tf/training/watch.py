@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Callable
 
 import tensorflow as tf
-from tensorflow import keras
 
 from vie_tf import device
 from vie_tf.data.videos import VideoSet, why_unreadable
 from vie_tf.errors import InputError
+from vie_tf.keras2 import keras
 from vie_tf.output import whole
 from vie_tf.progress import Line, duration
 from vie_tf.runs.checkpoints import Checkpoints
