@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import environment  # before TensorFlow
 import pytest
 import small_networks
 import tensorflow as tf
@@ -26,6 +27,7 @@ tf.config.set_logical_device_configuration(
 )
 
 small_networks.use()
+tf.get_logger().addHandler(environment.Refuse())
 
 # Tracing makes many objects that live long: Python need not look through all of them so often.
 gc.freeze()

@@ -109,9 +109,9 @@ def gpus_in_words() -> str:
         if major >= first:
             raise InputError(
                 f"TensorFlow {tf.__version__} (CUDA {build['cuda_version']}) has no kernels "
-                f"for {name}, of compute capability {major}.{minor}: it needs TensorFlow 2.21 or "
-                "newer, on which this version of vie_tf does not run yet; "
-                "CUDA_VISIBLE_DEVICES=-1 trains on the processor"
+                f"for {name}, of compute capability {major}.{minor}: it needs TensorFlow 2.21, for "
+                "which make an environment with Python 3.10 to 3.13 and pip install "
+                "'.[gpu-newest]'; CUDA_VISIBLE_DEVICES=-1 trains on the processor"
             )
         names.append(f"{name} (compute capability {major}.{minor})")
     counted = [f"{names.count(x)} x {x}" if names.count(x) > 1 else x for x in dict.fromkeys(names)]

@@ -20,7 +20,7 @@ def text() -> str:
         made_for = f"CUDA {build['cuda_version']} and cuDNN {build['cudnn_version']}"
     keras = _release("tf-keras") or _release("keras")
     lines = [
-        f"vie_tf {version('vie_tf')}, Python {platform.python_version()}",
+        f"{_release('vie_tf') or 'vie_tf, not installed'}, Python {platform.python_version()}",
         f"TensorFlow {tf.__version__}, built for {made_for}; {keras}",
     ]
     others = [_release(name) for name in ("numpy", "av", "tensorflow-io", "tensorflow-addons")]

@@ -1,0 +1,25 @@
+"""What the command sets before TensorFlow is imported; and what TensorFlow must not say of us."""
+
+import logging
+import traceback
+from pathlib import Path
+
+from vie_tf.commands import command
+
+_ROOT = Path(__file__).resolve().parents[1]
+_OURS = tuple(str(_ROOT / name) for name in ("vie_tf", "data_prep", "benchmarks", "tests"))
+_BETWEEN = (logging.__file__, __file__)  # the call and this file; and TensorFlow itself
+
+command.prepare_environment()
+
+
+class Refuse(logging.Handler):
+    """Fails the test in which we call what TensorFlow says is deprecated."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "is deprecated" not in record.getMessage():
+            return
+        files = (frame.filename for frame in reversed(traceback.extract_stack()))
+        caller = next(x for x in files if x not in _BETWEEN and "/tensorflow/" not in x)
+        if caller.startswith(_OURS):
+            raise DeprecationWarning(f"{caller}: {record.getMessage()}")
