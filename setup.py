@@ -16,7 +16,7 @@ NEWEST_GPU = ["tensorflow[and-cuda]==2.21.*", *NEWEST]
 
 setup(
     name="vie_tf",
-    version="0.1.0",
+    version="0.2.0",
     description="Video embeddings without labels, in TensorFlow",
     license="Apache-2.0",
     packages=[*find_packages(include=["vie_tf*", "data_prep*"]), "vie_tf.flags"],
