@@ -73,7 +73,7 @@ def commands():
         for found in re.findall(r"^ {4,}(vie_tf +--.+)|`(vie_tf\s+--[^`]+)`", text, re.MULTILINE):
             # Dots stand for what the reader adds.
             words = shlex.split("".join(found).replace("…", "--workdir=run"), comments=True)
-            if "--help" not in words:
+            if not {"--help", "--version"} & set(words):
                 yield shlex.join(words)
 
 

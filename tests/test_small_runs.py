@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("real_networks")
 # Shares of ten videos or of a batch, of which one that was nearly another may turn over; and what
 # such a one changes altogether.
 SHARES = ("recall", "class_recall", "map", "top", "accuracy", "close")
-OTHERS = ("table", "cluster", "alone", "best_step")
+OTHERS = ("table", "cluster", "alone", "best_step", "places")
 KEPT = json.loads((GOLDEN / "earlier_run.json").read_text())
 TWENTY = json.loads((GOLDEN / "losses_of_20_steps.json").read_text())
 # Of each kind one that takes a few seconds; the others take minutes.
