@@ -10,10 +10,11 @@ import itertools
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.keras import layers
 
 from benchmarks import shapes
 from vie_tf.keras2 import keras
+
+layers = keras.layers
 
 
 def path(x, shape: shapes.Path, joining=()):

@@ -183,7 +183,7 @@ def test_a_frame_that_does_not_decode_shows_the_one_before(tmp_path):
 
 def test_reasons(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
-    (tmp_path / "noise.mp4").write_bytes(os.urandom(5000))
+    (tmp_path / "noise.mp4").write_bytes(random.Random(0).randbytes(5000))
     write_video(tmp_path / "short.mp4", frames=2)
     path = tmp_path / "unknown.mp4"
     path.write_bytes(open(write_video(path), "rb").read().replace(b"avc1", b"zzz1"))

@@ -69,6 +69,15 @@ def test_no_private_name_of_tensorflow_or_keras():
             assert not private.search(path.read_text()), path
 
 
+def test_keras_is_imported_in_one_place():
+    own = re.compile(
+        r"^ *(from tensorflow(\.keras| import .*keras)|(import|from) (tf_)?keras)", re.M
+    )
+    folders = ("vie_tf", "data_prep", "benchmarks", "tests")
+    files = [x for folder in folders for x in sorted((ROOT / folder).rglob("*.py"))]
+    assert [x.name for x in files if own.search(x.read_text())] == ["keras2.py"]
+
+
 def test_what_tensorflow_calls_deprecated_fails_where_we_call_it():
     with pytest.raises(DeprecationWarning, match="test_stacks.py"):
         tf.compat.v1.to_float(1)
