@@ -20,7 +20,7 @@ reproduce: $(READY)
 	@$(PY) -m benchmarks.reproduce --data=reproduce/digits/prepared --settings=flags/digits --labels=label,motion --out=reproduce/digits
 
 test: lint
-	@$(PY) tests/in_parts.py --anew
+	@$(PY) tests/in_parts.py --anew $(TESTS)
 
 # Hours. Stopped or failed, it goes on with the files that have not passed; TESTS chooses some.
 test-slow: $(READY)
