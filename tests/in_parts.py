@@ -1,4 +1,4 @@
-"""Runs tests in parts: python tests/in_parts.py [--files=6] [--times=FILE] [what pytest takes].
+"""Runs tests in parts: python tests/in_parts.py [--files=4] [--times=FILE] [what pytest takes].
 
 Each part runs the tests of some files in its own process, three at a time, so that what TensorFlow
 keeps in memory (above all, what XLA compiled) goes with the part, and a crash loses only that
@@ -33,7 +33,7 @@ of several tests includes the set-up that they share); - where it has not run.
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--files", type=int, default=6, help="of tests, in a part")
+    parser.add_argument("--files", type=int, default=4, help="of tests, in a part")
     parser.add_argument("--jobs", type=int, default=3, help="parts at a time")
     parser.add_argument("--times", help="Markdown to write: how long each test took")
     parser.add_argument("--anew", action="store_true", help="also the parts that passed before")

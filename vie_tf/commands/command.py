@@ -54,7 +54,10 @@ def run(name: str, main: Callable[[], None], check: Callable[[], None] = lambda:
         check: raises InputError if flags do not fit together.
     """
     prepare_environment()
-    logging.get_absl_handler().setFormatter(standard_logging.Formatter("%(message)s"))
+    handler = logging.get_absl_handler()
+    handler.setFormatter(standard_logging.Formatter("%(message)s"))
+    # TensorFlow 2.21 tells how long each checkpoint took, in the middle of the progress line.
+    handler.addFilter(lambda x: x.name != "absl" or x.levelno > standard_logging.INFO)
     try:
         app.run(lambda _: main(), flags_parser=partial(parse, name, check))
     except InputError as error:

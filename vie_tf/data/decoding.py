@@ -292,14 +292,14 @@ def _read_in_order(path: str, info: VideoInfo, numbers: np.ndarray) -> dict[int,
 @cache
 def _tfio() -> tuple[Any, str]:
     """Returns tensorflow-io's FFmpeg module or None, and why."""
+    if importlib.util.find_spec("tensorflow_io") is None:
+        return None, "tensorflow-io, which is for TensorFlow 2.15, is not installed"
     try:
         # Cheap, and before TensorFlow: without these two the plug-in cannot load.
         ctypes.CDLL("libswscale.so.5")
         ctypes.CDLL("libavformat.so.58")
     except OSError:
         return None, "no FFmpeg 4 libraries for tensorflow-io"
-    if importlib.util.find_spec("tensorflow_io") is None:
-        return None, "tensorflow-io is not installed"
     try:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides its start-up lines
         import tensorflow_io as tfio
