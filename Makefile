@@ -30,7 +30,7 @@ test-slow: $(READY)
 newest:
 	@CONSTRAINTS=no .ci/setup .venv-newest $(TF) $(PYTHON)
 	@.venv-newest/bin/python tests/in_parts.py --anew
-	@.venv-newest/bin/python -m pip freeze --exclude-editable > constraints/$$(.venv-newest/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')$(TF:cpu%=%).txt
+	@.venv-newest/bin/python -m pip freeze --exclude-editable > constraints/$$(.venv-newest/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')$(subst gpu,,$(subst cpu,,$(TF))).txt
 
 lint: $(READY)
 	@$(PY) -m ruff check .

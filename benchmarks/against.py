@@ -35,14 +35,8 @@ FEW = 3  # rounds of k-means, which takes as long as many steps
 
 def main() -> None:
     """Prints a row for each part."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, PARTS)
     parser.add_argument("before", type=Path, help="the repository at the earlier commit")
-    parser.add_argument("--parts", help=f"separated by ';': {'; '.join(PARTS)}")
-    parser.add_argument("--rounds", type=int, default=15, help="2 or more")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--out", help="file for the table")
     options = parser.parse_args()
     say = printer(options.out)
     say(f"{options.threads} threads, {options.rounds} rounds; {FEW} of k-means")
@@ -62,6 +56,18 @@ def main() -> None:
         say(f"{name:20}{now:8.3f}{before:8.3f}{wall:>22}{cpu:>9}{other:7.2f}{memory}")
         for worker in workers.values():
             worker.close()
+
+
+def parser_of(said: str, parts: dict) -> argparse.ArgumentParser:
+    """Returns the options of a comparison of two, some of them those of `parts`."""
+    parser = argparse.ArgumentParser(
+        description=said, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", help=f"separated by ';': {'; '.join(parts)}")
+    parser.add_argument("--rounds", type=int, default=15, help="2 or more")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--out", help="file for the table")
+    return parser
 
 
 if __name__ == "__main__":

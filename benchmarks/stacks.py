@@ -11,7 +11,6 @@ else kept busy meanwhile.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -19,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.against import FEW, PARTS
+from benchmarks.against import FEW, PARTS, parser_of
 from benchmarks.input_pipeline import make_videos
 from benchmarks.printing import printer
 from benchmarks.training_step import FAMILIES, Worker, ratio, take_turns
@@ -34,14 +33,8 @@ READERS = {
 
 def main() -> None:
     """Prints a row for each part."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, {**STEPS, **READERS})
     parser.add_argument("other", help="interpreter with the other TensorFlow")
-    parser.add_argument("--parts", help=f"separated by ';': {'; '.join([*STEPS, *READERS])}")
-    parser.add_argument("--rounds", type=int, default=15, help="2 or more")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--out", help="file for the table")
     options = parser.parse_args()
     say = printer(options.out)
     pythons = {"this": sys.executable, "other": options.other}

@@ -71,7 +71,7 @@ def test_what_is_no_image(tmp_path, monkeypatch):
     Image.fromarray(picture(7)).save(tmp_path / "cut.jpg")
     whole = (tmp_path / "cut.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "noise.png").write_bytes(os.urandom(999))
+    (tmp_path / "noise.png").write_bytes(np.random.RandomState(0).bytes(999))
     (tmp_path / "empty.jpg").write_bytes(b"")
     Image.new("1", (200, 300)).save(tmp_path / "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)  # Pillow refuses twice as many
@@ -92,7 +92,7 @@ def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     names = [*write_odd(folder), "video.mp4", "noise.png"]
     write_video(folder / "video.mp4", frames=20)
-    (folder / "noise.png").write_bytes(os.urandom(999))
+    (folder / "noise.png").write_bytes(np.random.RandomState(0).bytes(999))
     splits = ["train,test" if i < 7 else "test,train" for i in range(len(names))]
     rows = [f"{n},{'ab'[i % 2]},{splits[i]}" for i, n in enumerate(names)]
     (folder / "list.csv").write_text("\n".join(["path,label,split,swapped", *rows]))

@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
         write_video(folder / name / "one.mp4", frames=20)
     write_video(folder / "a" / "fast.mp4", frames=40, rate=50)
     rotate(write_video(folder / "turned.mp4", frames=10))
-    (folder / "a" / "bad.mp4").write_bytes(os.urandom(999))
+    (folder / "a" / "bad.mp4").write_bytes(np.random.RandomState(0).bytes(999))
     (folder / "notes.txt").write_text("no video")
     return folder
 
