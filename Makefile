@@ -27,10 +27,11 @@ test-slow: $(READY)
 	@$(PY) tests/in_parts.py -m slow --files=1 --times=docs/slow_tests.md $(TESTS)
 
 # Installs the newest release of everything, tests it, and then keeps its list in constraints/.
+newest: TF = cpu
 newest:
 	@CONSTRAINTS=no .ci/setup .venv-newest $(TF) $(PYTHON)
 	@.venv-newest/bin/python tests/in_parts.py --anew
-	@.venv-newest/bin/python -m pip freeze --exclude-editable > constraints/$$(.venv-newest/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')$(subst gpu,,$(subst cpu,,$(TF))).txt
+	@.venv-newest/bin/python -m pip freeze --exclude-editable > constraints/$$(.venv-newest/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')$(TF:cpu%=%).txt
 
 lint: $(READY)
 	@$(PY) -m ruff check .
@@ -50,6 +51,6 @@ bazel:
 clean:
 	rm -rf .venv* build demo reproduce *.egg-info .pytest_cache .ruff_cache
 
-$(READY): setup.py
+$(READY): setup.py .ci/setup $(wildcard constraints/*.txt)
 	@.ci/setup $(VENV) $(TF) $(PYTHON)
 	@touch $@

@@ -61,12 +61,17 @@ def test_a_gpu_that_tensorflow_cannot_use_is_one_line(monkeypatch, tmp_path):
     (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 450.80\nGCC\n")
     monkeypatch.setattr(device, "_DRIVER", tmp_path / "version")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(device, "_has_cuda_packages", lambda: True)
     cards(monkeypatch)
     with pytest.raises(InputError, match="too old for it .NVRM version.*450.80"):
         device.gpus_in_words()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert device.gpus_in_words() == ""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with monkeypatch.context() as of_2_21:  # installed for the processor, though built for GPUs
+        of_2_21.setattr(device.importlib.util, "find_spec", lambda name: True)
+        of_2_21.setattr(device, "_has_cuda_packages", lambda: False)
+        assert device.gpus_in_words() == ""
     cards(monkeypatch, build={"is_cuda_build": False})
     assert device.gpus_in_words() == ""
 

@@ -35,12 +35,14 @@ def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):
         "--k=4",
     ]
     assert expanded(["--", "--flagfile=nothing"]) == ["--", "--flagfile=nothing"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded(["--flagfile=~/vie_slow"]) == ["--seed=7"]
 
 
 @pytest.mark.parametrize(
     "words, says",
     [
-        (["--flagfile=vie_singel"], "near it are vie_single"),
+        (["--flagfile=vie_singel"], "did you mean vie_single"),
         (["--flagfile=zzzzzzzz"], "nor a name of one that comes with vie_tf; they are in"),
         (["--flagfile"], "give a file"),
         (["--flagfile=loop"], "contains itself"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 from pathlib import Path
 from typing import Callable
@@ -135,13 +136,24 @@ def _check_unused_gpus(build: dict) -> None:
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
     if hidden or not build.get("is_cuda_build") or not any(_DRIVER.parent.glob("gpus/*")):
         return
+    newest = "-newest" if importlib.util.find_spec("tf_keras") else ""
+    if newest and not _has_cuda_packages():
+        return  # the extra `cpu`, whose TensorFlow is built for GPUs too
     with contextlib.suppress(OSError):
         said = _DRIVER.read_text().splitlines()[0]
         raise InputError(
             f"there is a GPU, and TensorFlow {tf.__version__} cannot use it: CUDA "
-            f"{build['cuda_version']} is not installed (pip install '.[gpu]') or the driver is too "
-            f"old for it ({said}); CUDA_VISIBLE_DEVICES=-1 trains on the processor"
+            f"{build['cuda_version']} is not installed (pip install '.[gpu{newest}]') or the "
+            f"driver is too old for it ({said}); CUDA_VISIBLE_DEVICES=-1 trains on the processor"
         )
+
+
+def _has_cuda_packages() -> bool:
+    """Returns whether pip has installed what TensorFlow needs to compute on a GPU."""
+    try:
+        return importlib.util.find_spec("nvidia.cudnn") is not None
+    except ImportError:
+        return False
 
 
 def memory() -> float | None:

@@ -97,7 +97,10 @@ def prepare_gpus() -> None:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Closes standard error for a moment, for what C++ writes there whatever the log level."""
+    """Drops what is written to standard error meanwhile: C++ does so whatever the log level."""
+    if sys.stderr is None:  # closed by whoever started the command
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:

@@ -50,8 +50,9 @@ def expanded(words: list[str], within: tuple[Path, ...] = ()) -> list[str]:
 
 def _file(name: str) -> Path:
     """Returns the file of that name, or that which comes with the package."""
-    if Path(name).is_file():
-        return Path(name).resolve()
+    own = Path(name.strip()).expanduser()
+    if own.is_file():
+        return own.resolve()
     if SHIPPED is None:
         raise InputError(f"--flagfile={name}: no such file")
     short = name.removeprefix("flags/").removesuffix(".flags")
@@ -62,7 +63,7 @@ def _file(name: str) -> Path:
     near = difflib.get_close_matches(short, sorted(names), 3)
     raise InputError(
         f"--flagfile={name}: no such file, nor a name of one that comes with vie_tf"
-        + (f"; near it are {', '.join(near)}" if near else f"; they are in {SHIPPED}")
+        + (f"; did you mean {', '.join(near)}?" if near else f"; they are in {SHIPPED}")
     )
 
 

@@ -25,7 +25,8 @@ def text() -> str:
     ]
     others = [_release(name) for name in ("numpy", "av", "tensorflow-io", "tensorflow-addons")]
     lines.append(", ".join(filter(None, others)))
-    nvidia = sorted({x.name for x in distributions() if x.name.startswith("nvidia-")})
+    names = {x.metadata["Name"] or "" for x in distributions()}
+    nvidia = sorted(name for name in names if name.startswith("nvidia-"))
     lines.append("GPU libraries: " + (", ".join(map(_release, nvidia)) or "none from pip"))
     return "\n".join(lines) + "\n"
 
