@@ -1,11 +1,12 @@
 # make demo, make reproduce, make test, make test-slow: each sets up .venv first, once. Choices:
-# PYTHON=python3.13, TF=cpu, gpu, cpu-newest or gpu-newest, VENV=.venv-other.
+# PYTHON=python3.13, TF=cpu, gpu, cpu-newest or gpu-newest, VENV=.venv-other (the environment that is
+# there keeps its Python; CONSTRAINTS as in .ci/setup).
 
 PYTHON ?= python3.11 python3.10 python3.9 python3.13 python3.12 python3 python
 TF ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 VENV ?= .venv
 PY = $(VENV)/bin/python
-READY = $(VENV)/.installed-$(TF)
+READY = $(VENV)/.installed-$(TF)$(CONSTRAINTS:%=-%)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo reproduce test test-slow newest lint bench gpu bazel clean
@@ -24,7 +25,7 @@ test: lint
 
 # Hours. Stopped or failed, it goes on with the files that have not passed; TESTS chooses some.
 test-slow: $(READY)
-	@$(PY) tests/in_parts.py -m slow --files=1 --times=docs/slow_tests.md $(TESTS)
+	@$(PY) tests/in_parts.py -m slow --times=docs/slow_tests.md $(TESTS)
 
 # Installs the newest release of everything, tests it, and then keeps its list in constraints/.
 newest: TF = cpu

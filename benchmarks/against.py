@@ -42,7 +42,7 @@ def main() -> None:
     say(f"{options.threads} threads, {options.rounds} rounds; {FEW} of k-means")
     heading = f"{'ratio of s':>22}{'of CPU s':>9}{'other':>7}{'MB':>7}{'before':>8}"
     say(f"{'':20}{'s':>8}{'before':>8}{heading}")
-    for name in map(str.strip, options.parts.split(";")) if options.parts else PARTS:
+    for name in options.parts:
         words = [str(word).format(threads=options.threads) for word in PARTS[name]]
         workers = {
             "now": Worker(sys.executable, *words),
@@ -63,7 +63,15 @@ def parser_of(said: str, parts: dict) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=said, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", help=f"separated by ';': {'; '.join(parts)}")
+
+    def names(text: str) -> list[str]:
+        chosen = [name.strip() for name in text.split(";")]
+        if unknown := [name for name in chosen if name not in parts]:
+            raise argparse.ArgumentTypeError(f"unknown: {'; '.join(unknown)}")
+        return chosen
+
+    said = f"separated by ';': {'; '.join(parts)}"
+    parser.add_argument("--parts", type=names, default=[*parts], help=said)
     parser.add_argument("--rounds", type=int, default=15, help="2 or more")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", help="file for the table")

@@ -5,7 +5,7 @@
 Each is a process; they take turns, as in `benchmarks.training_step`, on the same clips and the same
 videos (drawn ones, as in `benchmarks.input_pipeline`). The figures are the seconds of a step or the
 milliseconds of a clip on the two, and the medians of the rounds' ratios (quartiles) and of those of
-CPU seconds, below 1 where this TensorFlow is faster; `other` is the number of cores that everything
+CPU seconds, below 1 where this TensorFlow is faster; `busy` is the number of cores that everything
 else kept busy meanwhile.
 """
 
@@ -41,17 +41,16 @@ def main() -> None:
     for name, python in pythons.items():
         say(f"{name}: {releases(python)}")
     say(f"{options.threads} threads, {options.rounds} rounds; {FEW} of k-means")
-    say(f"{'':24}{'this':>9}{'other':>9}{'ratio':>22}{'of CPU s':>9}{'other':>7}")
-    chosen = options.parts.split(";") if options.parts else [*STEPS, *READERS]
+    say(f"{'':24}{'this':>9}{'other':>9}{'ratio':>22}{'of CPU s':>9}{'busy':>7}")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        if any(part.strip() in READERS for part in chosen):
+        if any(part in READERS for part in options.parts):
             (folder / "videos").mkdir()
             make_videos(folder / "videos", 8)
             words = (f"--source={folder / 'videos'}", f"--out={folder / 'prepared'}")
             prepare = (sys.executable, "-m", "data_prep.videos", *words)
             subprocess.run(prepare, check=True, capture_output=True)
-        for name in map(str.strip, chosen):
+        for name in options.parts:
             if name in READERS:
                 words = ("readers", *READERS[name], folder, options.threads)
             else:
@@ -82,9 +81,12 @@ def releases(python: str) -> str:
     code += "print('Python', platform.python_version(), 'TensorFlow', tf.__version__, 'NumPy', "
     code += "v('numpy'), 'PyAV', v('av'))"
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([python, "-c", code], env=quiet, capture_output=True, text=True)
+    try:
+        done = subprocess.run([python, "-c", code], env=quiet, capture_output=True, text=True)
+    except OSError as error:
+        sys.exit(f"{python}: {error.strerror}")
     if done.returncode:
-        sys.exit(f"{python}: {done.stderr.strip().splitlines()[-1]}")
+        sys.exit(f"{python}: {(done.stderr.strip() or 'it fails').splitlines()[-1]}")
     return done.stdout.strip()
 
 

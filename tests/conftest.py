@@ -36,6 +36,14 @@ gc.set_threshold(100_000, 20, 20)
 _GROWN = [0]  # bytes since memory was freed
 
 
+def pytest_configure(config):
+    """Python's warnings of what is deprecated are errors in our modules."""
+    tests = (file.stem for file in Path(__file__).parent.glob("*.py"))
+    ours = "|".join(("vie_tf", "data_prep", "benchmarks", *sorted(tests)))
+    for kind in ("DeprecationWarning", "FutureWarning"):
+        config.addinivalue_line("filterwarnings", rf"error::{kind}:({ours})(\.|$)")
+
+
 @pytest.fixture(autouse=True)
 def float32():
     """Leaves no test the precision of the one before."""

@@ -1,6 +1,8 @@
 """What the command sets before TensorFlow is imported; and what TensorFlow must not say of us."""
 
 import logging
+import os
+import sys
 import traceback
 from pathlib import Path
 
@@ -20,6 +22,7 @@ class Refuse(logging.Handler):
         if "is deprecated" not in record.getMessage():
             return
         files = (frame.filename for frame in reversed(traceback.extract_stack()))
-        caller = next(x for x in files if x not in _BETWEEN and "/tensorflow/" not in x)
+        theirs = os.path.dirname(sys.modules["tensorflow"].__file__) + os.sep
+        caller = next(x for x in files if x not in _BETWEEN and not x.startswith(theirs))
         if caller.startswith(_OURS):
             raise DeprecationWarning(f"{caller}: {record.getMessage()}")

@@ -1,12 +1,14 @@
-"""Runs tests in parts: python tests/in_parts.py [--files=4] [--times=FILE] [what pytest takes].
+"""Runs tests in parts, one a file: python tests/in_parts.py [--times=FILE] [what pytest takes].
 
-Each part runs the tests of some files in its own process, three at a time, so that what TensorFlow
-keeps in memory (above all, what XLA compiled) goes with the part, and a crash loses only that
-part's tests. Results of passed parts stay in build/parts: after an interruption or a failure the
-same command runs the others, as long as the repository's files are the same.
+Each file's tests run in their own process, three at a time, so that what TensorFlow keeps in memory
+(above all, what XLA compiled) goes with the process, and a crash loses only that file's tests. The
+processes are forks of this one, which has imported TensorFlow and not started it. Results of passed
+files stay in build/parts: after an interruption or a failure the same command runs the others, as
+long as the repository's files are the same.
 """
 
 import argparse
+import gc
 import hashlib
 import os
 import signal
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
@@ -33,11 +35,10 @@ of several tests includes the set-up that they share); - where it has not run.
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--files", type=int, default=4, help="of tests, in a part")
-    parser.add_argument("--jobs", type=int, default=3, help="parts at a time")
+    parser.add_argument("--jobs", type=int, default=3, help="files at a time")
     parser.add_argument("--times", help="Markdown to write: how long each test took")
-    parser.add_argument("--anew", action="store_true", help="also the parts that passed before")
-    parser.add_argument("--most", type=float, default=3.0, help="GB that a part may hold")
+    parser.add_argument("--anew", action="store_true", help="also the files that passed before")
+    parser.add_argument("--most", type=float, default=3.0, help="GB that a process may hold")
     parser.add_argument("-m", dest="marker", help="tests marked so, such as slow")
     ours, words = parser.parse_known_args()
     start = time.time()
@@ -51,12 +52,10 @@ def main():
         if ours.marker
         else files_of(chosen)
     )
-    names = [str(path.relative_to(ROOT)) for path in files]
     parts = []
-    for i in range(0, len(names), ours.files):
-        group = names[i : i + ours.files]
-        one_by_one = [word for word in chosen if "::" in word and word.split("::")[0] in group]
-        parts.append(Part(group, one_by_one or group, options, folder))
+    for name in (str(path.relative_to(ROOT)) for path in files):
+        one_by_one = [word for word in chosen if "::" in word and word.split("::")[0] == name]
+        parts.append(Part(name, one_by_one or [name], options, folder))
     with tempfile.TemporaryDirectory() as shared:
         os.environ["VIE_TEST_SHARED"] = shared
         run_all([part for part in parts if ours.anew or not part.passed()], ours.jobs)
@@ -70,9 +69,9 @@ def main():
     if not parts:
         sys.exit("no such tests")
     most = max(part.held() for part in parts)
-    print(f"{said} in {len(parts)} parts, {time.time() - start:.0f} s, at most {most:.1f} GB each")
+    print(f"{said} in {len(parts)} files, {time.time() - start:.0f} s, at most {most:.1f} GB each")
     if most > ours.most:
-        print(f"a part held more than {ours.most} GB: give tests smaller networks, or fewer files")
+        print(f"a file's tests held more than {ours.most} GB: give them smaller networks")
     sys.exit(most > ours.most or not all(part.passed() for part in parts))
 
 
@@ -96,60 +95,88 @@ def state_of_the_repository(but):
 
 
 def run_all(parts, jobs):
+    """Runs them in turn, `jobs` at a time, and shows each as it ends; stops them when stopped."""
+
     def stop(*_):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # it is on its way
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    pool = ThreadPoolExecutor(jobs)
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    import environment  # noqa: F401, before TensorFlow
+    import pytest  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    from vie_tf import keras2  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # so that collections in the forks do not copy it
+    # The import starts threads of a library that minds forks (OpenBLAS), and TensorFlow none.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    waiting, running = list(reversed(parts)), {}
     try:
-        for part in pool.map(Part.run, parts):
-            part.show()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                part = waiting.pop()
+                running[part.start()] = part
+            process, status, used = os.wait4(-1, 0)
+            if part := running.pop(process, None):
+                part.ended(os.waitstatus_to_exitcode(status), used.ru_maxrss)
     except KeyboardInterrupt:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for part in parts:
-            if process := part.process:
-                process.terminate()
+        for process in running:
+            os.kill(process, signal.SIGTERM)
         sys.exit("stopped; the same command goes on")
-    pool.shutdown()
 
 
 class Part:
-    """The tests of some files, which one process runs, and the files that it leaves."""
+    """The tests of a file, which one process runs, and the files that it leaves."""
 
-    def __init__(self, files, chosen, options, folder):
-        self.files, self.process = files, None
-        self.words = ["-m", "pytest", *chosen, *options]
-        name = hashlib.sha256("\n".join([*options, *chosen]).encode()).hexdigest()[:12]
+    def __init__(self, file, chosen, options, folder):
+        self.file, self.words = file, [*chosen, *options]
+        name = hashlib.sha256("\n".join(self.words).encode()).hexdigest()[:12]
         self.said, self.report, self.end, self.names = (
             folder / f"{name}.{x}" for x in ("txt", "xml", "end", "names")
         )
 
-    def run(self):
+    def start(self):
+        """Starts its process, and returns its number."""
         for file in (self.report, self.end, self.names):
             file.unlink(missing_ok=True)
-        command = [sys.executable, *self.words, f"--junit-xml={self.report}"]
-        with open(self.said, "wb") as said:
-            self.process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "VIE_TEST_IDS": str(self.names)},
-            )
-            _, status, used = os.wait4(self.process.pid, 0)
-        code = self.process.returncode = os.waitstatus_to_exitcode(status)
-        held = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        self.end.write_text(f"{code} {held / 1e9}")
-        self.process = None
-        return self
+        sys.stdout.flush()
+        if process := os.fork():
+            return process
+        code = 1
+        try:
+            for number, way in (
+                (signal.SIGINT, signal.default_int_handler),
+                (signal.SIGTERM, signal.SIG_DFL),
+            ):
+                signal.signal(number, way)
+            with open(self.said, "wb") as said:
+                os.dup2(said.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+            os.environ["VIE_TEST_IDS"] = str(self.names)
+            import pytest
 
-    def show(self):
-        files = [Path(file).stem for file in self.files]
-        print(self.said.read_text(errors="replace").rstrip())
-        print(f"^ {', '.join(files)}: {self.held():.1f} GB", flush=True)
+            code = pytest.main([*self.words, f"--junit-xml={self.report}"])
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+    def ended(self, code, most):
+        """Notes its exit code and the most memory it held, as the system counts it; and says so."""
+        held = most * (1 if sys.platform == "darwin" else 1024)
+        self.end.write_text(f"{code} {held / 1e9}")
+        said = self.said.read_text(errors="replace").rstrip()
+        if self.passed():
+            last = said.rsplit("\n", 1)[-1]
+            print(f"{Path(self.file).stem}: {last}, {self.held():.1f} GB", flush=True)
+        else:
+            print(f"{said}\n^ {self.file}: exit {code}, {self.held():.1f} GB", flush=True)
 
     def passed(self):
         # 5: there is no such test in these files.

@@ -1,15 +1,23 @@
 """TensorFlow 2.15 and 2.21: what one has made, the other goes on with."""
 
+import ast
+import importlib
 import json
 import re
 import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import stack_runs
 import tensorflow as tf
+from packaging.requirements import Requirement
+from packaging.version import Version
 
+from vie_tf import keras2
+from vie_tf.errors import InputError
 from vie_tf.keras2 import keras
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,29 +44,47 @@ def test_a_saved_model_of_either_is_served(made):
         np.testing.assert_allclose(found, values["embeddings"], atol=1e-6)
 
 
+def test_a_later_tensorflow_needs_tf_keras(monkeypatch):
+    monkeypatch.setattr(tf, "__version__", "2.21.0")
+    monkeypatch.setitem(sys.modules, "tf_keras", None)
+    with pytest.raises(InputError, match="pip install tf-keras==2.21"):
+        importlib.reload(keras2)
+
+
 def test_keras_is_keras_2():
     assert keras.__name__.split(".")[0] == ("tf_keras" if NEWER else "keras")
     assert not hasattr(keras, "ops")  # Keras 3 has them
 
 
-def test_the_lists_of_releases_fit_the_package():
-    """Each list of releases is within setup.py's bounds."""
-    from packaging.requirements import Requirement
-
-    asked = [Requirement(x) for x in re.findall(r'"([a-z_-]+(?:[=<>][^"{}]*))"', _setup())]
-    assert {"numpy", "av", "pillow"} <= {x.name for x in asked}
-    files = sorted((ROOT / "constraints").glob("*.txt"))
-    assert len(files) > 3
-    for file in files:
-        lines = [x for x in file.read_text().splitlines() if x and not x.startswith("#")]
-        releases = dict(line.lower().split("==") for line in lines)
-        for one in asked:
-            if one.name in releases:
-                assert one.specifier.contains(releases[one.name]), (file.name, one.name)
+def test_each_python_has_its_list_of_releases_within_the_packages_bounds():
+    files = {file.stem: _releases(file) for file in (ROOT / "constraints").glob("*.txt")}
+    lowest = files.pop("lowest")
+    old, new = ("3.9", "3.10", "3.11"), ("3.10-newest", "3.11-newest", "3.12", "3.13")
+    assert set(files) == {*old, *new}
+    for name, releases in {"3.9 lowest": lowest, **files}.items():
+        extra = "cpu-newest" if name.endswith("newest") else "cpu"
+        for one in _asked(extra, name.split("-")[0].split()[0]):
+            assert one.specifier.contains(releases[one.name]), (name, one.name)
+            if name == "3.9 lowest":
+                (bound,) = (x.version for x in one.specifier if x.operator in (">=", "=="))
+                assert Version(bound) == Version(releases[one.name]), one.name
 
 
-def _setup() -> str:
-    return (ROOT / "setup.py").read_text().split("install_requires")[1].split("extras_require")[0]
+def _releases(file: Path) -> dict[str, str]:
+    lines = [x.lower() for x in file.read_text().splitlines() if x and not x.startswith("#")]
+    return dict(line.replace("_", "-").split("==") for line in lines)
+
+
+def _asked(extra: str, python: str) -> list:
+    """What the package, an extra and the tests ask for on a Python."""
+    place = {"python_version": python, "python_full_version": f"{python}.0"}
+    asked = map(Requirement, metadata.requires("vie_tf"))
+    return [
+        one
+        for one in asked
+        if not one.marker
+        or any(one.marker.evaluate({**place, "extra": x}) for x in ("", extra, "test"))
+    ]
 
 
 def test_no_private_name_of_tensorflow_or_keras():
@@ -70,9 +96,31 @@ def test_no_private_name_of_tensorflow_or_keras():
             assert not private.search(path.read_text()), path
 
 
+# Keras has no public ones for an optimizer of one's own; without the last, callbacks are slower.
+INHERITED = {
+    *("_build_learning_rate", "_learning_rate", "_built", "_index_dict", "_var_key"),
+    *("_serialize_hyperparameter", "_supports_tf_logs"),
+}
+
+
+def test_keras_has_the_private_names_that_classes_of_ours_inherit():
+    optimizer = keras.optimizers.SGD()
+    optimizer.build([tf.Variable(1.0)])
+    theirs = {*dir(optimizer), *dir(keras.callbacks.Callback()), *dir(keras.Model())}
+    assert theirs >= INHERITED
+    for path in (ROOT / "vie_tf").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and "keras." in "".join(map(ast.unparse, node.bases)):
+                names = [x.attr for x in ast.walk(node) if isinstance(x, ast.Attribute)]
+                names += [x.name for x in ast.walk(node) if isinstance(x, ast.FunctionDef)]
+                used = {x for x in names if x.startswith("_") and not x.startswith("__")}
+                assert used & theirs <= INHERITED, path
+
+
 def test_keras_is_imported_in_one_place():
     own = re.compile(
-        r"^ *(from tensorflow(\.keras| import .*keras)|(import|from) (tf_)?keras)", re.M
+        r"^ *(from tensorflow(\.keras| import .*keras)|(import|from) (tf_)?keras)|[^`]\btf[.]keras",
+        re.M,
     )
     folders = ("vie_tf", "data_prep", "benchmarks", "tests")
     files = [x for folder in folders for x in sorted((ROOT / folder).rglob("*.py"))]

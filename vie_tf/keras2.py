@@ -2,9 +2,17 @@
 
 import tensorflow as tf
 
+from vie_tf.errors import InputError
+
 if tuple(map(int, tf.__version__.split(".")[:2])) < (2, 16):
     from tensorflow import keras
 else:
-    import tf_keras as keras
+    try:
+        import tf_keras as keras
+    except ModuleNotFoundError as error:
+        release = ".".join(tf.__version__.split(".")[:2])
+        raise InputError(
+            f"TensorFlow {tf.__version__} needs tf-keras: pip install tf-keras=={release}.*"
+        ) from error
 
 __all__ = ["keras"]

@@ -8,6 +8,7 @@ import importlib.util
 import logging as standard_logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -97,19 +98,28 @@ def prepare_gpus() -> None:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Drops what is written to standard error meanwhile: C++ does so whatever the log level."""
+    """Drops what is written to standard error meanwhile: C++ does so whatever the log level.
+
+    It is shown after all if what runs meanwhile fails.
+    """
     if sys.stderr is None:  # closed by whoever started the command
         yield
         return
     sys.stderr.flush()
     kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            sys.stderr.flush()
+            said.seek(0)
+            os.write(kept, said.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def import_tensorflow() -> None:

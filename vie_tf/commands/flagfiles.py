@@ -9,7 +9,7 @@ from vie_tf.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In the installed package, or beside it in a checkout.
-SHIPPED = next((x for x in (_PACKAGE / "flags", _PACKAGE.parent / "flags") if x.is_dir()), None)
+SHIPPED = next(x for x in (_PACKAGE / "flags", _PACKAGE.parent / "flags") if x.is_dir())
 
 
 def expanded(words: list[str], within: tuple[Path, ...] = ()) -> list[str]:
@@ -53,8 +53,6 @@ def _file(name: str) -> Path:
     own = Path(name.strip()).expanduser()
     if own.is_file():
         return own.resolve()
-    if SHIPPED is None:
-        raise InputError(f"--flagfile={name}: no such file")
     short = name.removeprefix("flags/").removesuffix(".flags")
     path = SHIPPED / f"{short}.flags"
     if path.is_file():

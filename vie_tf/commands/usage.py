@@ -51,8 +51,6 @@ def text(words: list[str]) -> str:
         head += "".join(f"  {name:18}{said}\n" for name, said in MODES.items())
         head += (
             "--flagfile=FILE reads flags from a file; --flagfile=vie_single, or another name from\n"
-        )
-        head += (
             "docs/experiments.md, from one that comes with vie_tf. --version shows all releases.\n"
         )
     parts = [head]
