@@ -10,7 +10,9 @@ long as the repository's files are the same.
 import argparse
 import gc
 import hashlib
+import importlib
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -106,10 +108,11 @@ def run_all(parts, jobs):
     sys.path.insert(0, str(ROOT))
     import environment  # noqa: F401, before TensorFlow
     import pytest  # noqa: F401
-    import tensorflow  # noqa: F401
 
-    from vie_tf import keras2  # noqa: F401
+    import vie_tf
 
+    for module in pkgutil.walk_packages(vie_tf.__path__, "vie_tf."):
+        importlib.import_module(module.name)  # and with them what they import
     gc.collect()
     gc.freeze()  # so that collections in the forks do not copy it
     # The import starts threads of a library that minds forks (OpenBLAS), and TensorFlow none.

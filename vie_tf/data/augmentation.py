@@ -205,7 +205,7 @@ def jitter_frames(clip, blend, hue, order, grey, grey_first: bool = False) -> tf
     return tf.reshape(frames, shape)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def jitter_batch(clip, blend, hue, order, grey, grey_first: bool = False) -> tf.Tensor:
     """`jitter` on a GPU: all clips at once, in four rounds of a mean and one pass over them.
 

@@ -68,20 +68,20 @@ def bits(seeds: tf.Tensor, count: int) -> tf.Tensor:
 
 
 # Compiled, since on GPUs TensorFlow has such integer arithmetic only in its compiler.
-@tf.function(jit_compile=True, reduce_retracing=True)
+@tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
 def uniform(seeds: tf.Tensor, count: int) -> tf.Tensor:
     """float32 [S, count] in [0, 1): each row is `tf.random.stateless_uniform((count,), seed)`."""
     mantissa = tf.bitwise.bitwise_and(bits(seeds, count), tf.constant(0x7FFFFF, tf.uint32))
     return tf.cast(mantissa, tf.float32) * (1.0 / (1 << 23))
 
 
-@tf.function(jit_compile=True, reduce_retracing=True)
+@tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
 def integers(seeds: tf.Tensor, count: int, below: int) -> tf.Tensor:
     """int64 [S, count] in [0, below), as `stateless_uniform` with `minval=0, dtype=tf.int32`."""
     return tf.cast(bits(seeds, count) % tf.constant(below, tf.uint32), tf.int64)
 
 
-@tf.function(jit_compile=True, reduce_retracing=True)
+@tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
 def split(seeds: tf.Tensor, count: int) -> tf.Tensor:
     """New seeds, int64 [S, count, 2]: `tf.random.experimental.stateless_split` of int32 ones."""
     found = tf.bitcast(bits(seeds, 2 * count), tf.int32)

@@ -60,6 +60,11 @@ def clip_seed(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(index, tf.int32))
 
 
+# What is mapped has no Python loops over tensors. TensorFlow would look for some in all that it
+# calls, for a second or two.
+as_it_is = tf.autograph.experimental.do_not_convert
+
+
 def epoch_order(position: tf.Tensor, videos: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns epoch and video at a position of the endless shuffled stream, int64 [] each.
 
@@ -104,7 +109,7 @@ def _clips(
             return {**found, "clip": raise_problem(pixels, problem)}
         return {**found, "unreadable": tf.where(problem == "", tf.cast(-1, tf.int64), index)}
 
-    return positions.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return positions.map(as_it_is(clip), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _without_unreadable(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -175,7 +180,7 @@ def training_batches(
         lambda step: tf.data.Dataset.range(step * batch_size, (step + 1) * batch_size)
     )
     clips = _clips(videos, sampling, image_size, positions, plan, True, bool(service))
-    batches = clips.batch(batch_size, drop_remainder=True).map(_without_unreadable)
+    batches = clips.batch(batch_size, drop_remainder=True).map(as_it_is(_without_unreadable))
     if service:
         batches = batches.apply(
             tf.data.experimental.service.distribute(

@@ -8,6 +8,7 @@ from itertools import compress
 import numpy as np
 import tensorflow as tf
 
+from vie_tf.data.pipeline import as_it_is
 from vie_tf.data.videos import VideoSet
 from vie_tf.errors import InputError
 from vie_tf.progress import track
@@ -121,7 +122,7 @@ def _fingerprints(videos: VideoSet, frames: np.ndarray) -> Iterator[bytes]:
         return tf.fingerprint(found.stored), found.problem
 
     rows = tf.data.Dataset.from_tensor_slices((videos.numbers, frames, videos.sizes))
-    looks = rows.map(look, num_parallel_calls=tf.data.AUTOTUNE)
+    looks = rows.map(as_it_is(look), num_parallel_calls=tf.data.AUTOTUNE)
     for fingerprint, problem in track(looks.as_numpy_iterator(), "comparing videos", len(videos)):
         yield problem or fingerprint.tobytes()  # a problem names its video, so it is unique
 
