@@ -79,16 +79,9 @@ def pytest_collection_finish(session):
         Path(place).write_text("\n".join(item.nodeid for item in session.items))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def freed_by_files():
-    """Leaves no file the memory of the one before."""
-    yield
-    _free()
-
-
 @pytest.fixture(autouse=True)
 def freed_by_tests():
-    """Frees memory within a file, which takes a moment, where tests have taken much."""
+    """Frees memory, which takes a moment, where tests have taken much."""
     before = _held()
     yield
     _GROWN[0] += max(0, _held() - before)

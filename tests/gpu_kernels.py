@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -65,15 +66,20 @@ class _Look:
         self.registry, self.static = registry, static
         self.functions = {f.signature.name: f for f in library.function}
         self.found: dict[str, int] = {}
+        self.rows: dict[tuple, list] = {}  # by operation and devices, those that come first first
 
     def tell(self, what: str) -> None:
         self.found[what] = self.found.get(what, 0) + 1
 
     def kernel(self, node, devices=("GPU", "DEFAULT")):
         """The kernel that runs a node; None where there is none."""
-        rows = [row for row in self.registry.get(node.op, ()) if row[0] in devices]
-        for row in sorted(rows, key=lambda row: devices.index(row[0])):
-            if all(_types(node, name) <= set(types) for name, types in row[1].items()):
+        if (node.op, devices) not in self.rows:
+            rows = [row for row in self.registry.get(node.op, ()) if row[0] in devices]
+            rows = sorted(rows, key=lambda row: devices.index(row[0]))
+            allowed = [[(name, set(types)) for name, types in row[1].items()] for row in rows]
+            self.rows[node.op, devices] = list(zip(rows, allowed))
+        for row, allowed in self.rows[node.op, devices]:
+            if all(_types(node, name) <= types for name, types in allowed):
                 return row
         return None
 
@@ -95,17 +101,12 @@ class _Look:
 
     def nodes(self, nodes, places: dict, named: bool = False) -> None:
         """Follows nodes in the order of their inputs; `places` gets those of what they give."""
-        waiting = {node.name: node for node in nodes}
-        while waiting:
-            ready = [
-                node
-                for node in waiting.values()
-                if not any(_source(i) in waiting for i in node.input)
-            ]
-            for node in ready:
-                del waiting[node.name]
+        by_name = {node.name: node for node in nodes}
+        after = {name: map(_source, node.input) for name, node in by_name.items()}
+        for name in TopologicalSorter(after).static_order():
+            if node := by_name.get(name):  # and not an argument
                 given = [self.place(i, places) for i in node.input if not i.startswith("^")]
-                places[node.name] = self.node(node, given, named)
+                places[name] = self.node(node, given, named)
 
     @staticmethod
     def place(of: str, places: dict) -> str:

@@ -117,7 +117,8 @@ def run_all(parts, jobs):
     gc.freeze()  # so that collections in the forks do not copy it
     # The import starts threads of a library that minds forks (OpenBLAS), and TensorFlow none.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-    waiting, running = list(reversed(parts)), {}
+    # The largest files first: they take longest more often than not.
+    waiting, running = sorted(parts, key=lambda part: (ROOT / part.file).stat().st_size), {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
