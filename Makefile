@@ -1,6 +1,6 @@
 # make demo, make reproduce, make test, make test-slow: each sets up .venv first, once. Choices:
-# PYTHON=python3.13, TF=cpu, gpu, cpu-newest or gpu-newest, VENV=.venv-other (the environment that is
-# there keeps its Python; CONSTRAINTS as in .ci/setup).
+# PYTHON=python3.13, TF=cpu, gpu, cpu-newest or gpu-newest, VENV=.venv-other, CONSTRAINTS=lowest.
+# PYTHON has no effect on an environment that exists: run make clean, or name another VENV.
 
 PYTHON ?= python3.11 python3.10 python3.9 python3.13 python3.12 python3 python
 TF ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -30,7 +30,7 @@ test-slow: $(READY)
 # Installs the newest release of everything, tests it, and then keeps its list in constraints/.
 newest: TF = cpu
 newest:
-	@CONSTRAINTS=no .ci/setup .venv-newest $(TF) $(PYTHON)
+	@CONSTRAINTS=no .ci/setup .venv-newest $(TF) $(if $(filter file,$(origin PYTHON)),python3.13 python3.12,$(PYTHON))
 	@.venv-newest/bin/python tests/in_parts.py --anew
 	@.venv-newest/bin/python -m pip freeze --exclude-editable > constraints/$$(.venv-newest/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')$(TF:cpu%=%).txt
 

@@ -14,6 +14,7 @@ import statistics
 import sys
 
 from benchmarks.printing import printer
+from benchmarks.stacks import releases
 from benchmarks.training_step import FAMILIES, Worker, ratio, take_turns
 
 CHOSEN = ("resnet3d", "slow", "slowfast")  # those whose twin is layers alone, as Keras 3 asks
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--out", help="file for the table")
     options = parser.parse_args()
     say = printer(options.out)
+    say(f"{releases(sys.executable)}; {options.threads} threads, {options.rounds} rounds")
     say(f"{'':12}{'Keras 3':>9}{'Keras 2':>9}{'ratio':>22}{'of CPU s':>9}")
     for family in CHOSEN:
         words = (family, *FAMILIES[family], options.threads)
@@ -36,6 +38,8 @@ def main() -> None:
             which: Worker(sys.executable, which, *words)
             for which in ("keras3_twins", "keras_twins")
         }
+        sizes = {worker.size for worker in workers.values()}
+        assert len(sizes) == 1, f"{family}: other networks: {sizes}"
         steps = take_turns(workers, options.rounds)
         new, old = (statistics.median(s[0] for s in steps[which]) for which in workers)
         wall, cpu = ratio(steps["keras3_twins"], steps["keras_twins"])[1].rsplit(", ", 1)

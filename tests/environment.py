@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 from vie_tf.commands import command
@@ -13,6 +14,9 @@ _OURS = tuple(str(_ROOT / name) for name in ("vie_tf", "data_prep", "benchmarks"
 _BETWEEN = (logging.__file__, __file__)  # the call and this file; and TensorFlow itself
 
 command.prepare_environment()
+# Of what is deprecated as we import it; tests have the same filters, by conftest.py.
+for kind in (DeprecationWarning, FutureWarning):
+    warnings.filterwarnings("error", category=kind, module=r"(vie_tf|data_prep)(\.|$)")
 
 
 class Refuse(logging.Handler):

@@ -4,22 +4,25 @@ Each file's tests run in their own process, three at a time, so that what Tensor
 (above all, what XLA compiled) goes with the process, and a crash loses only that file's tests. The
 processes are forks of this one, which has imported TensorFlow and not started it. Results of passed
 files stay in build/parts: after an interruption or a failure the same command runs the others, as
-long as the repository's files are the same.
+long as the repository's files and the environment are the same.
 """
 
 import argparse
+import contextlib
 import gc
 import hashlib
 import importlib
 import os
 import pkgutil
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -60,7 +63,9 @@ def main():
         parts.append(Part(name, one_by_one or [name], options, folder))
     with tempfile.TemporaryDirectory() as shared:
         os.environ["VIE_TEST_SHARED"] = shared
-        run_all([part for part in parts if ours.anew or not part.passed()], ours.jobs)
+        stopped = not run_all([x for x in parts if ours.anew or not x.passed()], ours.jobs)
+    if stopped:
+        sys.exit("stopped" if ours.anew else "stopped; the same command goes on")
     if ours.times:
         write_times(ROOT / ours.times, parts)
     counts = {}
@@ -80,31 +85,74 @@ def main():
 def files_of(chosen):
     """The files of tests, or those that the words name."""
     named = sorted({ROOT / word.split("::")[0] for word in chosen})
+    for path in named:
+        if not path.is_file():
+            sys.exit(f"there is no {path.relative_to(ROOT)}")
     return named or sorted((ROOT / "tests").glob("test_*.py"))
 
 
 def state_of_the_repository(but):
     """A name of its files and of what runs them; a new one each time where git does not tell."""
-    told = hashlib.sha256(f"{sys.version} {version('keras')}".encode())
+    packages = sorted(f"{x.metadata['Name']} {x.version}" for x in distributions())
+    told = hashlib.sha256(repr((sys.version, packages)).encode())
     changed = []
     for words in ("rev-parse HEAD", "diff HEAD --name-only", "ls-files -o --exclude-standard"):
-        done = subprocess.run(["git", *words.split()], cwd=ROOT, capture_output=True)
-        told.update(done.stdout if not done.returncode else str(time.time()).encode())
-        changed += done.stdout.decode().splitlines()[words == "rev-parse HEAD" :]
-    for path in (ROOT / name for name in changed if name != but):
+        done = subprocess.run(["git", *words.split()], cwd=ROOT, capture_output=True, text=True)
+        lines = [line for line in done.stdout.splitlines() if line != but]
+        told.update(repr(lines if not done.returncode else time.time()).encode())
+        changed += lines if words != "rev-parse HEAD" else []
+    for path in (ROOT / name for name in changed):
         told.update(path.read_bytes() if path.is_file() else b"")
     return told.hexdigest()[:12]
 
 
+# On macOS a process that has loaded such libraries must not be forked.
+FORKS = sys.platform == "linux"
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
 def run_all(parts, jobs):
-    """Runs them in turn, `jobs` at a time, and shows each as it ends; stops them when stopped."""
+    """Runs them, `jobs` at a time, and shows each as it ends; returns False if it was stopped."""
 
     def stop(*_):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPS:
             signal.signal(number, signal.SIG_IGN)  # it is on its way
         raise KeyboardInterrupt
 
     os.chdir(ROOT)
+    if FORKS and parts:
+        import_all()
+    # The largest files first: they take longest more often than not.
+    waiting, running = sorted(parts, key=lambda part: (ROOT / part.file).stat().st_size), {}
+    try:
+        for number in STOPS:
+            signal.signal(number, stop)
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                part = waiting.pop()
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # or its process would be unknown
+                running[part.start()] = part
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+            process, status, used = os.wait4(-1, 0)
+            if part := running.pop(process, None):
+                part.ended(os.waitstatus_to_exitcode(status), used.ru_maxrss)
+        return True
+    except KeyboardInterrupt:
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGINT)  # pytest ends what its tests have started
+        deadline = time.time() + 20
+        for process in running:
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
+                while not os.waitpid(process, os.WNOHANG)[0]:
+                    if time.time() > deadline:
+                        os.kill(process, signal.SIGKILL)
+                    time.sleep(0.1)
+        return False
+
+
+def import_all():
+    """Imports what tests import, so that their processes need not."""
     sys.path.insert(0, str(ROOT))
     import environment  # noqa: F401, before TensorFlow
     import pytest  # noqa: F401
@@ -117,66 +165,66 @@ def run_all(parts, jobs):
     gc.freeze()  # so that collections in the forks do not copy it
     # The import starts threads of a library that minds forks (OpenBLAS), and TensorFlow none.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-    # The largest files first: they take longest more often than not.
-    waiting, running = sorted(parts, key=lambda part: (ROOT / part.file).stat().st_size), {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                part = waiting.pop()
-                running[part.start()] = part
-            process, status, used = os.wait4(-1, 0)
-            if part := running.pop(process, None):
-                part.ended(os.waitstatus_to_exitcode(status), used.ru_maxrss)
-    except KeyboardInterrupt:
-        for process in running:
-            os.kill(process, signal.SIGTERM)
-        sys.exit("stopped; the same command goes on")
 
 
 class Part:
     """The tests of a file, which one process runs, and the files that it leaves."""
 
     def __init__(self, file, chosen, options, folder):
-        self.file, self.words = file, [*chosen, *options]
+        self.file, self.options, self.words = file, options, [*chosen, *options]
         name = hashlib.sha256("\n".join(self.words).encode()).hexdigest()[:12]
         self.said, self.report, self.end, self.names = (
             folder / f"{name}.{x}" for x in ("txt", "xml", "end", "names")
         )
+        self.words.append(f"--junit-xml={self.report}")
 
     def start(self):
         """Starts its process, and returns its number."""
-        for file in (self.report, self.end, self.names):
+        for file in (self.said, self.report, self.end, self.names):
             file.unlink(missing_ok=True)
+        # What its end leaves here goes with the folder of all.
+        self.place = Path(os.environ["VIE_TEST_SHARED"]) / f"tmp_{Path(self.file).stem}"
+        self.place.mkdir(exist_ok=True)
+        new = {"VIE_TEST_IDS": str(self.names), "TMPDIR": str(self.place)}
         sys.stdout.flush()
+        if not FORKS:
+            with open(self.said, "wb") as said:
+                command = [sys.executable, "-m", "pytest", *self.words]
+                return subprocess.Popen(
+                    command, stdout=said, stderr=said, env={**os.environ, **new}
+                ).pid
         if process := os.fork():
             return process
         code = 1
         try:
-            for number, way in (
-                (signal.SIGINT, signal.default_int_handler),
-                (signal.SIGTERM, signal.SIG_DFL),
-            ):
-                signal.signal(number, way)
             with open(self.said, "wb") as said:
                 os.dup2(said.fileno(), 1)
                 os.dup2(said.fileno(), 2)
-            os.environ["VIE_TEST_IDS"] = str(self.names)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+            os.environ.update(new)
+            tempfile.tempdir = None
             import pytest
 
-            code = pytest.main([*self.words, f"--junit-xml={self.report}"])
+            code = pytest.main(self.words)
+        except BaseException:
+            traceback.print_exc()
+        finally:
             sys.stdout.flush()
             sys.stderr.flush()
-        finally:
             os._exit(code)
 
     def ended(self, code, most):
         """Notes its exit code and the most memory it held, as the system counts it; and says so."""
         held = most * (1 if sys.platform == "darwin" else 1024)
-        self.end.write_text(f"{code} {held / 1e9}")
-        said = self.said.read_text(errors="replace").rstrip()
+        part = self.end.with_suffix(".part")
+        part.write_text(f"{code} {held / 1e9}")
+        part.replace(self.end)
+        said = self.said.read_text(errors="replace").rstrip() if self.said.exists() else ""
         if self.passed():
+            shutil.rmtree(self.place, ignore_errors=True)
+        if self.passed() and not self.options:
             last = said.rsplit("\n", 1)[-1]
             print(f"{Path(self.file).stem}: {last}, {self.held():.1f} GB", flush=True)
         else:

@@ -1,5 +1,6 @@
 """Flagfiles are found by name in any folder, and come with the wheel."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from words import parse
 
-from vie_tf.commands import flags, version
+from vie_tf.commands import command, flags, version
 from vie_tf.commands.flagfiles import SHIPPED, expanded
 from vie_tf.errors import InputError
 
@@ -58,6 +59,17 @@ def test_what_cannot_be_found_is_one_line(words, says, tmp_path, monkeypatch, ca
     with pytest.raises(SystemExit):
         parse("--data=x", "--workdir=y", *words)
     assert says in capsys.readouterr().err
+
+
+def test_what_an_import_says_is_shown_if_it_fails(capfd):
+    """And else not."""
+    with command.silence():
+        os.write(2, b"noise\n")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError), command.silence():
+        os.write(2, b"reason\n")
+        raise ImportError
+    assert capfd.readouterr().err == "reason\n"
 
 
 def test_version_tells_the_releases(capsys):

@@ -10,6 +10,8 @@ else:
     try:
         import tf_keras as keras
     except ModuleNotFoundError as error:
+        if error.name != "tf_keras":
+            raise
         release = ".".join(tf.__version__.split(".")[:2])
         raise InputError(
             f"TensorFlow {tf.__version__} needs tf-keras: pip install tf-keras=={release}.*"

@@ -100,14 +100,18 @@ def prepare_gpus() -> None:
 def silence() -> Iterator[None]:
     """Drops what is written to standard error meanwhile: C++ does so whatever the log level.
 
-    It is shown after all if what runs meanwhile fails.
+    It is shown after all if what runs meanwhile raises an error; not if it ends the process.
     """
     if sys.stderr is None:  # closed by whoever started the command
         yield
         return
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
+    try:
+        place = tempfile.TemporaryFile()
+    except OSError:  # no folder can be written to
+        place = open(os.devnull, "w+b")
+    with place as said:
         os.dup2(said.fileno(), 2)
         try:
             yield

@@ -9,7 +9,8 @@ from vie_tf.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In the installed package, or beside it in a checkout.
-SHIPPED = next(x for x in (_PACKAGE / "flags", _PACKAGE.parent / "flags") if x.is_dir())
+_PLACES = (_PACKAGE / "flags", _PACKAGE.parent / "flags")
+SHIPPED = next((x for x in _PLACES if x.is_dir()), _PLACES[0])
 
 
 def expanded(words: list[str], within: tuple[Path, ...] = ()) -> list[str]:
