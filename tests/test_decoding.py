@@ -67,6 +67,27 @@ def test_frames_that_no_other_needs_are_not_decoded(tmp_path):
         np.testing.assert_array_equal(frames, np.stack([everything[n] for n in numbers]))
 
 
+def frame_of(picture, shape):
+    """A frame of uint8 [height, width, 3].
+
+    FFmpeg 7 gives odd widths a wrong last column of colours; there it is that of a wider picture.
+    """
+
+    def converted(pixels):
+        return av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=shape)
+
+    frame = converted(picture)
+    if av.library_versions["libswscale"][0] > 8 or picture.shape[1] % 2 == 0:
+        return frame
+    wider = converted(np.concatenate([picture, picture[:, -1:]], axis=1))
+    for ours, theirs in zip(frame.planes[1:], wider.planes[1:]):
+        rows, others = (np.frombuffer(x, np.uint8).reshape(-1, x.line_size) for x in (ours, theirs))
+        size, rows = min(ours.line_size, theirs.line_size), rows.copy()
+        rows[:, :size] = others[:, :size]
+        ours.update(rows.tobytes())
+    return frame
+
+
 @pytest.mark.parametrize("shape", ["yuv420p", "yuvj420p", "yuv422p", "nv12", "rgb24"])
 def test_resized_pixels_are_those_of_the_picture(shape):
     """Against Pillow's filter on the picture that was there before a video's halved colours."""
@@ -74,7 +95,7 @@ def test_resized_pixels_are_those_of_the_picture(shape):
     for width in range(98, 116):
         blobs = Image.fromarray(random.integers(40, 216, (3, 4, 3), np.uint8))
         picture = blobs.resize((width, 90), Image.BICUBIC)
-        frame = av.VideoFrame.from_ndarray(np.asarray(picture), "rgb24").reformat(format=shape)
+        frame = frame_of(np.asarray(picture), shape)
         for height, narrower in ((60, width * 60 // 90), (60, width), (90, width - 7)):
             found = Pixels()(frame, height, narrower).astype(int)
             error = found - np.asarray(picture.resize((narrower, height), Image.BILINEAR))
