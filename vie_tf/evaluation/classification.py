@@ -22,7 +22,10 @@ def interval(correct: np.ndarray) -> tuple[float, float]:
     correct = np.asarray(correct, bool)
     if not len(correct):
         return 0.0, 1.0
-    low, high = binom.ppf([0.025, 0.975], len(correct), correct.mean()) / len(correct)
+    share = float(correct.mean())
+    if share in (0.0, 1.0):  # all resamples are alike; SciPy 1.9 takes 0 for the lower end of 1
+        return share, share
+    low, high = binom.ppf([0.025, 0.975], len(correct), share) / len(correct)
     return float(low), float(high)
 
 
