@@ -23,7 +23,7 @@ reproduce: $(READY)
 test: lint
 	@$(PY) tests/in_parts.py --anew $(TESTS)
 
-# Hours. Stopped or failed, it goes on with the files that have not passed; TESTS chooses some.
+# Half an hour. Stopped or failed, it goes on with the files that have not passed; TESTS chooses some.
 test-slow: $(READY)
 	@$(PY) tests/in_parts.py -m slow --times=docs/slow_tests.md $(TESTS)
 

@@ -198,14 +198,13 @@ def imagenet(lists: list[str]) -> Catalogue:
 
 def _devkit(path: str) -> dict[int, str]:
     """Returns synsets by the devkit's numbers, from its meta.mat."""
-    import scipy.io
+    from scipy.io.matlab import MatReadError, loadmat
 
-    # SciPy 1.13 has a TypeError for a file of a few bytes.
-    wrong = (NotImplementedError, LookupError, ValueError, TypeError)
     try:
-        table = scipy.io.loadmat(path, squeeze_me=True)["synsets"]
+        table = loadmat(path, squeeze_me=True)["synsets"]
         return {int(n): str(s) for n, s in zip(table["ILSVRC2012_ID"], table["WNID"])}
-    except (scipy.io.matlab.MatReadError, *wrong) as error:
+    # SciPy 1.13 raises a TypeError for a file of a few bytes.
+    except (MatReadError, NotImplementedError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: is not the devkit's data/meta.mat ({error}); copy that again"
         ) from error

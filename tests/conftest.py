@@ -126,8 +126,6 @@ def once(tmp_path_factory, name, make):
     """A folder that `make` fills: once for all the processes of a run of the tests."""
     shared = os.environ.get("VIE_TEST_SHARED")
     root = Path(shared) if shared else tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ and not shared:
-        root = root.parent
     folder, made = root / name, root / f"{name}.made"
     with open(root / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

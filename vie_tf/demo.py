@@ -135,6 +135,8 @@ def main() -> None:
     )
     call("vie_tf", "--mode=export", f"--workdir={run}", f"--out={out / 'saved_model'}")
     print("\nk-NN of both networks …", flush=True)
+    command.prepare_environment()
+    command.import_tensorflow()
     command.start_compiler()
     before, after = (accuracies(prepared, folder) for folder in (untrained, run))
     held_out = before["label"]["videos"]

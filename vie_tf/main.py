@@ -20,7 +20,8 @@ def main() -> None:
     from vie_tf import device
     from vie_tf.data.videos import damage
 
-    tf.get_logger().setLevel("WARNING")  # hides messages on how replicas share their sums
+    # Its warnings are for who writes the step: of slow callbacks, retracing, sums over replicas.
+    tf.get_logger().setLevel("ERROR")
     if flags.FLAGS.mode != "report" and (said := device.gpus_in_words()):
         print(f"GPU: {said}", file=sys.stderr)
     if flags.FLAGS.mode in ("pretrain", "finetune", "look", "readout"):

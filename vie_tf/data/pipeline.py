@@ -22,6 +22,9 @@ from vie_tf.data.sampling import TEST_CLIPS, Sampling
 from vie_tf.data.videos import VideoSet
 
 EVALUATION_BATCH = 64
+# What is mapped has no Python loops over tensors. TensorFlow would look for some in all that it
+# calls, for about a second.
+as_it_is = tf.autograph.experimental.do_not_convert
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,6 @@ def clip_seed(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Returns the seed, int32 [2], of everything random in one video's clip of one epoch."""
     seed = tf.stack([tf.cast(seed, tf.int32), tf.cast(epoch, tf.int32)])
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(index, tf.int32))
-
-
-# What is mapped has no Python loops over tensors. TensorFlow would look for some in all that it
-# calls, for a second or two.
-as_it_is = tf.autograph.experimental.do_not_convert
 
 
 def epoch_order(position: tf.Tensor, videos: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
