@@ -82,8 +82,12 @@ def test_out_of_memory_is_one_line(monkeypatch):
 
     monkeypatch.setattr(mode_pretrain, "run", large)
     parse("--data=x", "--workdir=y")
-    with pytest.raises(InputError, match="^out of memory: OOM allocating; give .*--batch_size"):
-        main.main()
+    level = tf.get_logger().level
+    try:
+        with pytest.raises(InputError, match="^out of memory: OOM allocating; give .*--batch_size"):
+            main.main()
+    finally:
+        tf.get_logger().setLevel(level)  # or later tests would not hear of what is deprecated
 
 
 OUT_OF_MEMORY = """
