@@ -49,9 +49,9 @@ setup(
         "cpu-newest": NEWEST_CPU,
         "gpu-newest": NEWEST_GPU,
         "addons": [f"tensorflow-addons==0.23.0; {OLD} and platform_machine != 'aarch64'"],
-        "beam": ["apache-beam>=2.60"],
-        "s3": ["s3fs>=2024.2"],
-        "test": ["pytest>=7.4", "ruff>=0.17.6"],
+        "beam": ["apache-beam>=2.60,<3"],
+        "s3": ["s3fs>=2024.2,<2027"],
+        "test": ["pytest>=7.4,<10", "ruff>=0.17.6"],
     },
     entry_points={"console_scripts": ["vie_tf = vie_tf.main:run"]},
 )

@@ -131,8 +131,7 @@ def render(digit: np.ndarray, motion: str, rng: np.random.Generator) -> np.ndarr
 def write(frames: np.ndarray, path: str) -> None:
     """Writes grey uint8 [T, H, W] as an H.264 mp4; `path` appears only when it is whole."""
     colourless = np.full((FRAME // 2, FRAME), 128, np.uint8)  # both chroma planes of 4:2:0
-    part = path + ".part"  # the same each time: overwrites what a killed run has left
-    with av.open(part, "w", format="mp4") as container:
+    with files.whole(path) as part, av.open(part, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE)
         stream.width = stream.height = FRAME
         stream.pix_fmt = "yuv420p"
@@ -145,7 +144,6 @@ def write(frames: np.ndarray, path: str) -> None:
             planes = np.concatenate([luma, colourless])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(stream.encode(None))
-    os.replace(part, path)
 
 
 def make_one(out: str, seed: int, video: Video) -> None:

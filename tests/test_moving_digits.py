@@ -34,7 +34,7 @@ def decode(path):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted((folder / "videos").iterdir())}
+    return {path.name: path.read_bytes() for path in sorted((folder / "videos").glob("*.mp4"))}
 
 
 def test_every_digit_is_assigned_once_and_a_fifth_is_held_out():
@@ -137,7 +137,7 @@ def test_an_interrupted_run_goes_on(made, tmp_path):
     kept = tmp_path / "videos/0001.mp4"
     os.utime(kept, (1, 1))
     (tmp_path / "videos/0002.mp4").unlink()
-    (tmp_path / "videos/0002.mp4.part").write_bytes(b"half")
+    (tmp_path / "videos/0002.mp4.0a1b.part").write_bytes(b"half")
     (tmp_path / "videos.csv").unlink()
     moving_digits.make(str(tmp_path), seed=0, limit=6)
     assert kept.stat().st_mtime == 1

@@ -23,7 +23,7 @@ from vie_tf.settings import Settings, made, setting
 from vie_tf.training.defaults import complete
 
 TOY = Path(__file__).with_name("toy_objective.py")
-SMALL = "--image_size=32 --batch_size=8 --steps=4 --save_every=2 --log_every=1".split()
+SMALL = "--image_size=32 --batch_size=8 --steps=4 --save_every=2 --log_every=1 --clips=2".split()
 
 
 SCRIPT = f"""

@@ -217,11 +217,11 @@ def test_the_rate_drops_on_a_plateau(data, work):
 
 
 def test_two_replicas_learn_what_one_does(data, run, tmp_path, monkeypatch, replicas):
-    words = (*TRAIN, f"--data={data}", "--steps=2", "--taps=conv5", "--colour_noise=0,0,0,0,0")
+    words = f"--data={data} --steps=2 --clips=1 --taps=conv5 --colour_noise=0,0,0,0,0".split()
     one, two = (shutil.copytree(run, tmp_path / name) for name in ("one", "two"))
-    vie_tf(*words, f"--workdir={one}")
+    vie_tf(*TRAIN, *words, f"--workdir={one}")
     monkeypatch.setattr(mode_readout, "strategy", lambda: replicas)
-    vie_tf(*words, f"--workdir={two}")
+    vie_tf(*TRAIN, *words, f"--workdir={two}")
     losses = [[line["loss"] for line in metrics(x) if "loss" in line] for x in (one, two)]
     np.testing.assert_allclose(*losses, rtol=1e-4)
 

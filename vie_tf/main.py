@@ -20,7 +20,7 @@ def main() -> None:
     from vie_tf import device
     from vie_tf.data.videos import damage
 
-    # Its warnings are for who writes the step: of slow callbacks, retracing, sums over replicas.
+    # Its warnings (slow callbacks, retracing, sums over replicas) are for those who write steps.
     tf.get_logger().setLevel("ERROR")
     if flags.FLAGS.mode != "report" and (said := device.gpus_in_words()):
         print(f"GPU: {said}", file=sys.stderr)

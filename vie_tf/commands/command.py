@@ -98,9 +98,9 @@ def prepare_gpus() -> None:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Drops what is written to standard error meanwhile: C++ does so whatever the log level.
+    """Drops what is written to standard error meanwhile; C++ code writes there at any log level.
 
-    It is shown after all if what runs meanwhile raises an error; not if it ends the process.
+    If an error is raised meanwhile, what was dropped is shown after all.
     """
     if sys.stderr is None:  # closed by whoever started the command
         yield

@@ -35,7 +35,7 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float |
     Ties count against the classifier: one that does not distinguish classes is not right.
 
     Args:
-        probabilities: float [n, C], of videos: means over their clips.
+        probabilities: float [n, C], of videos: means over their clips (`embed.clip_means`).
         labels: int64 [n], below C.
 
     Returns:

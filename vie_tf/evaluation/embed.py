@@ -95,7 +95,7 @@ def clip_means(compute: Callable, videos: VideoSet, clips: TestClips, what: str 
 
 
 def video_embeddings(clip_embeddings: Sequence[np.ndarray]) -> np.ndarray:
-    """Eq. 1: the normalised mean over each video's clips, N arrays [G, D] -> float32 [N, D]."""
+    """The normalised mean over each video's clips, N arrays [G, D] -> float32 [N, D]."""
     mean = np.stack([clips.mean(axis=0) for clips in clip_embeddings])
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
 

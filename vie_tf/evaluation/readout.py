@@ -30,7 +30,7 @@ from vie_tf.progress import track
 from vie_tf.runs import results, workdir
 from vie_tf.runs.trained import Run
 from vie_tf.settings import LEARNING, Settings, text
-from vie_tf.training.defaults import augmentation
+from vie_tf.training.defaults import augmentation, intervals
 from vie_tf.training.linear_classifiers import ReadOut, train_read_outs
 
 LEARNING_RATE = 0.01  # of the paper's read-outs
@@ -184,8 +184,9 @@ def settled(
         chosen["colour_noise"] = run.clips.colour_noise if name == own else strengths
     if "flip" not in given:
         chosen["flip"] = run.clips.flip
-    if settings.schedule.learning_rate is None:
-        chosen["learning_rate"] = LEARNING_RATE
+    values, steps = settings.values(), settings.schedule.steps
+    default = {"learning_rate": LEARNING_RATE, **intervals(steps)}
+    chosen |= {name: value for name, value in default.items() if values[name] is None}
     return settings.but(**chosen)
 
 

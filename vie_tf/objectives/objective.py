@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from vie_tf.keras2 import keras
     from vie_tf.settings import Settings
 
+# From this number of videos on, the paper's constants are used (its data set has 240,000).
+LARGE = 20_000
+
 # Begins a phase: takes (model, watch, number of videos, settings), returns the phase's callbacks,
 # which may have `before_save()`, and `progress(metrics)`, a text for the progress line.
 Begin = Callable[..., Sequence["keras.callbacks.Callback"]]

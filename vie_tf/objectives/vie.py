@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, ClassVar
 
 from vie_tf.errors import InputError
-from vie_tf.objectives.objective import Begin, Objective
+from vie_tf.objectives.objective import LARGE, Begin, Objective
 from vie_tf.settings import Settings, setting, text
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from vie_tf.data.videos import VideoSet
     from vie_tf.keras2 import keras
     from vie_tf.training.watch import Watch
-
-# From this number of videos on, the paper's constants are used (its data set has 240,000).
-LARGE = 20_000
 
 
 @dataclass(frozen=True)

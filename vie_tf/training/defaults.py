@@ -9,7 +9,7 @@ from vie_tf import device
 from vie_tf.data.augmentation import AUGMENTATIONS, STRENGTHS, Augmentation
 from vie_tf.data.crops import TEN
 from vie_tf.models import families
-from vie_tf.objectives.vie import LARGE
+from vie_tf.objectives.objective import LARGE
 from vie_tf.settings import Clips, Evaluation, Settings, text
 
 
@@ -18,8 +18,8 @@ def complete(
 ) -> tuple[Settings, dict[str, str]]:
     """Fills in the settings that depend on videos, family and machine.
 
-    Settings for which None has a meaning stay None: the intervals of frames, evaluations and
-    checkpoints. Also returns the settings that could be filled in, as text.
+    Only the interval of frames may stay None, which is the family's. Also returns the settings that
+    could be filled in, as text.
 
     Args:
         settings: as they were given.
@@ -38,6 +38,7 @@ def complete(
         "deterministic": not device.on_gpu() and not settings.network.xla,
         "xla": device.on_gpu() and not settings.start.deterministic,
         "precision": "bfloat16" if device.has_bfloat16() else "float32",
+        **intervals(schedule.steps),
     }
     default = {**constants, **default, **constants}  # the objective's are printed first, and win
     of_mode = {}
@@ -52,6 +53,14 @@ def complete(
     settings = settings.but(**chosen)
     values = settings.values()
     return settings, {name: text(values[name]) for name in default}
+
+
+def intervals(steps: int) -> dict[str, int]:
+    """Returns the default steps between evaluations and between checkpoints, by setting."""
+    return {
+        "evaluate_every": max(1, min(5000, steps // 10)),
+        "save_every": max(1, min(5000, steps // 20)),
+    }
 
 
 def fine_tuning(videos: int, started: bool) -> dict[str, float]:

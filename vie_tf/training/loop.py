@@ -55,24 +55,24 @@ def watched(
         evaluate: as in `Watch`.
         step: as returned by `restore`, 0 if there was no checkpoint.
         videos: those trained on.
-        settings: of schedule and record.
+        settings: complete; of schedule and record.
         plateau_from: as in `Watch`.
         plateau_of: as in `Watch`.
         best: as in `Watch`.
     """
-    record, steps = settings.record, settings.schedule.steps
+    record = settings.record
     return Watch(
         folder,
         saved,
         evaluate,
         step,
-        steps,
+        settings.schedule.steps,
         settings.schedule.batch_size,
         record.log_every,
         plateau_from=plateau_from,
         plateau_of=plateau_of,
-        evaluate_every=record.evaluate_every or max(1, min(5000, steps // 10)),
-        save_every=record.save_every or max(1, min(5000, steps // 20)),
+        evaluate_every=record.evaluate_every,
+        save_every=record.save_every,
         videos=videos,
         max_unreadable=settings.data.max_unreadable,
         best=best,
