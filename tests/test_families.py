@@ -51,7 +51,7 @@ def as_the_authors(tap: np.ndarray, shape: list[int]) -> np.ndarray:
 def test_matches_the_authors(name, case):
     facts, arrays = golden_rule.load(f"model_{name}")
     facts, arrays = facts[case], {k[len(case) + 1 :]: v for k, v in arrays.items() if case in k}
-    names = tf1.assign_by_rule(network(name), golden_rule.set_seed())
+    names = tf1.by_rule(network(name), golden_rule.set_seed())
     tf1.draw(network(name), facts)
     share = 5e-4 if facts["train"] else 1e-4
     clip = tf1.clips(facts["input"], network(name).input.shape[1])

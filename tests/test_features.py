@@ -63,7 +63,7 @@ def ours(mode: str, key: str, network, outputs: dict) -> tf.Tensor:
 @pytest.mark.parametrize("facts", FACTS, ids=lambda facts: f"{facts['id']}-{facts['family']}")
 def test_matches_the_authors(facts):
     name = facts["family"]
-    tf1.assign_by_rule(model(name), golden_rule.set_seed())
+    tf1.by_rule(model(name), golden_rule.set_seed())
     if name in NETWORKS:
         tf1.draw(model(name), facts)
     outputs = model(name)(tf1.clips(facts["input"], model(name).input.shape[1]))

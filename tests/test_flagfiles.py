@@ -73,7 +73,8 @@ def test_flagfile(name, capsys):
         parse("--data=videos", "--workdir=run", "--precision=float32", *same)
         papers = completed(240_000)
         assert chosen.keys() == papers.keys()
-        others = {"learning_rate"} if given.loss == "rotation" else set()  # 3DRotNet's is 0.1
+        others = {"evaluate_every", "save_every"}  # of the steps
+        others |= {"learning_rate"} if given.loss == "rotation" else set()  # 3DRotNet's is 0.1
         differ = {name for name in papers if chosen[name] != papers[name]}
         assert differ <= OF_EXPERIMENT | others
     side, loss = families.SMALLEST_IMAGE, given.loss if not OBJECTIVES[given.loss].bank else None
