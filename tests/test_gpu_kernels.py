@@ -193,7 +193,7 @@ def test_evaluation(family, precision):
     device.set_precision(precision)
     network = build(family, SIZE)
     clip = any_batch(network.input.shape[1])
-    assert_runs_on_gpus(embed.embedder(network).python_function, clip, but=SHAPES)
+    assert_runs_on_gpus(embed.embedder(network), clip, but=SHAPES)
     taps = find_taps(network, ["conv3", "conv5-avg"], 18)
     assert_runs_on_gpus(lambda x: taps(network(x, training=False)), clip, but=SHAPES)
 
@@ -201,10 +201,10 @@ def test_evaluation(family, precision):
 def test_evaluation_of_labels_and_tasks():
     network = build("slow", SIZE, num_classes=5)
     clip = any_batch(4)
-    assert_runs_on_gpus(embed.classifier(network).python_function, clip)
+    assert_runs_on_gpus(embed.classifier(network), clip)
     network = build("opn", SIZE, **OBJECTIVES["order"]().head(0))
     solve = pretext.solver(network, pretext.PRETEXTS["order"])
-    assert_runs_on_gpus(solve.python_function, clip, but=SHAPES)
+    assert_runs_on_gpus(solve, clip, but=SHAPES)
 
 
 def test_clustering(monkeypatch):

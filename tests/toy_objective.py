@@ -53,7 +53,7 @@ class Toy(Objective):
     def model(self, network, videos, colour, settings):
         return Pulled(network, self.strength)
 
-    def measures(self, model, held_out, clips, k):
+    def measures(self, model, embed, held_out, clips, k):
         return lambda: {"length": float(tf.norm(model.mean))}
 
 

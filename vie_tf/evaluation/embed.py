@@ -15,29 +15,20 @@ from vie_tf.data.pipeline import TestClips
 from vie_tf.data.videos import VideoSet
 from vie_tf.evaluation.recall import recall_at_1
 from vie_tf.keras2 import keras
+from vie_tf.models.inference import of_clips
 from vie_tf.progress import track
 
 QUERIES = 4  # of recall at 1: clips per video, of queries and of gallery
 
 
 def embedder(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the network's embedding in inference mode, compiled once: clips -> float32 [B, D]."""
-
-    @tf.function(reduce_retracing=True)
-    def embed(clip):
-        return network(clip, training=False)["embedding"]
-
-    return embed
+    """Returns the network's embedding in inference mode, traced once: clips -> float32 [B, D]."""
+    return of_clips(network, lambda clip: network(clip, training=False)["embedding"])
 
 
 def classifier(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns a network's class probabilities in inference mode: clips -> float32 [B, classes]."""
-
-    @tf.function(reduce_retracing=True)
-    def classify(clip):
-        return tf.nn.softmax(network(clip, training=False)["logits"])
-
-    return classify
+    return of_clips(network, lambda clip: tf.nn.softmax(network(clip, training=False)["logits"]))
 
 
 def embed_clips(

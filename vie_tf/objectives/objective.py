@@ -95,12 +95,13 @@ class Objective:
         return ()
 
     def measures(
-        self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
+        self, model: keras.Model, embed: Callable, held_out: VideoSet, clips: TestClips, k: int
     ) -> Callable[[], dict[str, float]]:
         """Returns the function that measures the model while it trains.
 
         Args:
             model: as returned by `model`.
+            embed: clips to embeddings, by the model's network.
             held_out: the videos to evaluate on, perhaps none.
             clips: which clips of each video.
             k: of the k-NN classifier.

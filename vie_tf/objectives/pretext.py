@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from vie_tf.keras2 import keras
 from vie_tf.models import heads
+from vie_tf.models.inference import of_clips
 
 ORDERS = tuple(itertools.permutations(range(4)))
 # One of each order and its reverse: the one that begins with the earlier frame.
@@ -75,9 +76,8 @@ def solver(network: keras.Model, task: Pretext) -> Callable[[tf.Tensor], tf.Tens
     """Returns clips -> float32 [B], each clip's share of right answers in inference mode."""
     labels = tf.constant(task.labels, tf.int64)
 
-    @tf.function(reduce_retracing=True)
     def solve(clip):
         right = tf.argmax(task.answers(network, clip, training=False), -1) == labels
         return tf.reduce_mean(tf.cast(right, tf.float32), axis=1)
 
-    return solve
+    return of_clips(network, solve)

@@ -49,24 +49,24 @@ class Labels(Objective):
         return Supervised(network, colour, self.task())
 
     def measures(
-        self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
+        self, model: keras.Model, embed: Callable, held_out: VideoSet, clips: TestClips, k: int
     ) -> Callable[[], dict[str, float]]:
         """Measures `top1`: the accuracy on the labelled videos or on what the task shows."""
-        from vie_tf.evaluation import embed
+        from vie_tf.evaluation import embed as embedding
         from vie_tf.objectives import pretext
 
         task, labelled = self.task(), held_out.subset(held_out.labels >= 0)
         if task:
             solve = pretext.solver(model.network, task)
         else:
-            classify = embed.classifier(model.network)
+            classify = embedding.classifier(model.network)
 
         def measure() -> dict[str, float]:
             if task and len(held_out):
-                solved = embed.clip_means(solve, held_out, replace(clips, count=1))
+                solved = embedding.clip_means(solve, held_out, replace(clips, count=1))
                 return {"top1": float(solved.mean())}
             if not task and len(labelled):
-                guessed = embed.clip_means(classify, labelled, clips).argmax(axis=1)
+                guessed = embedding.clip_means(classify, labelled, clips).argmax(axis=1)
                 return {"top1": float((guessed == labelled.labels).mean())}
             return {}
 

@@ -101,21 +101,21 @@ class _WithBank(Objective):
         raise NotImplementedError
 
     def measures(
-        self, model: keras.Model, held_out: VideoSet, clips: TestClips, k: int
+        self, model: keras.Model, embed: Callable, held_out: VideoSet, clips: TestClips, k: int
     ) -> Callable[[], dict[str, float]]:
         """The bank's `effective_dimension`, and `knn_top1` if videos and k rows have labels."""
-        from vie_tf.evaluation import embed
+        from vie_tf.evaluation.embed import embed_clips
         from vie_tf.evaluation.knn import knn_accuracy
         from vie_tf.evaluation.recall import effective_dimension
 
-        embedder, labelled = embed.embedder(model.network), held_out.subset(held_out.labels >= 0)
+        labelled = held_out.subset(held_out.labels >= 0)
 
         def measure() -> dict[str, float]:
             rows, labels, used = model.bank.whole(), model.bank.known_labels(), model.bank.used()
             metrics = {"effective_dimension": effective_dimension(rows)}
             if len(labelled) and (used & (labels >= 0)).sum() >= k:
                 metrics["knn_top1"] = knn_accuracy(
-                    embed.embed_clips(embedder, labelled, clips),
+                    embed_clips(embed, labelled, clips),
                     labelled.labels,
                     rows,
                     labels,

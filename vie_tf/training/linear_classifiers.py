@@ -16,6 +16,7 @@ from vie_tf.evaluation.embed import clip_means
 from vie_tf.evaluation.taps import Taps
 from vie_tf.keras2 import keras
 from vie_tf.models import heads
+from vie_tf.models.inference import of_clips
 from vie_tf.objectives.replicas import items
 from vie_tf.output import whole
 from vie_tf.runs import workdir
@@ -119,13 +120,12 @@ class ReadOut(keras.Model):
         return cls(frozen, taps, config["num_classes"], config["seed"], colour)
 
     def probabilities(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns clips -> float32 [B, taps, classes], compiled once."""
+        """Returns clips -> float32 [B, taps, classes], traced once."""
 
-        @tf.function(reduce_retracing=True)
         def classify(clip):
             return tf.nn.softmax(tf.stack(list(self(clip).values()), axis=1))
 
-        return classify
+        return of_clips(self.frozen, classify)
 
     def save_read_outs(self, path: Path, **values: float) -> None:
         """Writes the kernel [D, C] and bias [C] of each tap, and values, as an .npz file."""

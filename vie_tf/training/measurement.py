@@ -32,11 +32,10 @@ def measurement(
         The function returns `recall_at_1` (of two videos or more, not while fine-tuning), and what
         the objective measures.
     """
-    recall = None
+    recall, embed = None, embedding.embedder(model.network)
     if len(held_out) > 1 and not settings.finetunes:
-        embed = embedding.embedder(model.network)
         recall = embedding.instance_recall(embed, held_out, clips, recipe)
-    own = settings.objective.measures(model, held_out, clips, settings.evaluation.k)
+    own = settings.objective.measures(model, embed, held_out, clips, settings.evaluation.k)
 
     def measure() -> dict[str, float]:
         return ({"recall_at_1": recall()} if recall else {}) | own()
