@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import glob
 import multiprocessing
 import os
 import signal
@@ -175,6 +176,8 @@ def make(out: str, seed: int = 0, limit: int | None = None) -> None:
     mark, signature = os.path.join(out, "seed.txt"), f"moving digits {VERSION}, seed {seed}\n"
     try:
         os.makedirs(os.path.join(out, "videos"), exist_ok=True)
+        for part in glob.glob(os.path.join(glob.escape(out), "videos", "*.part")):
+            os.remove(part)  # of a run that was killed
         if os.path.exists(mark):
             with open(mark) as file:
                 if file.read() != signature:

@@ -19,8 +19,9 @@ def gpu_benchmark(out, parts):
 
 
 def test_parts_are_timed_and_checked(tmp_path):
-    status, said = gpu_benchmark(tmp_path / "gpu.txt", "parts")
+    status, said = gpu_benchmark(tmp_path / "gpu.txt", "replicas,parts")
     assert status == 0 and said.endswith("failed: nothing\n"), said
+    assert "2 replicas" in said and "equal: True" in said
     for what in ("noise", "blur", "neighbours, K 512", "k-means", "update, deterministic"):
         assert what in said
 
@@ -29,7 +30,6 @@ def test_parts_are_timed_and_checked(tmp_path):
 def test_all_of_it(tmp_path):
     status, said = gpu_benchmark(tmp_path / "gpu.txt", ",".join(gpu.PARTS))
     assert status == 0 and said.endswith("failed: nothing\n"), said
-    assert "2 replicas" in said and "equal: True" in said
     assert said.count("vie:single:128") >= 4 and "by the command, waiting for data" in said
 
 

@@ -94,6 +94,8 @@ def test_every_family(name, tmp_path, capsys):
     vie_tf(*flags_of(write(tmp_path, values), tmp_path / "run", image_size=64, **arguments))
     said = capsys.readouterr().out
     assert f"all {len(original_names(tf1.network(name)))} variables of the network" in said
+    flags = (tmp_path / "run" / "flags.txt").read_text().splitlines()
+    assert {f"--steps={STEP}", "--evaluate_every=5000"} <= set(flags)
     assert f"step {STEP}" in said and "not used: instance/cluster_labels\n" in said
     network, _ = load_network(tmp_path / "run")
     assert f"at step {STEP}" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import small_networks
 
-from vie_tf.models import resnet
+from vie_tf.models import families, resnet
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "library.md"
@@ -16,8 +16,11 @@ def code():
     lines = [line[4:] for line in PAGE.read_text().splitlines() if line.startswith("    ")]
     sizes = "size, batch, epochs = 112, 32, 50"
     assert sizes in lines
-    # The last block's features, of a small network as of a real one.
+    # The last block's features, of a small network; a real one has them under the page's name.
     blocks = sum(resnet.BLOCKS_PER_STAGE[18])
+    with small_networks.real():
+        taps = families.build("single", 32).output_shape
+    assert taps["encode_10"] == (None, 1, 1, 512) and "encode_11" not in taps
     code = "\n".join(lines).replace("encode_10", f"encode_{blocks + 2}")
     return code.replace(sizes, "size, batch, epochs = 32, 4, 2")
 

@@ -48,6 +48,7 @@ def import_checkpoint(
     path = prefix(checkpoint)
     values = read(path)
     check_kind(path, values)
+    settings = settings.but(steps=int(values[STEP]))
     settings, _ = complete(settings, given, len(values[BANK]))
     model = model_of(path, values, settings)
     saved = Checkpoints(folder / "checkpoints", model, settings.record.keep)
@@ -55,7 +56,6 @@ def import_checkpoint(
     for name, variable in used.items():
         variable.assign(values[name].reshape(variable.shape))
     model.bank.visited.assign(tf.ones_like(model.bank.visited))
-    settings = settings.but(steps=int(model.optimizer.iterations))
     with workdir.held(folder):
         workdir.write_run(folder, settings, identity(path, model.bank, settings.schedule.steps))
         saved.save()
